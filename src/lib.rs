@@ -5,4 +5,5 @@
 //! `main → cli → startup → http → flows → store, oidc → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
