@@ -7,3 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod flows;
+pub mod oidc;
+pub mod store;
+pub mod telemetry;
