@@ -5,6 +5,7 @@
 //! `main → cli → startup → http → flows → store, oidc → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod flows;
 pub mod http;
