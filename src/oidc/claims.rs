@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::error::RedeemError;
 use super::id_token;
-use super::settings::OidcSettings;
 use crate::domain::identity::Identity;
+use crate::domain::relying_party::OidcSettings;
 use crate::domain::time::Timestamp;
 
 /// The most groups that are taken in. More than that is refused, never cut: a policy that denies a
@@ -119,7 +119,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::oidc::settings::{ClaimPath, ClientAuth};
+    use crate::domain::relying_party::{ClaimPath, ClientAuth};
 
     fn settings() -> OidcSettings {
         OidcSettings {

@@ -24,8 +24,8 @@ use url::Url;
 use super::discovery::Provider;
 use super::error::{HttpError, ProviderError, RedeemError};
 use super::http_client::HttpClient;
-use super::settings::{ClientAuth, OidcSettings};
 use super::{AttemptSecrets, AuthorizationRequest};
+use crate::domain::relying_party::{ClientAuth, OidcSettings};
 
 /// Bytes of randomness in `state`, `nonce` and the code verifier.
 const RANDOM_BYTES: u32 = 32;

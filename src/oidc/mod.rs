@@ -2,8 +2,8 @@
 //!
 //! Start with [`RelyingParty`]. Flows ask it for an [`AuthorizationRequest`], keep the attempt's
 //! secrets, and have the code that comes back [redeemed](RelyingParty::redeem) for a [`SignedIn`].
-//! What it needs to know stands in [`settings`]; how it learns about the provider, in
-//! [`discovery`]; what it asks, in [`client`]; what it believes, in [`id_token`] and [`claims`].
+//! What it is told stands in [`relying_party`](crate::domain::relying_party); how it learns about the
+//! provider, in `discovery`; what it asks, in `client`; what it believes, in `id_token` and `claims`.
 
 mod claims;
 mod client;
@@ -11,7 +11,6 @@ mod discovery;
 mod error;
 mod http_client;
 mod id_token;
-mod settings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,9 +23,6 @@ use url::Url;
 
 pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, SetupError};
 pub use self::http_client::install_crypto_provider;
-pub use self::settings::{
-    ClaimPath, ClaimPathError, ClientAuth, OidcSettings, is_own_authorize_param,
-};
 
 use self::client::Tokens;
 use self::discovery::{Discovery, Provider};
@@ -34,6 +30,7 @@ use self::http_client::HttpClient;
 use self::id_token::{Expected, VerifiedClaims};
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
+use crate::domain::relying_party::OidcSettings;
 use crate::domain::time::Timestamp;
 
 /// From the code to the person, all requests together.
