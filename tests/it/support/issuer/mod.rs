@@ -179,11 +179,18 @@ impl FakeIssuer {
     /// Starts an issuer on a free port of loopback. It signs everybody in as ada until told
     /// otherwise.
     pub fn start(clock: &TestClock) -> Self {
-        Self::start_at(Self::free_address(), "", clock)
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        Self::serve(listener, "", clock)
     }
 
-    /// Starts an issuer whose identifier has a path: `/tenant` or `/tenant/`.
+    /// Starts an issuer at a chosen address, and with a path in its identifier (`/tenant/`).
     pub fn start_at(address: SocketAddr, path: &str, clock: &TestClock) -> Self {
+        let listener = TcpListener::bind(address).expect("a free address");
+        Self::serve(listener, path, clock)
+    }
+
+    fn serve(listener: TcpListener, path: &str, clock: &TestClock) -> Self {
+        let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             issuer: format!("http://{address}{path}"),
             clock: clock.clone(),
@@ -206,8 +213,8 @@ impl FakeIssuer {
         .workers(1)
         .disable_signals()
         .shutdown_timeout(0)
-        .bind(address)
-        .expect("a free address")
+        .listen(listener)
+        .expect("a listening socket")
         .run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
