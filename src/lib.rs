@@ -6,5 +6,7 @@
 
 pub mod clock;
 pub mod domain;
+pub mod flows;
 pub mod oidc;
 pub mod store;
+pub mod telemetry;

@@ -75,8 +75,16 @@ pub enum Reason<'a> {
     PolicyLoosens,
     /// The identity headers would be longer than proxies and apps take.
     HeadersTooLarge,
+    /// Asked over plain `http`, where our cookies do not travel, so that a login could not work.
+    InsecureScheme,
+    /// Below `/.portcullis/`, where the app has nothing, and neither have we.
+    ReservedPath,
+    /// The login was begun over and over: the host's cookie does not arrive.
+    LoginLoop,
     /// The session store does not answer.
     StoreUnavailable,
+    /// The logout could not be recorded, so the session may still live.
+    LogoutNotRecorded,
 }
 
 impl Reason<'_> {
@@ -101,7 +109,11 @@ impl Reason<'_> {
             Self::UnknownPolicy => "unknown_policy",
             Self::PolicyLoosens => "policy_loosens",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::InsecureScheme => "insecure_scheme",
+            Self::ReservedPath => "reserved_path",
+            Self::LoginLoop => "login_loop",
             Self::StoreUnavailable => "store_unavailable",
+            Self::LogoutNotRecorded => "logout_not_recorded",
         }
     }
 }
@@ -164,6 +176,16 @@ impl fmt::Display for Reason<'_> {
             }
             Self::HeadersTooLarge => {
                 f.write_str("Your list of groups is too long to be handed to this app.")
+            }
+            Self::InsecureScheme => f.write_str(
+                "This page was asked for over http, and signing in works over https only.",
+            ),
+            Self::ReservedPath => f.write_str("There is nothing at this address."),
+            Self::LoginLoop => f.write_str(
+                "Signing in did not take: the browser came back without the cookie of this host.",
+            ),
+            Self::LogoutNotRecorded => {
+                f.write_str("You are NOT signed out: it could not be recorded. Please try again.")
             }
             Self::StoreUnavailable => {
                 f.write_str("Sessions cannot be looked up at the moment; please try again soon.")

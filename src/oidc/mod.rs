@@ -2,8 +2,8 @@
 //!
 //! Start with [`RelyingParty`]. Flows ask it for an [`AuthorizationRequest`], keep the attempt's
 //! secrets, and have the code that comes back [redeemed](RelyingParty::redeem) for a [`SignedIn`].
-//! What it is told stands in [`relying_party`](crate::domain::relying_party); how it learns about the
-//! provider, in `discovery`; what it asks, in `client`; what it believes, in `id_token` and `claims`.
+//! What it is told stands in [`OidcSettings`]; how it learns about the provider, in `discovery`; what
+//! it asks, in `client`; what it believes, in `id_token` and `claims`.
 
 mod claims;
 mod client;

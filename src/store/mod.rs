@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 pub mod memory;
 pub mod sealing;
 pub mod sessions;

@@ -102,13 +102,13 @@ impl Sessions {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        match self.store.create(key, value, lifetime).await? {
-            true => Ok(()),
-            // Two equal ids of 256 random bits: the random numbers are broken, and nobody gets in by that.
-            false => Err(StoreError::Unreachable(
-                "a new session id exists already".into(),
-            )),
+        if self.store.create(key, value, lifetime).await? {
+            return Ok(());
         }
+        // Two equal ids of 256 random bits: the random numbers are broken, and nobody gets in by that.
+        Err(StoreError::Unreachable(
+            "a new session id exists already".into(),
+        ))
     }
 
     /// The live session; `None` if it never was, has expired or was ended. Notes the use, at most once per
