@@ -128,3 +128,11 @@ pub(super) async fn not_found() -> HttpResponse {
         .link("Front page", "/")
         .respond(StatusCode::NOT_FOUND)
 }
+
+/// A page of ours, by a method that it does not take.
+pub(super) async fn wrong_method() -> HttpResponse {
+    Page::new("That does not work here")
+        .line("This address exists, but not for requests of this kind.")
+        .link("Front page", "/")
+        .respond(StatusCode::METHOD_NOT_ALLOWED)
+}

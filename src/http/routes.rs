@@ -1,6 +1,7 @@
 //! Which URL is answered where.
 
-use actix_web::web::{ServiceConfig, get, head, post, resource};
+use actix_web::Resource;
+use actix_web::web::{ServiceConfig, get, head, post, resource, to};
 
 use crate::http::dialect::caddy_traefik;
 use crate::http::{admin, login, logout, portal};
@@ -9,12 +10,13 @@ use crate::http::{admin, login, logout, portal};
 pub fn verify(config: &mut ServiceConfig) {
     config
         .service(resource("/verify").to(caddy_traefik::check))
-        .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy));
+        .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy))
+        .default_service(to(admin::not_found));
 }
 
 /// `server.portal_listen`: what browsers see.
 pub fn portal(config: &mut ServiceConfig) {
-    let page = |path: &str| resource(path.to_owned());
+    let page = |path: &str| resource(path.to_owned()).default_service(to(portal::wrong_method));
     config
         .service(
             page("/")
@@ -39,12 +41,24 @@ pub fn portal(config: &mut ServiceConfig) {
                 .route(head().to(logout::done)),
         )
         .service(page("/whoami").route(get().to(portal::whoami)))
-        .default_service(actix_web::web::to(portal::not_found));
+        .default_service(to(portal::not_found));
 }
 
 /// `server.admin_listen`: health.
 pub fn admin(config: &mut ServiceConfig) {
+    let read_only = |path: &str| -> Resource {
+        resource(path.to_owned()).default_service(to(admin::not_found))
+    };
     config
-        .service(resource("/health/live").route(get().to(admin::live)))
-        .service(resource("/health/ready").route(get().to(admin::ready)));
+        .service(
+            read_only("/health/live")
+                .route(get().to(admin::live))
+                .route(head().to(admin::live)),
+        )
+        .service(
+            read_only("/health/ready")
+                .route(get().to(admin::ready))
+                .route(head().to(admin::ready)),
+        )
+        .default_service(to(admin::not_found));
 }
