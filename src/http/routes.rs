@@ -16,31 +16,38 @@ pub fn verify(config: &mut ServiceConfig) {
 
 /// `server.portal_listen`: what browsers see.
 pub fn portal(config: &mut ServiceConfig) {
-    let page = |path: &str| resource(path.to_owned()).default_service(to(portal::wrong_method));
+    let page = |path: &str, allow: &'static str| {
+        let wrong = move || portal::wrong_method(allow);
+        resource(path.to_owned()).default_service(to(wrong))
+    };
     config
         .service(
-            page("/")
+            page("/", "GET, HEAD")
                 .route(get().to(portal::front))
                 .route(head().to(portal::front)),
         )
         .service(
-            page("/login")
+            page("/login", "GET, HEAD")
                 .route(get().to(login::begin))
                 .route(head().to(login::begin)),
         )
-        .service(page("/callback").route(get().to(login::complete)))
+        .service(page("/callback", "GET").route(get().to(login::complete)))
         .service(
-            page("/logout")
+            page("/logout", "GET, HEAD, POST")
                 .route(get().to(logout::ask))
                 .route(head().to(logout::ask))
                 .route(post().to(logout::act)),
         )
         .service(
-            page("/signed-out")
+            page("/signed-out", "GET, HEAD")
                 .route(get().to(logout::done))
                 .route(head().to(logout::done)),
         )
-        .service(page("/whoami").route(get().to(portal::whoami)))
+        .service(
+            page("/whoami", "GET, HEAD")
+                .route(get().to(portal::whoami))
+                .route(head().to(portal::whoami)),
+        )
         .default_service(to(portal::not_found));
 }
 
