@@ -161,7 +161,10 @@ impl SessionSecret {
                     Err(error) => {
                         return Err(SecretError::NotWritten {
                             path: shown(&path),
-                            reason: plain(&error),
+                            reason: match error.kind() {
+                                io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+                                _ => plain(&error),
+                            },
                         });
                     }
                 }
