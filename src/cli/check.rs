@@ -4,21 +4,14 @@ use std::fmt::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::report;
 use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::service::{Service, ServicePolicy};
 
 /// Says what is wrong on standard error; where nothing is, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
-    match Config::load(config) {
-        Ok(config) => {
-            report::warnings(&config.warnings);
-            report::print(&Summary(&config).to_string())
-        }
-        Err(problems) => {
-            report::problems(&problems);
-            ExitCode::FAILURE
-        }
+    match super::load(config) {
+        Ok(config) => super::print(&Summary(&config).to_string()),
+        Err(code) => code,
     }
 }
 

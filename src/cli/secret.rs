@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
 
-use super::report;
 use crate::config;
 
 /// Prints 32 new random bytes in base64url, on a line of their own.
 pub(super) fn run() -> ExitCode {
-    report::print(&format!("{}\n", config::new_key().expose_secret()))
+    super::print(&format!("{}\n", config::new_key().expose_secret()))
 }
