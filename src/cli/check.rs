@@ -41,7 +41,7 @@ impl fmt::Display for Summary<'_> {
                 path.display()
             )?,
             SessionSecret::Ephemeral => {
-                writeln!(f, "session keys   one that ends with the process")?
+                writeln!(f, "session keys   one that ends with the process")?;
             }
         }
         for service in config.services.services() {
