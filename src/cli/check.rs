@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::service::{Service, ServicePolicy};
 
-/// Says what is wrong on standard error; where nothing is, sums up on standard output.
+/// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
     match super::load(config) {
-        Ok(config) => super::print(&Summary(&config).to_string()),
+        Ok(config) => {
+            super::report("warning", &config.warnings);
+            super::print(&Summary(&config).to_string())
+        }
         Err(code) => code,
     }
 }

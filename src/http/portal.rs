@@ -130,7 +130,7 @@ pub(super) async fn not_found() -> HttpResponse {
 }
 
 /// A page of ours, by a method other than those it takes.
-pub(super) async fn wrong_method(allow: &'static str) -> HttpResponse {
+pub(super) fn wrong_method(allow: &'static str) -> HttpResponse {
     let mut response = Page::new("That does not work here")
         .line("This address exists, but not for requests of this kind.")
         .link("Front page", "/")

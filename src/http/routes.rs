@@ -17,7 +17,7 @@ pub fn verify(config: &mut ServiceConfig) {
 /// `server.portal_listen`: what browsers see.
 pub fn portal(config: &mut ServiceConfig) {
     let page = |path: &str, allow: &'static str| {
-        let wrong = move || portal::wrong_method(allow);
+        let wrong = move || async move { portal::wrong_method(allow) };
         resource(path.to_owned()).default_service(to(wrong))
     };
     config
