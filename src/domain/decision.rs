@@ -6,7 +6,7 @@ use std::fmt;
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::paths::{Readings, is_plain};
-use crate::domain::policy::{Judgement, Policy};
+use crate::domain::policy::{Judgement, Policy, Requirement};
 use crate::domain::rules::{Fit, Rule};
 use crate::domain::service::{Service, ServicePolicy};
 
@@ -26,10 +26,14 @@ pub enum Decision<'a> {
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason<'a> {
-    /// A rule lets it by.
-    BypassedByRule(&'a Rule),
+    /// The rule of this label lets it by.
+    BypassedByRule(&'a str),
     /// The service's policy lets everything by.
     BypassedByPolicy(&'a Policy),
+    /// It comes from a network that may.
+    InNetwork(&'a Policy),
+    /// A browser asks whether another site's page may ask; the app answers that itself.
+    Preflight,
     /// Everybody may; who is signed in is named.
     Optional(&'a Policy),
     /// Everybody who is signed in may.
@@ -59,8 +63,20 @@ pub enum Reason<'a> {
         /// The group.
         group: &'a str,
     },
+    /// Not one of the people that the policy names.
+    NotNamed(&'a Policy),
+    /// No verified mail address at one of the policy's domains.
+    OtherEmailDomain(&'a Policy),
+    /// It comes from none of the networks that may.
+    OutsideNetworks(&'a Policy),
     /// The policy lets nobody pass.
     Closed(&'a Policy),
+    /// A page of another site made the browser ask.
+    CrossSite,
+    /// The user name belongs to the app's own administrator.
+    ReservedUser(&'a str),
+    /// The app believes our user header, and there is no value for it that would arrive whole.
+    NoUserHeader(&'a str),
     /// No service names the host.
     UnknownHost,
     /// A service names the host, with another port.
@@ -81,6 +97,8 @@ pub enum Reason<'a> {
     ReservedPath,
     /// The login was begun over and over: the host's cookie does not arrive.
     LoginLoop,
+    /// The app believes our headers, and the proxy does not copy this one.
+    NotCopied(&'a str),
     /// The session store does not answer.
     StoreUnavailable,
     /// The logout could not be recorded, so the session may still live.
@@ -94,6 +112,8 @@ impl Reason<'_> {
         match self {
             Self::BypassedByRule(_) => "bypassed_by_rule",
             Self::BypassedByPolicy(_) => "bypassed_by_policy",
+            Self::InNetwork(_) => "in_network",
+            Self::Preflight => "preflight",
             Self::Optional(_) => "optional",
             Self::SignedIn(_) => "signed_in",
             Self::Member { .. } => "member",
@@ -101,7 +121,13 @@ impl Reason<'_> {
             Self::NotAMember(_) => "not_a_member",
             Self::LacksGroup { .. } => "lacks_group",
             Self::ExcludedGroup { .. } => "excluded_group",
+            Self::NotNamed(_) => "not_named",
+            Self::OtherEmailDomain(_) => "other_email_domain",
+            Self::OutsideNetworks(_) => "outside_networks",
             Self::Closed(_) => "closed",
+            Self::CrossSite => "cross_site",
+            Self::ReservedUser(_) => "reserved_user",
+            Self::NoUserHeader(_) => "no_user_header",
             Self::UnknownHost => "unknown_host",
             Self::UnknownPort => "unknown_port",
             Self::OwnHost => "own_host",
@@ -112,6 +138,7 @@ impl Reason<'_> {
             Self::InsecureScheme => "insecure_scheme",
             Self::ReservedPath => "reserved_path",
             Self::LoginLoop => "login_loop",
+            Self::NotCopied(_) => "not_copied",
             Self::StoreUnavailable => "store_unavailable",
             Self::LogoutNotRecorded => "logout_not_recorded",
         }
@@ -122,10 +149,18 @@ impl Reason<'_> {
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BypassedByRule(rule) => write!(f, "The rule {} lets this by.", rule.label),
+            Self::BypassedByRule(rule) => write!(f, "The rule {rule} lets this by."),
             Self::BypassedByPolicy(policy) => {
                 write!(f, "The policy \"{}\" lets everything by.", policy.name)
             }
+            Self::InNetwork(policy) => write!(
+                f,
+                "The policy \"{}\" lets pass whoever comes from one of its networks.",
+                policy.name
+            ),
+            Self::Preflight => f.write_str(
+                "This is a browser's question about another site's page; the app answers it.",
+            ),
             Self::Optional(policy) => {
                 write!(f, "The policy \"{}\" lets everybody pass.", policy.name)
             }
@@ -156,6 +191,36 @@ impl fmt::Display for Reason<'_> {
                 f,
                 "You are in the group \"{group}\" that the policy \"{}\" keeps out.",
                 policy.name
+            ),
+            Self::NotNamed(policy) => write!(
+                f,
+                "You are not one of the people that the policy \"{}\" lets pass.",
+                policy.name
+            ),
+            Self::OtherEmailDomain(policy) => write!(
+                f,
+                "You have no verified mail address at a domain that the policy \"{}\" lets pass.",
+                policy.name
+            ),
+            Self::OutsideNetworks(_) => f.write_str(
+                "This is for machines of certain networks only, and you come from elsewhere.",
+            ),
+            Self::CrossSite => f.write_str(
+                "A page of another site made your browser send this, so it was not delivered.",
+            ),
+            Self::ReservedUser(name) => write!(
+                f,
+                "The user name \"{name}\" belongs to this app's own administrator; to allow it, list your \
+                 subject under reserved_users."
+            ),
+            Self::NoUserHeader(header) => write!(
+                f,
+                "This app goes by the header {header}, and your user name cannot be sent in it unchanged."
+            ),
+            Self::NotCopied(header) => write!(
+                f,
+                "The proxy does not copy the header {header}, which this app goes by; its copy list must \
+                 name it."
             ),
             Self::Closed(policy) => {
                 write!(f, "The policy \"{}\" lets nobody pass.", policy.name)
@@ -219,8 +284,9 @@ impl<'a> Decision<'a> {
 }
 
 /// The policies that a request has to satisfy, before anybody has asked who sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Demand<'a> {
+    service: &'a Service,
     /// The rule that decides; `None` when the service's own policy does.
     rule: Option<&'a Rule>,
     policy: &'a Policy,
@@ -254,7 +320,7 @@ pub fn demand<'a>(
         let readings = Readings::of(path);
         for rule in &service.rules {
             match rule.fit(request, &readings) {
-                Fit::No => {}
+                Fit::No(_) => {}
                 Fit::Exact if plain => {
                     decides = Some(rule);
                     break;
@@ -276,6 +342,7 @@ pub fn demand<'a>(
         further.extend(named);
     }
     Ok(Demand {
+        service,
         rule: decides,
         policy,
         further,
@@ -286,55 +353,69 @@ impl<'a> Demand<'a> {
     /// Whether the answer is the same for everybody, so that nobody need be asked who they are.
     #[must_use]
     pub fn ignores_identity(&self) -> bool {
-        self.policy.is_bypass() && self.further.is_empty()
+        self.policies().all(Policy::ignores_identity)
     }
 
     /// Whether the app is told who comes, once the request passes.
     #[must_use]
     pub fn reveals_identity(&self) -> bool {
-        !self.policy.is_bypass()
+        !self.policy.ignores_identity()
     }
 
-    /// Whether somebody who is not signed in passes.
-    #[must_use]
-    pub fn admits_strangers(&self) -> bool {
-        matches!(self.judge(None), Decision::Allow(_))
+    fn policies(&self) -> impl Iterator<Item = &'a Policy> {
+        std::iter::once(self.policy).chain(self.further.iter().copied())
     }
 
     /// Decides for `identity`; `None` is somebody who is not signed in.
-    ///
-    /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help.
     #[must_use]
-    pub fn judge(&self, identity: Option<&Identity>) -> Decision<'a> {
+    pub fn judge(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> Decision<'a> {
+        match self.judge_by_policies(request, identity) {
+            Decision::Allow(_) if self.is_forged(request, identity) => {
+                Decision::Deny(Reason::CrossSite)
+            }
+            Decision::Allow(reason) => {
+                let told = identity.filter(|_| self.reveals_identity());
+                match told.and_then(|identity| self.service.reserved_name_of(identity)) {
+                    Some(name) => Decision::Deny(Reason::ReservedUser(name)),
+                    None => Decision::Allow(reason),
+                }
+            }
+            Decision::Challenge(_) if self.is_preflight_for_app(request) => {
+                Decision::Allow(Reason::Preflight)
+            }
+            other => other,
+        }
+    }
+
+    /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help.
+    fn judge_by_policies(
+        &self,
+        request: &ForwardedRequest,
+        identity: Option<&Identity>,
+    ) -> Decision<'a> {
         let mut challenge = None;
         let mut allowed = None;
-        for policy in std::iter::once(&self.policy).chain(&self.further) {
-            let policy: &'a Policy = policy;
-            let reason = match policy.judge(identity) {
+        for policy in self.policies() {
+            let reason = match policy.judge(identity, request.client) {
                 Judgement::Bypassed => {
-                    if self.ignores_identity() {
+                    // With further policies it is one of theirs that says why.
+                    if self.further.is_empty() {
                         allowed = Some(match self.rule {
-                            Some(rule) => Reason::BypassedByRule(rule),
+                            Some(rule) => Reason::BypassedByRule(&rule.label),
                             None => Reason::BypassedByPolicy(policy),
                         });
                     }
                     continue;
                 }
-                Judgement::Optional => Reason::Optional(policy),
-                Judgement::SignedIn => Reason::SignedIn(policy),
-                Judgement::Member(group) => Reason::Member { policy, group },
                 Judgement::NotSignedIn => {
                     challenge.get_or_insert(Reason::NotSignedIn(policy));
                     continue;
                 }
-                Judgement::NotAMember => return Decision::Deny(Reason::NotAMember(policy)),
-                Judgement::Closed => return Decision::Deny(Reason::Closed(policy)),
-                Judgement::Lacks(group) => {
-                    return Decision::Deny(Reason::LacksGroup { policy, group });
-                }
-                Judgement::Excluded(group) => {
-                    return Decision::Deny(Reason::ExcludedGroup { policy, group });
-                }
+                Judgement::InNetwork => Reason::InNetwork(policy),
+                Judgement::Optional => Reason::Optional(policy),
+                Judgement::SignedIn => Reason::SignedIn(policy),
+                Judgement::Member(group) => Reason::Member { policy, group },
+                refused => return Decision::Deny(refusal(policy, refused)),
             };
             allowed.get_or_insert(reason);
         }
@@ -344,6 +425,45 @@ impl<'a> Demand<'a> {
             // Cannot be: a demand holds at least one policy, and each gives a reason. Closed if it were.
             (None, None) => Decision::Deny(Reason::Closed(self.policy)),
         }
+    }
+
+    /// Whether a page of another site made a browser ask for something that only the browser's cookie, or its
+    /// network, lets pass.
+    fn is_forged(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> bool {
+        let Some(guard) = &self.service.guard else {
+            return false;
+        };
+        let by_cookie = identity.is_some() && !self.ignores_identity();
+        let by_network = self.rule.is_some_and(|rule| !rule.networks.is_empty())
+            || self
+                .policies()
+                .any(|policy| matches!(policy.requirement, Requirement::Networks(_)));
+        (by_cookie || by_network) && !guard.admits(request)
+    }
+
+    /// Whether this is a preflight that the app is to answer itself.
+    fn is_preflight_for_app(&self, request: &ForwardedRequest) -> bool {
+        let origin = request.initiator.origin.as_deref();
+        let expected = self.service.cors_preflight
+            || self
+                .service
+                .guard
+                .as_ref()
+                .is_some_and(|guard| guard.allows(origin));
+        expected && request.is_preflight() && !request.overrides_method
+    }
+}
+
+/// The reason of a judgement that is no.
+fn refusal<'a>(policy: &'a Policy, judgement: Judgement<'a>) -> Reason<'a> {
+    match judgement {
+        Judgement::NotAMember => Reason::NotAMember(policy),
+        Judgement::Lacks(group) => Reason::LacksGroup { policy, group },
+        Judgement::Excluded(group) => Reason::ExcludedGroup { policy, group },
+        Judgement::NotNamed => Reason::NotNamed(policy),
+        Judgement::OtherEmailDomain => Reason::OtherEmailDomain(policy),
+        Judgement::OutsideNetworks => Reason::OutsideNetworks(policy),
+        _ => Reason::Closed(policy),
     }
 }
 
@@ -356,7 +476,7 @@ pub fn decide<'a>(
     named: Option<&'a Policy>,
 ) -> Decision<'a> {
     match demand(request, service, named) {
-        Ok(demand) => demand.judge(identity),
+        Ok(demand) => demand.judge(request, identity),
         Err(reason) => Decision::Deny(reason),
     }
 }

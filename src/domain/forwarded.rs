@@ -24,6 +24,8 @@ pub struct ForwardedRequest {
     pub overrides_method: bool,
     /// What the browser was doing.
     pub initiator: Initiator,
+    /// The headers that some rule asks for, by lower-case name, as far as they came once.
+    pub asked_headers: Vec<(String, Vec<u8>)>,
 }
 
 /// Why the description of a request was refused.
@@ -81,7 +83,24 @@ impl ForwardedRequest {
             client,
             overrides_method,
             initiator,
+            asked_headers: Vec::new(),
         })
+    }
+
+    /// The value of a header that some rule asks for; `None` unless it came once.
+    #[must_use]
+    pub fn asked_header(&self, name: &str) -> Option<&[u8]> {
+        let found = self.asked_headers.iter().find(|(asked, _)| asked == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    /// Whether this is a browser's question whether a page of another origin may ask (Fetch §4.8,
+    /// CORS-preflight).
+    #[must_use]
+    pub fn is_preflight(&self) -> bool {
+        self.method == "OPTIONS"
+            && self.initiator.origin.is_some()
+            && self.initiator.asks_for_method
     }
 
     /// The URL that the browser shows.

@@ -3,6 +3,7 @@
 
 pub mod decision;
 pub mod forwarded;
+pub mod header_plan;
 pub mod host;
 pub mod identity;
 pub mod identity_headers;
@@ -13,7 +14,9 @@ pub mod proxies;
 pub mod relying_party;
 pub mod return_to;
 pub mod rules;
+pub mod same_origin;
 pub mod service;
 pub mod session;
 pub mod session_key;
 pub mod time;
+pub mod upstream_key;

@@ -18,6 +18,12 @@ pub enum ClientAddress {
 }
 
 impl ClientAddress {
+    /// Whether it is known at all.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
     /// Whether the client is in one of `networks`. An unknown one never is.
     #[must_use]
     pub fn is_in(self, networks: &[IpNet]) -> bool {

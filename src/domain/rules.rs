@@ -1,15 +1,18 @@
 //! A service's ordered rules: which requests they mean.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use subtle::ConstantTimeEq;
 
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::paths::{PathPattern, Readings};
 use crate::domain::policy::Policy;
+use crate::domain::upstream_key::LiveSecret;
 
 /// One rule: conditions, all of which must hold, and the policy that then decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rule {
     /// Its place in the configuration, for logs and explanations: `rules[0]`, `bypass[1]`.
     pub label: String,
@@ -19,39 +22,90 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// A client in one of these networks; any when empty.
     pub networks: Vec<IpNet>,
+    /// A header that must be there.
+    pub header: Option<RequiredHeader>,
     /// What decides.
     pub policy: Arc<Policy>,
 }
 
+/// A header that must be there once, and not empty.
+#[derive(Debug, Clone)]
+pub struct RequiredHeader {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What it must say, compared in constant time; anything when `None`.
+    pub value: Option<LiveSecret>,
+}
+
 /// How a rule and a request fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub enum Fit<'a> {
     /// Every condition holds, byte for byte.
     Exact,
     /// The conditions hold for another reading of the request, so the app might see it like that.
     OtherReading,
     /// Some condition does not hold.
-    No,
+    No(Mismatch<'a>),
+}
+
+/// The first condition that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch<'a> {
+    /// The path, in all its readings.
+    Path,
+    /// The method.
+    Method,
+    /// The client's address is in none of the networks.
+    Network,
+    /// The client's address is not known.
+    UnknownClient,
+    /// This header is not there, not once, empty, or says something else.
+    Header(&'a str),
+}
+
+/// For people: what does not fit.
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path => f.write_str("the path is another one"),
+            Self::Method => f.write_str("the method is another one"),
+            Self::Network => f.write_str("the client's address is in none of allowed_networks"),
+            Self::UnknownClient => {
+                f.write_str("the client's address is not known, so it is in no network")
+            }
+            Self::Header(name) => write!(
+                f,
+                "the header {name} is not there once with the right value"
+            ),
+        }
+    }
 }
 
 impl Rule {
     /// How the rule fits `request`, whose path has these readings.
     #[must_use]
-    pub fn fit(&self, request: &ForwardedRequest, readings: &Readings) -> Fit {
+    pub fn fit(&self, request: &ForwardedRequest, readings: &Readings) -> Fit<'_> {
         if !self.networks.is_empty() && !request.client.is_in(&self.networks) {
-            return Fit::No;
+            return Fit::No(if request.client.is_known() {
+                Mismatch::Network
+            } else {
+                Mismatch::UnknownClient
+            });
         }
-        let method = self.fit_of_method(request);
-        if method == Fit::No {
-            return Fit::No;
+        if let Some(header) = self.header.as_ref().filter(|header| !header.is_in(request)) {
+            return Fit::No(Mismatch::Header(&header.name));
         }
-        match self.fit_of_path(request.target.path(), readings) {
-            Fit::Exact => method,
-            other => other,
+        match (
+            self.fit_of_method(request),
+            self.fit_of_path(request.target.path(), readings),
+        ) {
+            (Fit::No(why), _) | (_, Fit::No(why)) => Fit::No(why),
+            (Fit::Exact, Fit::Exact) => Fit::Exact,
+            _ => Fit::OtherReading,
         }
     }
 
-    fn fit_of_method(&self, request: &ForwardedRequest) -> Fit {
+    fn fit_of_method(&self, request: &ForwardedRequest) -> Fit<'_> {
         if self.methods.is_empty() {
             return Fit::Exact;
         }
@@ -62,11 +116,11 @@ impl Rule {
         if self.methods.contains(&request.method) {
             Fit::Exact
         } else {
-            Fit::No
+            Fit::No(Mismatch::Method)
         }
     }
 
-    fn fit_of_path(&self, path: &str, readings: &Readings) -> Fit {
+    fn fit_of_path(&self, path: &str, readings: &Readings) -> Fit<'_> {
         if self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(path)) {
             return Fit::Exact;
         }
@@ -74,7 +128,22 @@ impl Rule {
         if self.paths.iter().any(other) {
             Fit::OtherReading
         } else {
-            Fit::No
+            Fit::No(Mismatch::Path)
+        }
+    }
+}
+
+impl RequiredHeader {
+    fn is_in(&self, request: &ForwardedRequest) -> bool {
+        let Some(shown) = request
+            .asked_header(&self.name)
+            .filter(|shown| !shown.is_empty())
+        else {
+            return false;
+        };
+        match &self.value {
+            Some(value) => value.with(|value| value.as_bytes().ct_eq(shown).into()),
+            None => true,
         }
     }
 }
