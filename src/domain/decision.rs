@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::host::Host;
 use crate::domain::identity::Identity;
 use crate::domain::paths::{Readings, is_plain};
 use crate::domain::policy::{Judgement, Policy};
@@ -62,7 +63,7 @@ pub enum Reason<'a> {
     /// The policy lets nobody pass.
     Closed(&'a Policy),
     /// No service names the host.
-    UnknownHost,
+    UnknownHost(Host),
     /// A service names the host, with another port.
     UnknownPort,
     /// The portal's or the issuer's host, which the gate must not stand before.
@@ -102,7 +103,7 @@ impl Reason<'_> {
             Self::LacksGroup { .. } => "lacks_group",
             Self::ExcludedGroup { .. } => "excluded_group",
             Self::Closed(_) => "closed",
-            Self::UnknownHost => "unknown_host",
+            Self::UnknownHost(_) => "unknown_host",
             Self::UnknownPort => "unknown_port",
             Self::OwnHost => "own_host",
             Self::PolicyNotNamed => "policy_not_named",
@@ -139,9 +140,8 @@ impl fmt::Display for Reason<'_> {
                 "The policy \"{}\" lets the group \"{group}\" pass.",
                 policy.name
             ),
-            Self::NotSignedIn(policy) => {
-                write!(f, "The policy \"{}\" asks for a sign-in.", policy.name)
-            }
+            // Strangers are not told what the policy is called.
+            Self::NotSignedIn(_) => f.write_str("This asks for a sign-in."),
             Self::NotAMember(policy) => write!(
                 f,
                 "You are in none of the groups that the policy \"{}\" lets pass.",
@@ -160,7 +160,7 @@ impl fmt::Display for Reason<'_> {
             Self::Closed(policy) => {
                 write!(f, "The policy \"{}\" lets nobody pass.", policy.name)
             }
-            Self::UnknownHost => f.write_str("No service is configured for this host."),
+            Self::UnknownHost(host) => write!(f, "No service is configured for the host \"{host}\"."),
             Self::UnknownPort => {
                 f.write_str("A service is configured for this host, but not for this port.")
             }
@@ -175,7 +175,9 @@ impl fmt::Display for Reason<'_> {
                 f.write_str("The proxy named the policy \"bypass\", and a proxy may only tighten.")
             }
             Self::HeadersTooLarge => {
-                f.write_str("Your list of groups is too long to be handed to this app.")
+                f.write_str(
+                    "What is known about you (your groups, mostly) is too long to be handed to this app.",
+                )
             }
             Self::InsecureScheme => f.write_str(
                 "This page was asked for over http, and signing in works over https only.",
@@ -293,12 +295,6 @@ impl<'a> Demand<'a> {
     #[must_use]
     pub fn reveals_identity(&self) -> bool {
         !self.policy.is_bypass()
-    }
-
-    /// Whether somebody who is not signed in passes.
-    #[must_use]
-    pub fn admits_strangers(&self) -> bool {
-        matches!(self.judge(None), Decision::Allow(_))
     }
 
     /// Decides for `identity`; `None` is somebody who is not signed in.

@@ -10,7 +10,7 @@ use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
 use crate::domain::identity_headers::IDENTITY_HEADERS;
 use crate::flows::answer::Refusal;
-use crate::http::pages::{Page, RETRY_AFTER};
+use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.
 pub(super) const DECISION: HeaderName = HeaderName::from_static("portcullis-decision");
@@ -73,6 +73,20 @@ pub(super) fn untrusted(id: &str) -> HttpResponse {
         id,
         "Forbidden",
         "untrusted_peer",
+        detail,
+        None,
+    )
+}
+
+/// 404: the proxy asks at an address where nothing is answered.
+pub(super) fn no_such_question(id: &str) -> HttpResponse {
+    let detail = "The proxy asks at an address that is none of the gate's: it is /verify, or \
+                  /verify/policy/ and a name.";
+    problem(
+        StatusCode::NOT_FOUND,
+        id,
+        "Not found",
+        "no_such_question",
         detail,
         None,
     )
@@ -194,7 +208,7 @@ fn problem(
     let mut response = answer(status, id);
     response.content_type(PROBLEM);
     if status == StatusCode::UNAUTHORIZED {
-        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((header::RETRY_AFTER, RETRY_AFTER));

@@ -12,15 +12,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::domain::host::Host;
 use crate::domain::session::SessionId;
 use crate::flows::answer::CookieChange;
-use crate::flows::attempt::SealedAttempt;
+use crate::flows::attempt::{SLOTS, SealedAttempt};
 use crate::flows::handover::{FlowSecret, LINK_LIFETIME};
+use crate::flows::login::Bounces;
 use crate::store::sealing::{Keyring, Purpose};
 
 const OURS: &str = "portcullis";
 const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
 
-/// How long a browser counts that it was sent on without a ticket: a loop goes round in milliseconds.
-const BOUNCE_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a browser counts the rounds of a loop: one goes round in milliseconds.
+const LOOP_TIME: Duration = Duration::from_secs(10);
 
 /// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
 const MAX_TRIED: usize = 8;
@@ -32,21 +33,21 @@ pub(super) struct CookieNames {
 }
 
 /// Which cookie.
-#[derive(Debug, Clone, Copy)]
-enum Kind<'a> {
+#[derive(Clone, Copy)]
+enum Kind {
     /// A protected host's session.
     Host,
     /// A protected host's flow.
     Flow,
     /// The portal's session.
     Portal,
-    /// One login on its way.
-    Attempt(&'a str),
+    /// One login on its way, by slot.
+    Attempt(usize),
     /// How often in a row somebody was sent on without a ticket.
     Bounces,
+    /// How many logins in a row have just ended at a protected host.
+    Hops,
 }
-
-const ATTEMPT: &str = "login-";
 
 impl CookieNames {
     /// With prefixes and `Secure`, unless this is development over http.
@@ -54,26 +55,27 @@ impl CookieNames {
         Self { secure }
     }
 
-    fn name(self, kind: Kind<'_>) -> String {
+    fn name(self, kind: Kind) -> String {
         let prefix = if self.secure { "__Host-" } else { "" };
         match kind {
             Kind::Host => format!("{prefix}{OURS}"),
             Kind::Flow => format!("{prefix}{OURS}-flow"),
             Kind::Portal => format!("{prefix}{OURS}-sso"),
-            Kind::Attempt(label) => format!("{prefix}{OURS}-{ATTEMPT}{label}"),
+            Kind::Attempt(slot) => format!("{prefix}{OURS}-login-{slot}"),
             Kind::Bounces => format!("{prefix}{OURS}-bounces"),
+            Kind::Hops => format!("{prefix}{OURS}-hops"),
         }
     }
 
     // `Lax`, not `Strict`: the callback, and every link to an app from elsewhere, is a navigation from another
     // site, and Strict would keep the cookie back.
-    fn set(self, kind: Kind<'_>, value: &str, max_age: Duration) -> String {
+    fn set(self, kind: Kind, value: &str, max_age: Duration) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
         let (name, seconds) = (self.name(kind), max_age.as_secs());
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 
-    fn drop(self, kind: Kind<'_>) -> String {
+    fn drop(self, kind: Kind) -> String {
         self.set(kind, "", Duration::ZERO)
     }
 
@@ -93,6 +95,8 @@ impl CookieNames {
                 self.set(Kind::Host, &value, lifetime)
             }
             CookieChange::DropSession => self.drop(Kind::Host),
+            CookieChange::SetHops(0) => self.drop(Kind::Hops),
+            CookieChange::SetHops(hops) => self.set(Kind::Hops, &hops.to_string(), LOOP_TIME),
         }
     }
 
@@ -113,22 +117,20 @@ impl CookieNames {
     }
 
     pub(super) fn set_attempt(self, attempt: &SealedAttempt) -> String {
-        self.set(
-            Kind::Attempt(&attempt.label),
-            &attempt.sealed,
-            LINK_LIFETIME,
-        )
+        self.set(Kind::Attempt(attempt.slot), &attempt.sealed, LINK_LIFETIME)
     }
 
-    pub(super) fn drop_attempt(self, label: &str) -> String {
-        self.drop(Kind::Attempt(label))
+    pub(super) fn drop_attempt(self, slot: usize) -> String {
+        self.drop(Kind::Attempt(slot))
     }
 
     /// Remembers `bounces`, or forgets them.
-    pub(super) fn set_bounces(self, bounces: u8) -> String {
+    pub(super) fn set_bounces(self, bounces: Bounces) -> String {
         match bounces {
-            0 => self.drop(Kind::Bounces),
-            bounces => self.set(Kind::Bounces, &bounces.to_string(), BOUNCE_LIFETIME),
+            Bounces { count: 0, .. } => self.drop(Kind::Bounces),
+            Bounces { count, target } => {
+                self.set(Kind::Bounces, &format!("{count}.{target:08x}"), LOOP_TIME)
+            }
         }
     }
 
@@ -163,29 +165,40 @@ impl CookieNames {
 
     /// The logins on their way.
     pub(super) fn attempts(self, cookies: &Cookies<'_>) -> Vec<SealedAttempt> {
-        let prefix = self.name(Kind::Attempt(""));
-        let ours = cookies.pairs.iter().filter_map(|(name, value)| {
-            let label = name.strip_prefix(&prefix)?;
-            Some(SealedAttempt {
-                label: label.to_owned(),
-                sealed: (*value).to_owned(),
-            })
+        let ours = (0..SLOTS).filter_map(|slot| {
+            let sealed = cookies
+                .values(self.name(Kind::Attempt(slot)))
+                .next()?
+                .to_owned();
+            Some(SealedAttempt { slot, sealed })
         });
-        ours.take(MAX_TRIED).collect()
+        ours.collect()
     }
 
-    /// How often in a row this browser was sent on without a ticket.
-    pub(super) fn bounces(self, cookies: &Cookies<'_>) -> u8 {
-        let mut values = cookies.values(self.name(Kind::Bounces));
-        values
+    /// How often in a row this browser was sent on without a ticket, and where.
+    pub(super) fn bounces(self, cookies: &Cookies<'_>) -> Bounces {
+        let read = |value: &str| {
+            let (count, target) = value.split_once('.')?;
+            Some(Bounces {
+                count: count.parse().ok()?,
+                target: u32::from_str_radix(target, 16).ok()?,
+            })
+        };
+        cookies
+            .values(self.name(Kind::Bounces))
             .next()
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0)
+            .and_then(read)
+            .unwrap_or_default()
+    }
+
+    /// How many logins in a row have just ended at this protected host.
+    pub(super) fn hops(self, cookies: &Cookies<'_>) -> u8 {
+        let hops = cookies.values(self.name(Kind::Hops)).next();
+        hops.and_then(|hops| hops.parse().ok()).unwrap_or(0)
     }
 }
 
 /// The cookies of ours that came with a request.
-#[derive(Debug)]
 pub(super) struct Cookies<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }

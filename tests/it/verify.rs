@@ -279,7 +279,7 @@ async fn a_stranger_is_sent_to_log_in_or_told_to() {
         "type": "about:blank",
         "title": "Please sign in",
         "status": 401,
-        "detail": "The policy \"media\" asks for a sign-in.",
+        "detail": "This asks for a sign-in.",
         "reason": "not_signed_in",
         "login_url": "https://auth.example.net/login?rd=https%3A%2F%2Ffilms.example.net%2F",
         "decision": script.header("portcullis-decision"),
