@@ -1,0 +1,368 @@
+//! An HTTP client that behaves as a browser does, as far as a gate can tell.
+//!
+//! It has a cookie jar, sends `Sec-Fetch-*`, resolves every name to the loopback address, trusts
+//! the certificate authority of the test, and remembers every step that it took.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::{Certificate, Method, redirect};
+use url::Url;
+
+use super::cookies::{Jar, Site};
+use super::html::{self, Form};
+use super::upstream::Seen;
+use super::{Failure, Result};
+
+/// As many redirects as Chromium follows.
+const MOST_HOPS: usize = 20;
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+const PAGE_TYPES: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+pub struct Browser {
+    client: reqwest::Client,
+    jar: Mutex<Jar>,
+    /// Hosts whose cookies are thrown away, as some privacy settings do.
+    no_cookies_for: Vec<String>,
+    history: Mutex<Vec<Hop>>,
+}
+
+/// One request and what came back.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    pub method: Method,
+    pub url: Url,
+    pub sent_cookies: String,
+    pub status: u16,
+    pub headers: HeaderMap,
+}
+
+impl Hop {
+    /// A header of the answer; empty when it did not come.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn set_cookies(&self) -> impl Iterator<Item = &str> {
+        self.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok())
+    }
+}
+
+/// Where a navigation or a fetch ended.
+#[derive(Debug)]
+pub struct Page {
+    pub url: Url,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+    /// Every step of this navigation, the last one too.
+    pub hops: Vec<Hop>,
+}
+
+impl Page {
+    /// A header of the answer; empty when it did not come.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// What the sample app was asked; `None` when this is not its answer.
+    pub fn seen(&self) -> Option<Seen> {
+        serde_json::from_str(&self.body).ok().or_else(|| html::embedded_json(&self.body))
+    }
+
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The way here, one step a line, without the values in queries.
+    pub fn way(&self) -> String {
+        let step = |hop: &Hop| {
+            let query = if hop.url.query().is_some() { "?…" } else { "" };
+            let host = hop.url.host_str().unwrap_or_default();
+            format!("{} {} {host}{}{query}", hop.status, hop.method, hop.url.path())
+        };
+        self.hops.iter().map(step).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A request that is not a plain navigation.
+pub struct Ask {
+    method: Method,
+    url: Url,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    site: Site,
+    navigates: bool,
+}
+
+impl Ask {
+    /// What a script of the page at the same origin sends by `fetch`.
+    pub fn fetch(url: &str) -> Self {
+        Self::new(url, Site::SameOrigin, false)
+    }
+
+    /// What a browser sends for an address that was typed in.
+    pub fn navigation(url: &str) -> Self {
+        Self::new(url, Site::None, true)
+    }
+
+    fn new(url: &str, site: Site, navigates: bool) -> Self {
+        let url = Url::parse(url).expect("the tests write valid URLs");
+        Self { method: Method::GET, url, headers: Vec::new(), body: None, site, navigates }
+    }
+
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Adds a header line; the same name twice makes two lines.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn site(mut self, site: Site) -> Self {
+        self.site = site;
+        self
+    }
+
+    fn form(mut self, body: String) -> Self {
+        self.method = Method::POST;
+        self.body = Some(body);
+        self.header("content-type", "application/x-www-form-urlencoded")
+    }
+}
+
+impl Browser {
+    /// # Errors
+    ///
+    /// When `root_pem` is no certificate.
+    pub fn new(root_pem: &[u8]) -> Result<Self> {
+        Self::without_cookies_for(root_pem, &[])
+    }
+
+    /// A browser that stores no cookies of these hosts.
+    ///
+    /// # Errors
+    ///
+    /// When `root_pem` is no certificate.
+    pub fn without_cookies_for(root_pem: &[u8], hosts: &[&str]) -> Result<Self> {
+        install_crypto();
+        let root = Certificate::from_pem(root_pem).map_err(Failure::of("root certificate"))?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([root])
+            .dns_resolver(Loopback)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .timeout(TIME_LIMIT)
+            .build()
+            .map_err(Failure::of("HTTP client"))?;
+        Ok(Self {
+            client,
+            jar: Mutex::default(),
+            no_cookies_for: hosts.iter().map(|&host| host.to_owned()).collect(),
+            history: Mutex::default(),
+        })
+    }
+
+    /// Goes to an address that was typed in, and on through every redirect.
+    ///
+    /// # Errors
+    ///
+    /// When an answer does not come, or the redirects do not end.
+    pub async fn navigate(&self, url: &str) -> Result<Page> {
+        self.follow(Ask::navigation(url)).await
+    }
+
+    /// Presses the first form of `page` with these fields beside its hidden ones.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, and as [`navigate`](Self::navigate).
+    pub async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Result<Page> {
+        let form = Form::first_in(&page.body)
+            .ok_or_else(|| Failure(format!("no form at {}:\n{}", page.url, page.body)))?;
+        let target = page.url.join(&form.action).map_err(Failure::of(&form.action))?;
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.extend_pairs(&form.hidden).extend_pairs(fields);
+        let body = body.finish();
+        let site = Site::between(&page.url, &target);
+        let ask = Ask::navigation(target.as_str())
+            .site(site)
+            .header("origin", &page.url.origin().ascii_serialization());
+        self.follow(ask.form(body)).await
+    }
+
+    /// Goes to `url` and, when that leads to the provider's login page, signs in there as `user`.
+    ///
+    /// # Errors
+    ///
+    /// As [`navigate`](Self::navigate).
+    pub async fn sign_in(&self, url: &str, user: &str) -> Result<Page> {
+        let page = self.navigate(url).await?;
+        if !page.url.path().starts_with("/interaction/") {
+            return Ok(page);
+        }
+        let mut arrived = self.submit(&page, &[("user", user)]).await?;
+        arrived.hops.splice(0..0, page.hops);
+        Ok(arrived)
+    }
+
+    /// One request, no redirect followed.
+    ///
+    /// # Errors
+    ///
+    /// When no answer comes.
+    pub async fn ask(&self, ask: Ask) -> Result<Page> {
+        let mut headers = HeaderMap::new();
+        let (mode, destination, accept) = if ask.navigates {
+            ("navigate", "document", PAGE_TYPES)
+        } else {
+            ("cors", "empty", "*/*")
+        };
+        let defaults = [
+            ("sec-fetch-site", ask.site.as_str()),
+            ("sec-fetch-mode", mode),
+            ("sec-fetch-dest", destination),
+            (ACCEPT.as_str(), accept),
+        ];
+        let given = |name: &str| ask.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let defaults = defaults.iter().filter(|(name, _)| !given(name)).copied();
+        let own = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in defaults.chain(own) {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(Failure::of(name))?;
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(Failure::of(&name))?;
+            headers.append(name, value);
+        }
+        let top_level_get = ask.navigates && ask.method == Method::GET;
+        let sent_cookies = self
+            .jar()
+            .for_request(&ask.url, ask.site, top_level_get)
+            .iter()
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect::<Vec<_>>()
+            .join("; ");
+        if !sent_cookies.is_empty() && !given("cookie") {
+            let value = HeaderValue::from_str(&sent_cookies).map_err(Failure::of("Cookie"))?;
+            headers.insert(COOKIE, value);
+        }
+        let mut request = self.client.request(ask.method.clone(), ask.url.clone()).headers(headers);
+        if let Some(body) = ask.body {
+            request = request.body(body);
+        }
+        let answer = request.send().await.map_err(Failure::of(&ask.url))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await.map_err(Failure::of(&ask.url))?;
+        let hop =
+            Hop { method: ask.method, url: ask.url, sent_cookies, status, headers: headers.clone() };
+        self.keep_cookies(&hop)?;
+        lock(&self.history).push(hop.clone());
+        Ok(Page {
+            url: hop.url.clone(),
+            status,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+            hops: vec![hop],
+        })
+    }
+
+    /// Everything that this browser has asked and been told.
+    pub fn history(&self) -> Vec<Hop> {
+        lock(&self.history).clone()
+    }
+
+    /// The value of the cookie that a request to `url` would carry.
+    pub fn cookie(&self, url: &str, name: &str) -> Option<String> {
+        let url = Url::parse(url).expect("the tests write valid URLs");
+        let jar = self.jar();
+        let sent = jar.for_request(&url, Site::None, true);
+        sent.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.clone())
+    }
+
+    /// Stores a cookie as if `url` had set it.
+    ///
+    /// # Errors
+    ///
+    /// When a browser would not store it.
+    pub fn store_cookie(&self, url: &str, line: &str) -> Result<()> {
+        let url = Url::parse(url).expect("the tests write valid URLs");
+        self.jar().accept(&url, line).map_err(Failure::of(line))
+    }
+
+    pub fn forget_cookies(&self) {
+        self.jar().clear();
+    }
+
+    async fn follow(&self, first: Ask) -> Result<Page> {
+        let typed = first.site == Site::None;
+        let mut ask = first;
+        let mut hops = Vec::new();
+        loop {
+            let (site, url) = (ask.site, ask.url.clone());
+            let mut page = self.ask(ask).await?;
+            hops.append(&mut page.hops);
+            let Some(next) = redirect_target(&page)? else {
+                page.hops = hops;
+                return Ok(page);
+            };
+            if hops.len() == MOST_HOPS {
+                page.hops = hops;
+                return Err(Failure(format!("too many redirects:\n{}", page.way())));
+            }
+            // What was typed in stays `none` through every redirect.
+            let site = if typed { site } else { site.and(Site::between(&url, &next)) };
+            ask = Ask::navigation(next.as_str()).site(site);
+        }
+    }
+
+    fn keep_cookies(&self, hop: &Hop) -> Result<()> {
+        if self.no_cookies_for.iter().any(|host| hop.url.host_str() == Some(host)) {
+            return Ok(());
+        }
+        for line in hop.set_cookies() {
+            // A line that a browser would ignore is a fault of whoever sent it.
+            self.jar().accept(&hop.url, line).map_err(Failure::of(&hop.url))?;
+        }
+        Ok(())
+    }
+
+    fn jar(&self) -> MutexGuard<'_, Jar> {
+        lock(&self.jar)
+    }
+}
+
+fn redirect_target(page: &Page) -> Result<Option<Url>> {
+    if !matches!(page.status, 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let location = page.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or_else(|| Failure(format!("no Location at {}", page.url)))?;
+    page.url.join(location).map(Some).map_err(Failure::of(location))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Every name is this machine, as `*.localhost` is.
+struct Loopback;
+
+impl Resolve for Loopback {
+    fn resolve(&self, _: Name) -> Resolving {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Box::pin(std::future::ready(Ok(Box::new(std::iter::once(address)) as Addrs)))
+    }
+}
+
+/// rustls is built without a default, so that there is one implementation in the whole program.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Fails only when somebody did it before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

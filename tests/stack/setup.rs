@@ -1,0 +1,227 @@
+//! The whole chain as the tests use it: browser, Caddy, the service, the provider, two apps.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::kit::browser::{Ask, Browser, Page};
+use crate::kit::caddy::Caddy;
+use crate::kit::gate::{self, Gate};
+use crate::kit::provider::{self, Provider};
+use crate::kit::upstream::Upstream;
+use crate::kit::{Failure, Result, ports, ready};
+
+/// The program under test.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_portcullis"))
+}
+
+/// Two apps on two root domains, so that no cookie could be shared by accident.
+pub const FILMS: &str = "films.home.localhost";
+pub const NOTES: &str = "notes.work.localhost";
+/// As [`FILMS`], on a site that has `handle`, `handle_path` and `respond` as well.
+pub const MIXED: &str = "mixed.home.localhost";
+/// Anybody may read it, so nobody's identity goes there.
+pub const OPEN: &str = "open.home.localhost";
+/// A site whose forward_auth does not hand on what it should.
+pub const BROKEN: &str = "broken.home.localhost";
+pub const PORTAL: &str = "auth.localhost";
+pub const ISSUER: &str = "id.localhost";
+
+const RULES: &str = r#"
+[policies]
+admins = { allowed_groups = ["admins"] }
+media = { allowed_groups = ["admins", "media"] }
+
+[services.films]
+host = "films.home.localhost"
+policy = "media"
+
+[services.notes]
+host = "notes.work.localhost"
+policy = "admins"
+
+[services.mixed]
+host = "mixed.home.localhost"
+policy = "media"
+
+[services.open]
+host = "open.home.localhost"
+policy = "bypass"
+
+[services.broken]
+host = "broken.home.localhost"
+policy = "media"
+"#;
+
+/// How long the first answer through the whole chain may take.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Stack {
+    pub caddy: Caddy,
+    pub provider: Provider,
+    pub gate: Gate,
+    pub films: Upstream,
+    pub notes: Upstream,
+    root: Vec<u8>,
+    _folder: TempDir,
+}
+
+pub struct Variant {
+    pub log_level: &'static str,
+    pub access_token_lifetime: u32,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { log_level: "info", access_token_lifetime: 3600 }
+    }
+}
+
+impl Stack {
+    /// The one that most tests share: they change nothing of it that another could see.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Stack> = OnceCell::const_new();
+        SHARED.get_or_init(|| async { Self::start(Variant::default()).await.unwrap() }).await
+    }
+
+    /// One of the test's own.
+    ///
+    /// # Errors
+    ///
+    /// When a part does not start, with what it said.
+    pub async fn start(variant: Variant) -> Result<Self> {
+        let folder = tempfile::tempdir().map_err(Failure::of("temporary folder"))?;
+        let https_port = ports::free();
+        let gate_ports = gate::Ports::free();
+        let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
+        let url = |host: &str| format!("https://{host}:{https_port}");
+        let (issuer, public_url) = (url(ISSUER), url(PORTAL));
+        let provider = Provider::start(
+            folder.path(),
+            &provider::Settings {
+                issuer: &issuer,
+                relying_party: &public_url,
+                access_token_lifetime: variant.access_token_lifetime,
+            },
+        )?;
+        let sites = format!(
+            "{}{}",
+            crate::example::for_this_machine(gate_ports, films.port, notes.port),
+            further_sites(gate_ports, films.port, provider.port),
+        );
+        let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
+        let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
+        answers(&root, &format!("{issuer}/.well-known/openid-configuration")).await?;
+        let gate = Gate::start(
+            program(),
+            folder.path(),
+            &gate::Settings {
+                ports: gate_ports,
+                public_url: &public_url,
+                issuer: &issuer,
+                client_id: provider::CLIENT_ID,
+                client_secret_file: &provider.client_secret_file,
+                ca_file: &caddy.root_certificate(),
+                log_level: variant.log_level,
+                rules: RULES,
+            },
+        )
+        .await?;
+        Ok(Self { caddy, provider, gate, films, notes, root, _folder: folder })
+    }
+
+    /// `https://host:port/path`, the way a browser asks for it.
+    pub fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}{path}", self.caddy.https_port)
+    }
+
+    /// A browser with an empty cookie jar.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.root).expect("Caddy's own root certificate")
+    }
+
+    pub fn browser_without_cookies_for(&self, hosts: &[&str]) -> Browser {
+        Browser::without_cookies_for(&self.root, hosts).expect("Caddy's own root certificate")
+    }
+
+    /// A browser in which `user` has signed in and stands at `host`.
+    pub async fn signed_in(&self, user: &str, host: &str) -> Browser {
+        let browser = self.browser();
+        let page = browser.sign_in(&self.url(host, "/"), user).await.unwrap();
+        assert_eq!(page.host(), host, "{user} signs in and comes back:\n{}", page.way());
+        browser
+    }
+
+    pub fn root_certificate(&self) -> PathBuf {
+        self.caddy.root_certificate()
+    }
+}
+
+/// Waits until `url` answers 200.
+pub async fn answers(root: &[u8], url: &str) -> Result<Page> {
+    let browser = Browser::new(root)?;
+    ready::wait_for(url, START_LIMIT, || async {
+        let page = browser.ask(Ask::fetch(url)).await?;
+        if page.status == 200 { Ok(page) } else { Err(Failure(format!("{}", page.status))) }
+    })
+    .await
+}
+
+/// Sites that the tests need beside those of the example.
+fn further_sites(gate: gate::Ports, app: u16, provider: u16) -> String {
+    let gate = gate.verify;
+    let broken = |name: &str, line: &str| {
+        format!(
+            "	handle /{name}/* {{
+		forward_auth 127.0.0.1:{gate} {{
+			uri /verify?
+			{line}
+		}}
+		reverse_proxy 127.0.0.1:{app}
+	}}
+"
+        )
+    };
+    let broken_sites: String = ["Method", "Proto", "Host", "Uri", "For"]
+        .iter()
+        .map(|what| broken(&format!("missing/{what}"), &format!("header_up -X-Forwarded-{what}")))
+        .chain(
+            [("Method", "a b"), ("Proto", "gopher"), ("Host", "a,b"), ("Uri", "no-slash")]
+                .iter()
+                .map(|(what, value)| {
+                    let line = format!("header_up X-Forwarded-{what} \"{value}\"");
+                    broken(&format!("malformed/{what}"), &line)
+                }),
+        )
+        .collect();
+    format!(
+        "
+{ISSUER} {{
+	reverse_proxy 127.0.0.1:{provider}
+}}
+
+{MIXED} {{
+	import portcullis
+	handle /handled/* {{
+		respond \"from handle\"
+	}}
+	handle_path /stripped/* {{
+		reverse_proxy 127.0.0.1:{app}
+	}}
+	respond /ping \"from respond\"
+	reverse_proxy 127.0.0.1:{app}
+}}
+
+{OPEN} {{
+	import portcullis
+	reverse_proxy 127.0.0.1:{app}
+}}
+
+{BROKEN} {{
+{broken_sites}}}
+"
+    )
+}
