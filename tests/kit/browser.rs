@@ -130,7 +130,8 @@ impl Ask {
         self
     }
 
-    fn form(mut self, body: String) -> Self {
+    /// Posts these form fields, already encoded.
+    pub fn form(mut self, body: String) -> Self {
         self.method = Method::POST;
         self.body = Some(body);
         self.header("content-type", "application/x-www-form-urlencoded")

@@ -10,6 +10,7 @@ mod kit;
 mod chromium;
 mod decision;
 mod example;
+mod fixture;
 mod forgery;
 mod forwarded;
 mod secrecy;

@@ -1,6 +1,6 @@
 //! The whole chain as the tests use it: browser, Caddy, the service, the provider, two apps.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -63,8 +63,6 @@ pub struct Stack {
     pub caddy: Caddy,
     pub provider: Provider,
     pub gate: Gate,
-    pub films: Upstream,
-    pub notes: Upstream,
     root: Vec<u8>,
     _folder: TempDir,
 }
@@ -130,7 +128,7 @@ impl Stack {
             },
         )
         .await?;
-        Ok(Self { caddy, provider, gate, films, notes, root, _folder: folder })
+        Ok(Self { caddy, provider, gate, root, _folder: folder })
     }
 
     /// `https://host:port/path`, the way a browser asks for it.
@@ -153,10 +151,6 @@ impl Stack {
         let page = browser.sign_in(&self.url(host, "/"), user).await.unwrap();
         assert_eq!(page.host(), host, "{user} signs in and comes back:\n{}", page.way());
         browser
-    }
-
-    pub fn root_certificate(&self) -> PathBuf {
-        self.caddy.root_certificate()
     }
 }
 
