@@ -12,7 +12,7 @@ use reqwest::header::{ACCEPT, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATI
 use reqwest::{Certificate, Method, redirect};
 use url::Url;
 
-use super::cookies::{Jar, Site};
+use super::cookies::{FetchSite, Jar};
 use super::html::{self, Form};
 use super::upstream::Seen;
 use super::{Failure, Result};
@@ -43,11 +43,17 @@ pub struct Hop {
 impl Hop {
     /// A header of the answer; empty when it did not come.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     pub fn set_cookies(&self) -> impl Iterator<Item = &str> {
-        self.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok())
+        self.headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
     }
 }
 
@@ -65,12 +71,17 @@ pub struct Page {
 impl Page {
     /// A header of the answer; empty when it did not come.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// What the sample app was asked; `None` when this is not its answer.
     pub fn seen(&self) -> Option<Seen> {
-        serde_json::from_str(&self.body).ok().or_else(|| html::embedded_json(&self.body))
+        serde_json::from_str(&self.body)
+            .ok()
+            .or_else(|| html::embedded_json(&self.body))
     }
 
     pub fn host(&self) -> &str {
@@ -80,9 +91,18 @@ impl Page {
     /// The way here, one step a line, without the values in queries.
     pub fn way(&self) -> String {
         let step = |hop: &Hop| {
-            let query = if hop.url.query().is_some() { "?…" } else { "" };
+            let query = if hop.url.query().is_some() {
+                "?…"
+            } else {
+                ""
+            };
             let host = hop.url.host_str().unwrap_or_default();
-            format!("{} {} {host}{}{query}", hop.status, hop.method, hop.url.path())
+            format!(
+                "{} {} {host}{}{query}",
+                hop.status,
+                hop.method,
+                hop.url.path()
+            )
         };
         self.hops.iter().map(step).collect::<Vec<_>>().join("\n")
     }
@@ -94,24 +114,31 @@ pub struct Ask {
     url: Url,
     headers: Vec<(String, String)>,
     body: Option<String>,
-    site: Site,
+    site: FetchSite,
     navigates: bool,
 }
 
 impl Ask {
     /// What a script of the page at the same origin sends by `fetch`.
     pub fn fetch(url: &str) -> Self {
-        Self::new(url, Site::SameOrigin, false)
+        Self::new(url, FetchSite::SameOrigin, false)
     }
 
     /// What a browser sends for an address that was typed in.
     pub fn navigation(url: &str) -> Self {
-        Self::new(url, Site::None, true)
+        Self::new(url, FetchSite::None, true)
     }
 
-    fn new(url: &str, site: Site, navigates: bool) -> Self {
+    fn new(url: &str, site: FetchSite, navigates: bool) -> Self {
         let url = Url::parse(url).expect("the tests write valid URLs");
-        Self { method: Method::GET, url, headers: Vec::new(), body: None, site, navigates }
+        Self {
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            body: None,
+            site,
+            navigates,
+        }
     }
 
     pub fn method(mut self, method: Method) -> Self {
@@ -125,7 +152,7 @@ impl Ask {
         self
     }
 
-    pub fn site(mut self, site: Site) -> Self {
+    pub fn site(mut self, site: FetchSite) -> Self {
         self.site = site;
         self
     }
@@ -187,11 +214,14 @@ impl Browser {
     pub async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Result<Page> {
         let form = Form::first_in(&page.body)
             .ok_or_else(|| Failure(format!("no form at {}:\n{}", page.url, page.body)))?;
-        let target = page.url.join(&form.action).map_err(Failure::of(&form.action))?;
+        let target = page
+            .url
+            .join(&form.action)
+            .map_err(Failure::of(&form.action))?;
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(&form.hidden).extend_pairs(fields);
         let body = body.finish();
-        let site = Site::between(&page.url, &target);
+        let site = FetchSite::between(&page.url, &target);
         let ask = Ask::navigation(target.as_str())
             .site(site)
             .header("origin", &page.url.origin().ascii_serialization());
@@ -231,9 +261,16 @@ impl Browser {
             ("sec-fetch-dest", destination),
             (ACCEPT.as_str(), accept),
         ];
-        let given = |name: &str| ask.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        let given = |name: &str| {
+            ask.headers
+                .iter()
+                .any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
         let defaults = defaults.iter().filter(|(name, _)| !given(name)).copied();
-        let own = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = ask
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in defaults.chain(own) {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(Failure::of(name))?;
             let value = HeaderValue::from_bytes(value.as_bytes()).map_err(Failure::of(&name))?;
@@ -251,15 +288,23 @@ impl Browser {
             let value = HeaderValue::from_str(&sent_cookies).map_err(Failure::of("Cookie"))?;
             headers.insert(COOKIE, value);
         }
-        let mut request = self.client.request(ask.method.clone(), ask.url.clone()).headers(headers);
+        let mut request = self
+            .client
+            .request(ask.method.clone(), ask.url.clone())
+            .headers(headers);
         if let Some(body) = ask.body {
             request = request.body(body);
         }
         let answer = request.send().await.map_err(Failure::of(&ask.url))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await.map_err(Failure::of(&ask.url))?;
-        let hop =
-            Hop { method: ask.method, url: ask.url, sent_cookies, status, headers: headers.clone() };
+        let hop = Hop {
+            method: ask.method,
+            url: ask.url,
+            sent_cookies,
+            status,
+            headers: headers.clone(),
+        };
         self.keep_cookies(&hop)?;
         lock(&self.history).push(hop.clone());
         Ok(Page {
@@ -280,8 +325,10 @@ impl Browser {
     pub fn cookie(&self, url: &str, name: &str) -> Option<String> {
         let url = Url::parse(url).expect("the tests write valid URLs");
         let jar = self.jar();
-        let sent = jar.for_request(&url, Site::None, true);
-        sent.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.clone())
+        let sent = jar.for_request(&url, FetchSite::None, true);
+        sent.iter()
+            .find(|cookie| cookie.name == name)
+            .map(|cookie| cookie.value.clone())
     }
 
     /// Stores a cookie as if `url` had set it.
@@ -299,7 +346,7 @@ impl Browser {
     }
 
     async fn follow(&self, first: Ask) -> Result<Page> {
-        let typed = first.site == Site::None;
+        let typed = first.site == FetchSite::None;
         let mut ask = first;
         let mut hops = Vec::new();
         loop {
@@ -315,18 +362,28 @@ impl Browser {
                 return Err(Failure(format!("too many redirects:\n{}", page.way())));
             }
             // What was typed in stays `none` through every redirect.
-            let site = if typed { site } else { site.and(Site::between(&url, &next)) };
+            let site = if typed {
+                site
+            } else {
+                site.and(FetchSite::between(&url, &next))
+            };
             ask = Ask::navigation(next.as_str()).site(site);
         }
     }
 
     fn keep_cookies(&self, hop: &Hop) -> Result<()> {
-        if self.no_cookies_for.iter().any(|host| hop.url.host_str() == Some(host)) {
+        if self
+            .no_cookies_for
+            .iter()
+            .any(|host| hop.url.host_str() == Some(host))
+        {
             return Ok(());
         }
         for line in hop.set_cookies() {
             // A line that a browser would ignore is a fault of whoever sent it.
-            self.jar().accept(&hop.url, line).map_err(Failure::of(&hop.url))?;
+            self.jar()
+                .accept(&hop.url, line)
+                .map_err(Failure::of(&hop.url))?;
         }
         Ok(())
     }
@@ -340,9 +397,15 @@ fn redirect_target(page: &Page) -> Result<Option<Url>> {
     if !matches!(page.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let location = page.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = page
+        .headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok());
     let location = location.ok_or_else(|| Failure(format!("no Location at {}", page.url)))?;
-    page.url.join(location).map(Some).map_err(Failure::of(location))
+    page.url
+        .join(location)
+        .map(Some)
+        .map_err(Failure::of(location))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -355,7 +418,9 @@ struct Loopback;
 impl Resolve for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Box::pin(std::future::ready(Ok(Box::new(std::iter::once(address)) as Addrs)))
+        Box::pin(std::future::ready(Ok(
+            Box::new(std::iter::once(address)) as Addrs
+        )))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::Running;
-use super::{Failure, Result, ports, ready, tools};
+use super::{Failure, Result, ports, tools};
 
 /// Making the authority's keys and the first certificate takes a moment.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -29,25 +29,28 @@ impl Caddy {
         std::fs::write(&file, text).map_err(Failure::of(file.display()))?;
         let log = folder.join("caddy.log");
         let mut running = Running::start("Caddy", &tools::find("caddy")?, &log, |command| {
-            command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+            command
+                .args(["run", "--adapter", "caddyfile", "--config"])
+                .arg(&file);
             // Caddy would else write its autosave and look for keys in the user's folders.
-            command.env("XDG_CONFIG_HOME", &storage).env("XDG_DATA_HOME", &storage);
+            command
+                .env("XDG_CONFIG_HOME", &storage)
+                .env("XDG_DATA_HOME", &storage);
         })?;
         let root = root_certificate_in(&storage);
-        let started = ready::wait_for("Caddy", START_LIMIT, || async {
+        let started = running.wait_for(START_LIMIT, || async {
             if !root.is_file() {
                 return Err(Failure::new("no root certificate yet"));
             }
-            tokio::net::TcpStream::connect(("127.0.0.1", https_port))
-                .await
-                .map(drop)
-                .map_err(Failure::new)
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", https_port)).await;
+            connected.map(drop).map_err(Failure::new)
         });
-        tokio::select! {
-            outcome = started => outcome.map_err(|failure| running.explain(&failure))?,
-            () = ended(&log) => return Err(running.explain(&Failure::new("Caddy did not start"))),
-        }
-        Ok(Self { running, https_port, storage })
+        started.await?;
+        Ok(Self {
+            running,
+            https_port,
+            storage,
+        })
     }
 
     /// The certificate of the authority that signs what this Caddy shows.
@@ -58,23 +61,15 @@ impl Caddy {
     /// Certificate chain and key that Caddy made for `host`.
     pub fn certificate_of(&self, host: &str) -> (PathBuf, PathBuf) {
         let folder = self.storage.join("certificates/local").join(host);
-        (folder.join(format!("{host}.crt")), folder.join(format!("{host}.key")))
+        (
+            folder.join(format!("{host}.crt")),
+            folder.join(format!("{host}.key")),
+        )
     }
 }
 
 fn root_certificate_in(storage: &Path) -> PathBuf {
     storage.join("pki/authorities/local/root.crt")
-}
-
-/// Ends when Caddy has said that it gives up.
-async fn ended(log: &Path) {
-    loop {
-        let text = std::fs::read_to_string(log).unwrap_or_default();
-        if text.lines().any(|line| line.starts_with("Error: ")) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 fn global_options(https_port: u16, storage: &Path) -> String {

@@ -15,6 +15,7 @@ use super::{Failure, Result, tools};
 /// How long a program may take to stop when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 const STOP_POLL: Duration = Duration::from_millis(10);
+const READY_POLL: Duration = Duration::from_millis(20);
 /// How much of a program's output a failure shows.
 const SHOWN_LINES: usize = 40;
 
@@ -48,7 +49,11 @@ impl Running {
         let (stdout, stderr) = open(output).map_err(Failure::of(output.display()))?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = spawn(command).map_err(Failure::of(program.display()))?;
-        Ok(Self { name: name.to_owned(), child, output: output.to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            output: output.to_owned(),
+        })
     }
 
     /// All that the program has written so far.
@@ -65,6 +70,30 @@ impl Running {
         format!("--- {}:\n{}", self.name, shown.join("\n"))
     }
 
+    /// Asks until `attempt` succeeds, at most for `limit`, and no longer than the program runs.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's, with what the program said.
+    pub async fn wait_for<T, F, Fut>(&mut self, limit: Duration, mut attempt: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let start = Instant::now();
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failure) if start.elapsed() > limit || self.has_ended().is_some() => {
+                    let name = &self.name;
+                    let failure = Failure(format!("{name} is not ready: {failure}"));
+                    return Err(self.explain(&failure));
+                }
+                Err(_) => tokio::time::sleep(READY_POLL).await,
+            }
+        }
+    }
+
     /// Adds the end of the program's output to a failure; tells too when the program has ended.
     pub fn explain(&mut self, failure: &Failure) -> Failure {
         let ended = match self.child.try_wait() {
@@ -74,13 +103,9 @@ impl Running {
         Failure(format!("{failure}{ended}\n{}", self.last_words()))
     }
 
-    /// `Err` once the program has ended: nothing more will come of waiting for it.
+    /// How the program ended; `None` while it runs.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Asks the program to stop and waits for it; makes it stop when it does not.

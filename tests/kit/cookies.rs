@@ -8,9 +8,9 @@ use cookie::Expiration;
 use cookie::time::OffsetDateTime;
 use url::Url;
 
-/// Where a request comes from, as `SameSite` and `Sec-Fetch-Site` see it.
+/// Where a request comes from, as `SameSite` and `Sec-Fetch-FetchSite` see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
+pub enum FetchSite {
     /// The address bar, a bookmark.
     None,
     SameOrigin,
@@ -18,7 +18,7 @@ pub enum Site {
     CrossSite,
 }
 
-impl Site {
+impl FetchSite {
     /// The relation of `target` to the page that asks for it.
     pub fn between(initiator: &Url, target: &Url) -> Self {
         if initiator.origin() == target.origin() {
@@ -38,7 +38,11 @@ impl Site {
             Self::SameSite => 1,
             Self::CrossSite => 2,
         };
-        if distance(other) > distance(self) { other } else { self }
+        if distance(other) > distance(self) {
+            other
+        } else {
+            self
+        }
     }
 
     pub fn as_str(self) -> &'static str {
@@ -132,7 +136,7 @@ impl Jar {
     }
 
     /// The cookies that a request to `url` carries.
-    pub fn for_request(&self, url: &Url, site: Site, top_level_get: bool) -> Vec<&Stored> {
+    pub fn for_request(&self, url: &Url, site: FetchSite, top_level_get: bool) -> Vec<&Stored> {
         let host = url.host_str().unwrap_or_default();
         let mut sent: Vec<&Stored> = self
             .cookies
@@ -148,8 +152,8 @@ impl Jar {
             .filter(|cookie| path_matches(&cookie.path, url.path()))
             .filter(|cookie| match cookie.same_site {
                 cookie::SameSite::None => true,
-                cookie::SameSite::Lax => site != Site::CrossSite || top_level_get,
-                cookie::SameSite::Strict => site != Site::CrossSite,
+                cookie::SameSite::Lax => site != FetchSite::CrossSite || top_level_get,
+                cookie::SameSite::Strict => site != FetchSite::CrossSite,
             })
             .collect();
         // Longer paths first (RFC 6265 §5.4); the sort keeps the order of creation otherwise.
@@ -170,7 +174,10 @@ fn has_expired(cookie: &cookie::Cookie<'_>) -> bool {
 }
 
 fn covers(domain: &str, host: &str) -> bool {
-    host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
+    host == domain
+        || host
+            .strip_suffix(domain)
+            .is_some_and(|front| front.ends_with('.'))
 }
 
 /// RFC 6265 §5.1.4.

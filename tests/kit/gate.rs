@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::Running;
-use super::{Failure, Result, ports, ready};
+use super::{Failure, Result, ports};
 
 const START_LIMIT: Duration = Duration::from_secs(15);
 
@@ -18,7 +18,11 @@ pub struct Ports {
 
 impl Ports {
     pub fn free() -> Self {
-        Self { verify: ports::free(), portal: ports::free(), admin: ports::free() }
+        Self {
+            verify: ports::free(),
+            portal: ports::free(),
+            admin: ports::free(),
+        }
     }
 }
 
@@ -58,13 +62,16 @@ impl Gate {
         })?;
         let url = format!("http://127.0.0.1:{}/health/ready", settings.ports.admin);
         let client = plain_client()?;
-        let outcome = ready::wait_for("portcullis", START_LIMIT, || async {
+        let started = running.wait_for(START_LIMIT, || async {
             let answer = client.get(&url).send().await.map_err(Failure::new)?;
             answer.error_for_status().map(drop).map_err(Failure::new)
+        });
+        started.await?;
+        Ok(Self {
+            running,
+            ports: settings.ports,
+            session_secret_file,
         })
-        .await;
-        outcome.map_err(|failure| running.explain(&failure))?;
-        Ok(Self { running, ports: settings.ports, session_secret_file })
     }
 }
 

@@ -22,12 +22,17 @@ impl Form {
             .filter_map(|from_input| from_input.split_once('>'))
             .filter(|(input, _)| attribute(input, "type").as_deref() == Some("hidden"))
             .filter_map(|(input, _)| {
-                Some((attribute(input, "name")?, attribute(input, "value").unwrap_or_default()))
+                Some((
+                    attribute(input, "name")?,
+                    attribute(input, "value").unwrap_or_default(),
+                ))
             })
             .collect();
         Some(Self {
             action: attribute(tag, "action").unwrap_or_default(),
-            method: attribute(tag, "method").unwrap_or_default().to_ascii_lowercase(),
+            method: attribute(tag, "method")
+                .unwrap_or_default()
+                .to_ascii_lowercase(),
             hidden,
         })
     }
@@ -44,7 +49,10 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 }
 
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Undoes [`escape`], and the numeric forms that template engines write.

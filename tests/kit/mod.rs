@@ -5,6 +5,7 @@ pub mod browser;
 pub mod caddy;
 pub mod child;
 pub mod cookies;
+pub mod example;
 pub mod gate;
 pub mod html;
 pub mod ports;

@@ -14,11 +14,15 @@ static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
 /// A port that nobody listens on now, and that this process was not given before.
 pub fn free() -> u16 {
-    let mut given = GIVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut given = GIVEN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let given = given.get_or_insert_with(HashSet::new);
     let span = u32::from(LAST - FIRST) + 1;
     // Test programs that run at once start at different places.
-    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    let nanoseconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.subsec_nanos());
     let start = nanoseconds.wrapping_add(std::process::id().wrapping_mul(7_919));
     (0..span)
         .map(|step| FIRST + u16::try_from(start.wrapping_add(step) % span).expect("below the span"))

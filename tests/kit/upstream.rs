@@ -52,12 +52,17 @@ impl Upstream {
     pub fn start(name: &str) -> Result<Self> {
         let port = ports::free();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let state = web::Data::new(State { name: name.to_owned(), seen: Arc::clone(&seen) });
+        let state = web::Data::new(State {
+            name: name.to_owned(),
+            seen: Arc::clone(&seen),
+        });
         let (started, outcome) = mpsc::channel();
         // On a thread of its own, because it outlives the runtime of the test that started it.
         std::thread::spawn(move || {
             let served = HttpServer::new(move || {
-                App::new().app_data(state.clone()).default_service(web::to(show))
+                App::new()
+                    .app_data(state.clone())
+                    .default_service(web::to(show))
             })
             .workers(1)
             .disable_signals()
@@ -74,14 +79,21 @@ impl Upstream {
             }
         });
         outcome.recv().map_err(Failure::of("app"))??;
-        Ok(Self { name: name.to_owned(), port, seen })
+        Ok(Self {
+            name: name.to_owned(),
+            port,
+            seen,
+        })
     }
 
     /// Every request so far whose target holds `mark`. Tests that share an app put a mark of
     /// their own into their URLs.
     pub fn requests_with(&self, mark: &str) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|request| request.target.contains(mark)).cloned().collect()
+        seen.iter()
+            .filter(|request| request.target.contains(mark))
+            .cloned()
+            .collect()
     }
 }
 
@@ -99,14 +111,27 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
             .headers()
             .iter()
             .map(|(name, value)| {
-                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
             })
             .collect(),
     };
-    state.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    state
+        .seen
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(seen.clone());
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     if accept.contains("text/html") {
-        HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page(&seen))
+        HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .body(page(&seen))
     } else {
         HttpResponse::Ok().json(seen)
     }
@@ -118,11 +143,22 @@ fn page(seen: &Seen) -> String {
         .headers
         .iter()
         .map(|(name, value)| {
-            let mark = if name.starts_with("remote-") { " class=identity" } else { "" };
-            format!("<tr{mark}><th>{}<td>{}\n", html::escape(name), html::escape(value))
+            let mark = if name.starts_with("remote-") {
+                " class=identity"
+            } else {
+                ""
+            };
+            format!(
+                "<tr{mark}><th>{}<td>{}\n",
+                html::escape(name),
+                html::escape(value)
+            )
         })
         .collect();
-    let user = seen.one("remote-user").filter(|user| !user.is_empty()).unwrap_or("nobody");
+    let user = seen
+        .one("remote-user")
+        .filter(|user| !user.is_empty())
+        .unwrap_or("nobody");
     let json = serde_json::to_string(seen).expect("strings alone");
     format!(
         r#"<!doctype html>

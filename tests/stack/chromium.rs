@@ -74,8 +74,12 @@ async fn drive(stack: &Stack, page: &Client) -> Result<()> {
     page.goto(&films).await.map_err(Failure::new)?;
     let tab = page.window().await.map_err(Failure::new)?;
     let other = page.new_window(true).await.map_err(Failure::new)?;
-    page.switch_to_window(other.handle).await.map_err(Failure::new)?;
-    page.goto(&stack.url(FILMS, "/.portcullis/logout")).await.map_err(Failure::new)?;
+    page.switch_to_window(other.handle)
+        .await
+        .map_err(Failure::new)?;
+    page.goto(&stack.url(FILMS, "/.portcullis/logout"))
+        .await
+        .map_err(Failure::new)?;
     arrive(page, &stack.url(PORTAL, "/signed-out")).await?;
     page.switch_to_window(tab).await.map_err(Failure::new)?;
     let answer = fetch(page, "/data").await?;
@@ -103,21 +107,34 @@ async fn two_tabs_opened_at_once_both_arrive() {
 }
 
 async fn drive_two_tabs(stack: &Stack, page: &Client) -> Result<()> {
-    let urls = [stack.url(FILMS, "/first"), stack.url(FILMS, "/second?tab=2")];
+    let urls = [
+        stack.url(FILMS, "/first"),
+        stack.url(FILMS, "/second?tab=2"),
+    ];
     // Both start in the same moment, from a page that has nothing to do with the apps.
-    page.goto("data:text/html,start").await.map_err(Failure::new)?;
+    page.goto("data:text/html,start")
+        .await
+        .map_err(Failure::new)?;
     let open = "for (const url of arguments[0]) window.open(url, '_blank');";
-    page.execute(open, vec![json!(urls)]).await.map_err(Failure::new)?;
+    page.execute(open, vec![json!(urls)])
+        .await
+        .map_err(Failure::new)?;
     let start = page.window().await.map_err(Failure::new)?;
     let tabs = ready::wait_for("two tabs", LIMIT, || async {
         let all = page.windows().await.map_err(Failure::new)?;
         let tabs: Vec<_> = all.into_iter().filter(|tab| *tab != start).collect();
-        if tabs.len() == 2 { Ok(tabs) } else { Err(Failure(format!("{}", tabs.len()))) }
+        if tabs.len() == 2 {
+            Ok(tabs)
+        } else {
+            Err(Failure(format!("{}", tabs.len())))
+        }
     })
     .await?;
     let mut arrived = Vec::new();
     for tab in &tabs {
-        page.switch_to_window(tab.clone()).await.map_err(Failure::new)?;
+        page.switch_to_window(tab.clone())
+            .await
+            .map_err(Failure::new)?;
         find(page, "button[value=ben]").await?;
     }
     for tab in tabs {
@@ -132,23 +149,40 @@ async fn drive_two_tabs(stack: &Stack, page: &Client) -> Result<()> {
 }
 
 async fn find(page: &Client, selector: &str) -> Result<fantoccini::elements::Element> {
-    let found = page.wait().at_most(LIMIT).for_element(Locator::Css(selector)).await;
+    let found = page
+        .wait()
+        .at_most(LIMIT)
+        .for_element(Locator::Css(selector))
+        .await;
     match found {
         Ok(element) => Ok(element),
         Err(cause) => {
-            let url = page.current_url().await.map_or_else(|e| e.to_string(), |url| url.to_string());
+            let url = page
+                .current_url()
+                .await
+                .map_or_else(|e| e.to_string(), |url| url.to_string());
             let source = page.source().await.unwrap_or_default();
-            Err(Failure(format!("no {selector} at {url}: {cause}\n{source}")))
+            Err(Failure(format!(
+                "no {selector} at {url}: {cause}\n{source}"
+            )))
         }
     }
 }
 
 async fn press(page: &Client, selector: &str) -> Result<()> {
-    find(page, selector).await?.click().await.map_err(Failure::of(selector))
+    find(page, selector)
+        .await?
+        .click()
+        .await
+        .map_err(Failure::of(selector))
 }
 
 async fn text(page: &Client, selector: &str) -> Result<String> {
-    find(page, selector).await?.text().await.map_err(Failure::of(selector))
+    find(page, selector)
+        .await?
+        .text()
+        .await
+        .map_err(Failure::of(selector))
 }
 
 async fn arrive(page: &Client, url: &str) -> Result<()> {
@@ -164,7 +198,9 @@ async fn arrive(page: &Client, url: &str) -> Result<()> {
 }
 
 async fn fetch(page: &Client, url: &str) -> Result<Value> {
-    page.execute_async(FETCH, vec![json!(url)]).await.map_err(Failure::of(url))
+    page.execute_async(FETCH, vec![json!(url)])
+        .await
+        .map_err(Failure::of(url))
 }
 
 /// A Chromium without a window, and the driver that moves it.
@@ -179,10 +215,11 @@ impl Chromium {
         let profile = tempfile::tempdir().map_err(Failure::of("temporary folder"))?;
         let port = ports::free();
         let log = profile.path().join("chromedriver.log");
-        let mut driver = Running::start("chromedriver", &tools::find("chromedriver")?, &log, |c| {
-            // Chromium keeps more than its profile below the home folder.
-            c.arg(format!("--port={port}")).env("HOME", profile.path());
-        })?;
+        let mut driver =
+            Running::start("chromedriver", &tools::find("chromedriver")?, &log, |c| {
+                // Chromium keeps more than its profile below the home folder.
+                c.arg(format!("--port={port}")).env("HOME", profile.path());
+            })?;
         let options = json!({
             "goog:chromeOptions": {
                 "args": FLAGS.iter().map(ToString::to_string).chain([
@@ -193,17 +230,22 @@ impl Chromium {
             "acceptInsecureCerts": true,
             "timeouts": { "script": 30_000 },
         });
-        let Value::Object(capabilities) = options else { unreachable!("an object, see above") };
-        let client = ready::wait_for("chromedriver", LIMIT, || async {
+        let Value::Object(capabilities) = options else {
+            unreachable!("an object, see above")
+        };
+        let connected = driver.wait_for(LIMIT, || async {
             ClientBuilder::new(HttpConnector::new())
                 .capabilities(capabilities.clone())
                 .connect(&format!("http://127.0.0.1:{port}"))
                 .await
                 .map_err(Failure::new)
+        });
+        let client = connected.await?;
+        Ok(Self {
+            client,
+            _driver: driver,
+            _profile: profile,
         })
-        .await;
-        let client = client.map_err(|failure| driver.explain(&failure))?;
-        Ok(Self { client, _driver: driver, _profile: profile })
     }
 
     async fn close(self) {

@@ -31,7 +31,10 @@ async fn a_stranger_who_navigates_is_sent_to_log_in() {
         let location = page.header("location");
         assert!(location.starts_with(&login), "{url} leads to {location}");
         let target = url::Url::parse(location).unwrap();
-        let rd = target.query_pairs().find(|(name, _)| name == "rd").map(|(_, value)| value);
+        let rd = target
+            .query_pairs()
+            .find(|(name, _)| name == "rd")
+            .map(|(_, value)| value);
         assert_eq!(rd.as_deref(), Some(url.as_str()));
         assert_eq!(page.header("cache-control"), "no-store", "{url}");
         assert!(!page.header("portcullis-decision").is_empty(), "{url}");
@@ -51,11 +54,21 @@ async fn a_stranger_who_fetches_is_told_so_and_not_redirected() {
         let page = stack.browser().ask(Ask::fetch(&url)).await.unwrap();
         assert_eq!(page.status, 401, "{url}: {}", page.body);
         assert_eq!(page.header("location"), "", "{url}");
-        assert!(page.header("content-type").starts_with("application/problem+json"), "{url}");
-        assert!(page.header("www-authenticate").starts_with("Bearer"), "{url}");
+        assert!(
+            page.header("content-type")
+                .starts_with("application/problem+json"),
+            "{url}"
+        );
+        assert!(
+            page.header("www-authenticate").starts_with("Bearer"),
+            "{url}"
+        );
         let problem: Value = serde_json::from_str(&page.body).unwrap();
         let login = problem["login_url"].as_str().unwrap_or_default();
-        assert!(login.starts_with(&stack.url(PORTAL, "/login")), "{url}: {problem}");
+        assert!(
+            login.starts_with(&stack.url(PORTAL, "/login")),
+            "{url}: {problem}"
+        );
         assert_eq!(page.header("cache-control"), "no-store", "{url}");
     }
 }
@@ -106,7 +119,11 @@ async fn a_member_gets_in_and_the_app_learns_who_it_is() {
                 assert_eq!(seen.all("remote-name"), [name]);
                 assert_eq!(seen.all("remote-email"), [email]);
                 assert_eq!(seen.all("remote-groups"), [groups]);
-                assert_eq!(identity_headers_of(&page), [""; 0], "none goes to the browser");
+                assert_eq!(
+                    identity_headers_of(&page),
+                    [""; 0],
+                    "none goes to the browser"
+                );
             }
         }
     }
@@ -119,7 +136,11 @@ async fn a_member_gets_the_rest_of_a_mixed_site_too() {
     let get = |path: &str| browser.ask(Ask::fetch(&stack.url(MIXED, path)));
     assert_eq!(get("/handled/page").await.unwrap().body, "from handle");
     assert_eq!(get("/ping").await.unwrap().body, "from respond");
-    let stripped = get("/stripped/page").await.unwrap().seen().expect("the app's own answer");
+    let stripped = get("/stripped/page")
+        .await
+        .unwrap()
+        .seen()
+        .expect("the app's own answer");
     assert_eq!(stripped.target, "/page");
     assert_eq!(stripped.all("remote-user"), ["ben"]);
 }

@@ -7,9 +7,9 @@ use url::Url;
 
 use crate::kit::browser::{Ask, Browser};
 use crate::kit::caddy::Caddy;
-use crate::kit::provider::{self, Provider};
 use crate::kit::ports;
-use crate::setup::{ISSUER, answers};
+use crate::kit::provider::{self, Provider};
+use crate::setup::ISSUER;
 
 /// A verifier and its S256 challenge: those of RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -34,19 +34,29 @@ impl Fixture {
             relying_party: RELYING_PARTY,
             access_token_lifetime: 3600,
         };
-        let provider = Provider::start(folder, &settings).unwrap();
-        let sites = format!("{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n", provider.port);
+        let mut provider = Provider::start(folder, &settings).unwrap();
+        let sites = format!(
+            "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n",
+            provider.port
+        );
         let caddy = Caddy::start(folder, port, &sites).await.unwrap();
         let root = std::fs::read(caddy.root_certificate()).unwrap();
-        let url = format!("{issuer}/.well-known/openid-configuration");
-        let page = answers(&root, &url).await.unwrap();
+        let page = provider.metadata(&root).await.unwrap();
         let metadata = serde_json::from_str(&page.body).unwrap();
         let browser = Browser::new(&root).unwrap();
-        Self { _caddy: caddy, provider, browser, metadata, issuer }
+        Self {
+            _caddy: caddy,
+            provider,
+            browser,
+            metadata,
+            issuer,
+        }
     }
 
     fn endpoint(&self, name: &str) -> &str {
-        self.metadata[name].as_str().unwrap_or_else(|| panic!("no {name}: {}", self.metadata))
+        self.metadata[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {}", self.metadata))
     }
 
     /// An authorization request; ends at the provider's page or at the redirect to us.
@@ -60,18 +70,32 @@ impl Fixture {
             .append_pair("state", "a-state-of-some-length")
             .append_pair("nonce", "a-nonce")
             .extend_pairs(extra);
-        let mut page = self.browser.ask(Ask::navigation(url.as_str())).await.unwrap();
+        let mut page = self
+            .browser
+            .ask(Ask::navigation(url.as_str()))
+            .await
+            .unwrap();
         loop {
             if page.url.path().starts_with("/interaction/") {
                 let form = page.url.as_str();
                 let body = format!("user={user}");
-                page = self.browser.ask(Ask::navigation(form).form(body)).await.unwrap();
+                page = self
+                    .browser
+                    .ask(Ask::navigation(form).form(body))
+                    .await
+                    .unwrap();
             }
-            let Ok(next) = page.url.join(page.header("location")) else { return page.url };
+            let Ok(next) = page.url.join(page.header("location")) else {
+                return page.url;
+            };
             if page.status >= 400 || next.as_str().starts_with(RELYING_PARTY) {
                 return next;
             }
-            page = self.browser.ask(Ask::navigation(next.as_str())).await.unwrap();
+            page = self
+                .browser
+                .ask(Ask::navigation(next.as_str()))
+                .await
+                .unwrap();
         }
     }
 
@@ -87,18 +111,23 @@ impl Fixture {
     }
 
     async fn refresh(&self, token: &str) -> (u16, Value) {
-        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)])
+            .await
     }
 }
 
 fn parameter(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs().find(|(have, _)| have == name).map(|(_, value)| value.into_owned())
+    url.query_pairs()
+        .find(|(have, _)| have == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 fn claims(token: &Value) -> Value {
     use base64::Engine;
     let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(payload)
+        .unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
@@ -108,18 +137,38 @@ async fn the_provider_behaves_as_pocket_id_does() {
     let fixture = Fixture::start(folder.path()).await;
     let metadata = &fixture.metadata;
     assert_eq!(metadata["issuer"], fixture.issuer.as_str());
-    assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
-    assert_eq!(metadata["code_challenge_methods_supported"], serde_json::json!(["S256"]));
-    assert_eq!(metadata["id_token_signing_alg_values_supported"], serde_json::json!(["RS256"]));
+    assert_eq!(
+        metadata["authorization_response_iss_parameter_supported"],
+        true
+    );
+    assert_eq!(
+        metadata["code_challenge_methods_supported"],
+        serde_json::json!(["S256"])
+    );
+    assert_eq!(
+        metadata["id_token_signing_alg_values_supported"],
+        serde_json::json!(["RS256"])
+    );
     assert!(metadata.get("revocation_endpoint").is_none(), "{metadata}");
 
     let without_pkce = fixture.authorize(&[], "ada").await;
-    assert_eq!(parameter(&without_pkce, "error").as_deref(), Some("invalid_request"));
+    assert_eq!(
+        parameter(&without_pkce, "error").as_deref(),
+        Some("invalid_request")
+    );
 
-    let pkce = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
+    let pkce = [
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
     let back = fixture.authorize(&pkce, "ada").await;
-    assert_eq!(parameter(&back, "iss").as_deref(), Some(fixture.issuer.as_str()), "{back}");
-    let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code, and no consent: {back}"));
+    assert_eq!(
+        parameter(&back, "iss").as_deref(),
+        Some(fixture.issuer.as_str()),
+        "{back}"
+    );
+    let code =
+        parameter(&back, "code").unwrap_or_else(|| panic!("no code, and no consent: {back}"));
     let redirect_uri = format!("{RELYING_PARTY}/callback");
     let exchange = [
         ("grant_type", "authorization_code"),
@@ -134,7 +183,15 @@ async fn the_provider_behaves_as_pocket_id_does() {
     assert_eq!(ada["email_verified"], true, "{ada}");
     assert_eq!(ada["groups"], serde_json::json!(["admins"]), "{ada}");
     assert_eq!(ada["amr"], serde_json::json!(["phr"]), "{ada}");
-    for claim in ["auth_time", "given_name", "family_name", "name", "email", "picture", "nonce"] {
+    for claim in [
+        "auth_time",
+        "given_name",
+        "family_name",
+        "name",
+        "email",
+        "picture",
+        "nonce",
+    ] {
         assert!(ada.get(claim).is_some(), "{claim} is missing in {ada}");
     }
 
@@ -142,12 +199,18 @@ async fn the_provider_behaves_as_pocket_id_does() {
     let first = tokens["refresh_token"].as_str().expect("always one");
     let (status, renewed) = fixture.refresh(first).await;
     assert_eq!(status, 200, "{renewed}");
-    assert_eq!(claims(&renewed["id_token"])["groups"], serde_json::json!(["admins"]));
+    assert_eq!(
+        claims(&renewed["id_token"])["groups"],
+        serde_json::json!(["admins"])
+    );
     let second = renewed["refresh_token"].as_str().expect("a new one");
     assert_ne!(first, second);
     for reused in [first, second] {
         let (status, refused) = fixture.refresh(reused).await;
-        assert_eq!((status, &refused["error"]), (400, &Value::from("invalid_grant")));
+        assert_eq!(
+            (status, &refused["error"]),
+            (400, &Value::from("invalid_grant"))
+        );
     }
 
     // Logout: no question for the person's own ID token, and back to where we asked.
@@ -158,8 +221,23 @@ async fn the_provider_behaves_as_pocket_id_does() {
         .append_pair("id_token_hint", renewed["id_token"].as_str().unwrap())
         .append_pair("post_logout_redirect_uri", &signed_out)
         .append_pair("state", "s");
-    let page = fixture.browser.ask(Ask::navigation(logout.as_str())).await.unwrap();
-    assert_eq!(page.header("location"), format!("{signed_out}?state=s"), "{}", page.body);
-    let silent = fixture.authorize(&[&pkce[..], &[("prompt", "none")]].concat(), "ada").await;
-    assert_eq!(parameter(&silent, "error").as_deref(), Some("login_required"), "{silent}");
+    let page = fixture
+        .browser
+        .ask(Ask::navigation(logout.as_str()))
+        .await
+        .unwrap();
+    assert_eq!(
+        page.header("location"),
+        format!("{signed_out}?state=s"),
+        "{}",
+        page.body
+    );
+    let silent = fixture
+        .authorize(&[&pkce[..], &[("prompt", "none")]].concat(), "ada")
+        .await;
+    assert_eq!(
+        parameter(&silent, "error").as_deref(),
+        Some("login_required"),
+        "{silent}"
+    );
 }

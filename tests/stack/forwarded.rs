@@ -27,7 +27,13 @@ async fn status_of(stack: &Stack, headers: &[(&str, &str)]) -> u16 {
         lines.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     let url = format!("http://127.0.0.1:{}/verify", stack.gate.ports.verify);
-    let answer = plain_client().unwrap().get(url).headers(lines).send().await.unwrap();
+    let answer = plain_client()
+        .unwrap()
+        .get(url)
+        .headers(lines)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.headers()["cache-control"], "no-store", "{headers:?}");
     answer.status().as_u16()
 }
@@ -103,7 +109,10 @@ async fn a_caddy_that_leaves_one_out_or_writes_nonsense_lets_nobody_in() {
     let missing = ["Method", "Proto", "Host", "Uri", "For"].map(|what| format!("/missing/{what}/"));
     let malformed = ["Method", "Proto", "Host", "Uri"].map(|what| format!("/malformed/{what}/"));
     for path in missing.iter().chain(&malformed) {
-        let page = browser.ask(Ask::navigation(&stack.url(BROKEN, path))).await.unwrap();
+        let page = browser
+            .ask(Ask::navigation(&stack.url(BROKEN, path)))
+            .await
+            .unwrap();
         assert_eq!(page.status, 400, "{path}: {}", page.body);
         assert!(page.seen().is_none(), "{path}");
     }

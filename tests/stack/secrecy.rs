@@ -11,12 +11,23 @@ use crate::setup::{FILMS, NOTES, PORTAL, Stack, Variant};
 const SHORTEST: usize = 12;
 
 /// Names in a query whose values let somebody in, or tie a login to a browser.
-const SECRET_PARAMETERS: [&str; 8] =
-    ["code", "state", "nonce", "ticket", "f", "id_token_hint", "code_challenge", "code_verifier"];
+const SECRET_PARAMETERS: [&str; 8] = [
+    "code",
+    "state",
+    "nonce",
+    "ticket",
+    "f",
+    "id_token_hint",
+    "code_challenge",
+    "code_verifier",
+];
 
 #[tokio::test]
 async fn no_secret_is_written_to_the_log() {
-    let variant = Variant { log_level: "trace", access_token_lifetime: 5 };
+    let variant = Variant {
+        log_level: "trace",
+        access_token_lifetime: 5,
+    };
     let stack = Stack::start(variant).await.unwrap();
     let mut secrets = BTreeSet::new();
     let mut keep = |what: &str, value: &str| {
@@ -28,24 +39,49 @@ async fn no_secret_is_written_to_the_log() {
     let browser = stack.signed_in("ada", FILMS).await;
     browser.navigate(&stack.url(NOTES, "/")).await.unwrap();
     for token in ["access_token", "refresh_token", "id_token"] {
-        assert!(issued(&stack, token).count() > 0, "the provider issued an {token}");
+        assert!(
+            issued(&stack, token).count() > 0,
+            "the provider issued an {token}"
+        );
     }
 
     let films = stack.url(FILMS, "/");
-    let bad = bad_credentials(&browser.cookie(&films, "__Host-portcullis").expect("signed in"));
+    let bad = bad_credentials(
+        &browser
+            .cookie(&films, "__Host-portcullis")
+            .expect("signed in"),
+    );
     for (name, value) in &bad {
         let ask = Ask::fetch(&films).header(name, value);
         let page = stack.browser().ask(ask).await.unwrap();
-        assert!((400..500).contains(&page.status), "{name}: {value}: {}", page.status);
-        keep(name, value.split_once('=').map_or(value, |(_, value)| value));
+        assert!(
+            (400..500).contains(&page.status),
+            "{name}: {value}: {}",
+            page.status
+        );
+        keep(
+            name,
+            value.split_once('=').map_or(value, |(_, value)| value),
+        );
     }
-    let unknown = ["/callback?code=an-unknown-code-1&state=an-unknown-state", "/login?f=no-such-flow-mac-1"];
+    let unknown = [
+        "/callback?code=an-unknown-code-1&state=an-unknown-state",
+        "/login?f=no-such-flow-mac-1",
+    ];
     for path in unknown {
         let url = url::Url::parse(&stack.url(PORTAL, path)).unwrap();
-        stack.browser().ask(Ask::navigation(url.as_str())).await.unwrap();
-        url.query_pairs().for_each(|(name, value)| keep(&name, &value));
+        stack
+            .browser()
+            .ask(Ask::navigation(url.as_str()))
+            .await
+            .unwrap();
+        url.query_pairs()
+            .for_each(|(name, value)| keep(&name, &value));
     }
-    let page = browser.navigate(&stack.url(FILMS, "/.portcullis/logout")).await.unwrap();
+    let page = browser
+        .navigate(&stack.url(FILMS, "/.portcullis/logout"))
+        .await
+        .unwrap();
     assert_eq!(page.status, 200, "{}", page.way());
 
     for hop in browser.history() {
@@ -57,23 +93,39 @@ async fn no_secret_is_written_to_the_log() {
             value.split('.').for_each(|part| keep(token, part));
         });
     }
-    for file in [&stack.provider.client_secret_file, &stack.gate.session_secret_file] {
+    for file in [
+        &stack.provider.client_secret_file,
+        &stack.gate.session_secret_file,
+    ] {
         let text = std::fs::read_to_string(file).unwrap();
-        text.lines().for_each(|line| keep(&file.display().to_string(), line.trim()));
+        text.lines()
+            .for_each(|line| keep(&file.display().to_string(), line.trim()));
     }
 
     let output = stack.gate.running.output();
-    assert!(output.lines().count() > 3, "the service says something:\n{output}");
-    assert!(secrets.len() > 20, "there is something to look for: {secrets:?}");
+    assert!(
+        output.lines().count() > 3,
+        "the service says something:\n{output}"
+    );
+    assert!(
+        secrets.len() > 20,
+        "there is something to look for: {secrets:?}"
+    );
     for (what, secret) in &secrets {
         let line = output.lines().find(|line| line.contains(secret.as_str()));
-        assert!(line.is_none(), "{what} is in the log:\n{}", line.unwrap_or_default());
+        assert!(
+            line.is_none(),
+            "{what} is in the log:\n{}",
+            line.unwrap_or_default()
+        );
     }
 }
 
 fn issued(stack: &Stack, token: &str) -> impl Iterator<Item = String> {
     let answers = stack.provider.issued();
-    let values = answers.iter().filter_map(|answer| answer[token].as_str().map(str::to_owned));
+    let values = answers
+        .iter()
+        .filter_map(|answer| answer[token].as_str().map(str::to_owned));
     values.collect::<Vec<_>>().into_iter()
 }
 
@@ -100,9 +152,18 @@ fn bad_credentials(good: &str) -> Vec<(&'static str, String)> {
     let cut = &good[..good.len() - 2];
     vec![
         ("Cookie", format!("__Host-portcullis={cut}")),
-        ("Cookie", "__Host-portcullis=made-up-cookie-value-1234567890".to_owned()),
-        ("Cookie", "__Host-portcullis-flow=made-up-flow-value-1234567890".to_owned()),
-        ("Authorization", "Bearer made-up-bearer-token-1234567890".to_owned()),
+        (
+            "Cookie",
+            "__Host-portcullis=made-up-cookie-value-1234567890".to_owned(),
+        ),
+        (
+            "Cookie",
+            "__Host-portcullis-flow=made-up-flow-value-1234567890".to_owned(),
+        ),
+        (
+            "Authorization",
+            "Bearer made-up-bearer-token-1234567890".to_owned(),
+        ),
         ("Portcullis-Key", "pcl_made_up_1234567890".to_owned()),
     ]
 }
@@ -122,8 +183,14 @@ async fn without_the_service_nobody_gets_in() {
     let mut stack = Stack::start(Variant::default()).await.unwrap();
     let browser = stack.signed_in("ada", FILMS).await;
     let status = stack.gate.running.stop();
-    assert!(status.is_some_and(|status| status.success()), "a clean stop: {status:?}");
-    for ask in [Ask::navigation(&stack.url(FILMS, "/")), Ask::fetch(&stack.url(FILMS, "/"))] {
+    assert!(
+        status.is_some_and(|status| status.success()),
+        "a clean stop: {status:?}"
+    );
+    for ask in [
+        Ask::navigation(&stack.url(FILMS, "/")),
+        Ask::fetch(&stack.url(FILMS, "/")),
+    ] {
         let page = browser.ask(ask).await.unwrap();
         assert_eq!(page.status, 502, "{}", page.body);
     }

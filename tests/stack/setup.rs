@@ -1,17 +1,16 @@
 //! The whole chain as the tests use it: browser, Caddy, the service, the provider, two apps.
 
 use std::path::Path;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::kit::browser::{Ask, Browser, Page};
+use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Failure, Result, ports, ready};
+use crate::kit::{Failure, Result, example, ports};
 
 /// The program under test.
 pub fn program() -> &'static Path {
@@ -56,9 +55,6 @@ host = "broken.home.localhost"
 policy = "media"
 "#;
 
-/// How long the first answer through the whole chain may take.
-const START_LIMIT: Duration = Duration::from_secs(30);
-
 pub struct Stack {
     pub caddy: Caddy,
     pub provider: Provider,
@@ -74,7 +70,10 @@ pub struct Variant {
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { log_level: "info", access_token_lifetime: 3600 }
+        Self {
+            log_level: "info",
+            access_token_lifetime: 3600,
+        }
     }
 }
 
@@ -82,7 +81,9 @@ impl Stack {
     /// The one that most tests share: they change nothing of it that another could see.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stack> = OnceCell::const_new();
-        SHARED.get_or_init(|| async { Self::start(Variant::default()).await.unwrap() }).await
+        SHARED
+            .get_or_init(|| async { Self::start(Variant::default()).await.unwrap() })
+            .await
     }
 
     /// One of the test's own.
@@ -97,7 +98,7 @@ impl Stack {
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
-        let provider = Provider::start(
+        let mut provider = Provider::start(
             folder.path(),
             &provider::Settings {
                 issuer: &issuer,
@@ -107,12 +108,16 @@ impl Stack {
         )?;
         let sites = format!(
             "{}{}",
-            crate::example::for_this_machine(gate_ports, films.port, notes.port),
+            example::fitted_to(&example::Places {
+                gate: gate_ports,
+                portal: PORTAL,
+                apps: [(FILMS, films.port), (NOTES, notes.port)],
+            })?,
             further_sites(gate_ports, films.port, provider.port),
         );
         let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
         let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
-        answers(&root, &format!("{issuer}/.well-known/openid-configuration")).await?;
+        provider.metadata(&root).await?;
         let gate = Gate::start(
             program(),
             folder.path(),
@@ -128,7 +133,13 @@ impl Stack {
             },
         )
         .await?;
-        Ok(Self { caddy, provider, gate, root, _folder: folder })
+        Ok(Self {
+            caddy,
+            provider,
+            gate,
+            root,
+            _folder: folder,
+        })
     }
 
     /// `https://host:port/path`, the way a browser asks for it.
@@ -149,19 +160,14 @@ impl Stack {
     pub async fn signed_in(&self, user: &str, host: &str) -> Browser {
         let browser = self.browser();
         let page = browser.sign_in(&self.url(host, "/"), user).await.unwrap();
-        assert_eq!(page.host(), host, "{user} signs in and comes back:\n{}", page.way());
+        assert_eq!(
+            page.host(),
+            host,
+            "{user} signs in and comes back:\n{}",
+            page.way()
+        );
         browser
     }
-}
-
-/// Waits until `url` answers 200.
-pub async fn answers(root: &[u8], url: &str) -> Result<Page> {
-    let browser = Browser::new(root)?;
-    ready::wait_for(url, START_LIMIT, || async {
-        let page = browser.ask(Ask::fetch(url)).await?;
-        if page.status == 200 { Ok(page) } else { Err(Failure(format!("{}", page.status))) }
-    })
-    .await
 }
 
 /// Sites that the tests need beside those of the example.
@@ -181,14 +187,24 @@ fn further_sites(gate: gate::Ports, app: u16, provider: u16) -> String {
     };
     let broken_sites: String = ["Method", "Proto", "Host", "Uri", "For"]
         .iter()
-        .map(|what| broken(&format!("missing/{what}"), &format!("header_up -X-Forwarded-{what}")))
+        .map(|what| {
+            broken(
+                &format!("missing/{what}"),
+                &format!("header_up -X-Forwarded-{what}"),
+            )
+        })
         .chain(
-            [("Method", "a b"), ("Proto", "gopher"), ("Host", "a,b"), ("Uri", "no-slash")]
-                .iter()
-                .map(|(what, value)| {
-                    let line = format!("header_up X-Forwarded-{what} \"{value}\"");
-                    broken(&format!("malformed/{what}"), &line)
-                }),
+            [
+                ("Method", "a b"),
+                ("Proto", "gopher"),
+                ("Host", "a,b"),
+                ("Uri", "no-slash"),
+            ]
+            .iter()
+            .map(|(what, value)| {
+                let line = format!("header_up X-Forwarded-{what} \"{value}\"");
+                broken(&format!("malformed/{what}"), &line)
+            }),
         )
         .collect();
     format!(

@@ -9,8 +9,8 @@ use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Failure, Result, ports, ready, tools};
-use crate::setup::{FILMS, ISSUER, PORTAL, answers, program};
+use crate::kit::{Failure, Result, ports, tools};
+use crate::setup::{FILMS, ISSUER, PORTAL, program};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -32,7 +32,7 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     let caddy_port = ports::free();
     let issuer = format!("https://{ISSUER}:{caddy_port}");
     let public_url = format!("https://{PORTAL}:{https_port}");
-    let provider = Provider::start(
+    let mut provider = Provider::start(
         folder.path(),
         &provider::Settings {
             issuer: &issuer,
@@ -45,9 +45,11 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
         "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n{FILMS}, {PORTAL} {{\n\trespond 404\n}}\n",
         provider.port
     );
-    let caddy = Caddy::start(folder.path(), caddy_port, &sites).await.unwrap();
+    let caddy = Caddy::start(folder.path(), caddy_port, &sites)
+        .await
+        .unwrap();
     let root = std::fs::read(caddy.root_certificate()).unwrap();
-    answers(&root, &format!("{issuer}/.well-known/openid-configuration")).await.unwrap();
+    provider.metadata(&root).await.unwrap();
     let gate = Gate::start(
         program(),
         folder.path(),
@@ -65,21 +67,38 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     .await
     .unwrap();
     let routes = routes(gate.ports, app.port, &caddy);
-    let _traefik = start(folder.path(), https_port, &routes, &root).await.unwrap();
+    let _traefik = start(folder.path(), https_port, &routes, &root)
+        .await
+        .unwrap();
 
     let url = |path: &str| format!("https://{FILMS}:{https_port}{path}");
     let browser = Browser::new(&root).unwrap();
-    let page = browser.ask(Ask::navigation(&url("/page?x=1"))).await.unwrap();
+    let page = browser
+        .ask(Ask::navigation(&url("/page?x=1")))
+        .await
+        .unwrap();
     assert_eq!(page.status, 302, "a stranger: {}", page.body);
-    assert!(page.header("location").starts_with(&format!("{public_url}/login?")));
+    assert!(
+        page.header("location")
+            .starts_with(&format!("{public_url}/login?"))
+    );
     let page = browser.ask(Ask::fetch(&url("/page"))).await.unwrap();
     assert_eq!(page.status, 401, "a stranger's fetch: {}", page.body);
 
     let page = browser.sign_in(&url("/page?x=1"), "ben").await.unwrap();
-    assert_eq!((page.status, page.url.as_str()), (200, &*url("/page?x=1")), "{}", page.way());
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, &*url("/page?x=1")),
+        "{}",
+        page.way()
+    );
 
-    browser.store_cookie(&url("/"), "theme=dark; Path=/").unwrap();
-    let session = browser.cookie(&url("/"), "__Host-portcullis").expect("the host's own cookie");
+    browser
+        .store_cookie(&url("/"), "theme=dark; Path=/")
+        .unwrap();
+    let session = browser
+        .cookie(&url("/"), "__Host-portcullis")
+        .expect("the host's own cookie");
     let ask = Ask::fetch(&url("/page"))
         .header("Remote-User", "root")
         .header("Remote-Groups", "admins")
@@ -151,16 +170,22 @@ async fn start(folder: &Path, https_port: u16, routes: &str, root: &[u8]) -> Res
         command
             .arg(format!("--entryPoints.web.address=127.0.0.1:{https_port}"))
             .arg(format!("--providers.file.filename={}", file.display()))
-            .args(["--providers.file.watch=false", "--global.checkNewVersion=false"])
+            .args([
+                "--providers.file.watch=false",
+                "--global.checkNewVersion=false",
+            ])
             .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
     })?;
     let browser = Browser::new(root)?;
     let url = format!("https://{FILMS}:{https_port}/");
-    let outcome = ready::wait_for("Traefik", START_LIMIT, || async {
+    let started = running.wait_for(START_LIMIT, || async {
         let page = browser.ask(Ask::fetch(&url)).await?;
-        if page.status == 401 { Ok(()) } else { Err(Failure(format!("{}", page.status))) }
-    })
-    .await;
-    outcome.map_err(|failure| running.explain(&failure))?;
+        if page.status == 401 {
+            Ok(())
+        } else {
+            Err(Failure(format!("{}", page.status)))
+        }
+    });
+    started.await?;
     Ok(running)
 }
