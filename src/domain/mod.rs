@@ -1,5 +1,18 @@
 //! Values and decisions. Nothing below knows async, a clock, a socket or a framework: what a rule
 //! needs comes in as an argument.
 
+pub mod decision;
+pub mod forwarded;
+pub mod host;
 pub mod identity;
+pub mod identity_headers;
+pub mod navigation;
+pub mod paths;
+pub mod policy;
+pub mod proxies;
+pub mod relying_party;
+pub mod return_to;
+pub mod rules;
+pub mod service;
+pub mod session;
 pub mod time;

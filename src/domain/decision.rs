@@ -1,0 +1,366 @@
+//! The decision: may this request pass, and why (not)? Pure, so that the answer, the log and every
+//! explanation come from one value.
+
+use std::fmt;
+
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::identity::Identity;
+use crate::domain::paths::{Readings, is_plain};
+use crate::domain::policy::{Judgement, Policy};
+use crate::domain::rules::{Fit, Rule};
+use crate::domain::service::{Service, ServicePolicy};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision<'a> {
+    /// It passes.
+    Allow(Reason<'a>),
+    /// Whoever sent it must sign in first.
+    Challenge(Reason<'a>),
+    /// It does not pass.
+    Deny(Reason<'a>),
+    /// We cannot tell now, so it does not pass now.
+    Unavailable(Reason<'a>),
+}
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// A rule lets it by.
+    BypassedByRule(&'a Rule),
+    /// The service's policy lets everything by.
+    BypassedByPolicy(&'a Policy),
+    /// Everybody may; who is signed in is named.
+    Optional(&'a Policy),
+    /// Everybody who is signed in may.
+    SignedIn(&'a Policy),
+    /// A group opens it.
+    Member {
+        /// The policy that asks for it.
+        policy: &'a Policy,
+        /// The group.
+        group: &'a str,
+    },
+    /// Nobody is signed in.
+    NotSignedIn(&'a Policy),
+    /// In none of the policy's groups.
+    NotAMember(&'a Policy),
+    /// Not in a group that is required.
+    LacksGroup {
+        /// The policy that asks for it.
+        policy: &'a Policy,
+        /// The group.
+        group: &'a str,
+    },
+    /// In a group that is kept out.
+    ExcludedGroup {
+        /// The policy that keeps it out.
+        policy: &'a Policy,
+        /// The group.
+        group: &'a str,
+    },
+    /// The policy lets nobody pass.
+    Closed(&'a Policy),
+    /// No service names the host.
+    UnknownHost,
+    /// A service names the host, with another port.
+    UnknownPort,
+    /// The portal's or the issuer's host, which the gate must not stand before.
+    OwnHost,
+    /// The service takes its policy from the proxy, which named none.
+    PolicyNotNamed,
+    /// The proxy named a policy that does not exist.
+    UnknownPolicy,
+    /// The proxy named `bypass`: a proxy may tighten only.
+    PolicyLoosens,
+    /// The identity headers would be longer than proxies and apps take.
+    HeadersTooLarge,
+    /// Asked over plain `http`, where our cookies do not travel, so that a login could not work.
+    InsecureScheme,
+    /// Below `/.portcullis/`, where the app has nothing, and neither have we.
+    ReservedPath,
+    /// The login was begun over and over: the host's cookie does not arrive.
+    LoginLoop,
+    /// The session store does not answer.
+    StoreUnavailable,
+    /// The logout could not be recorded, so the session may still live.
+    LogoutNotRecorded,
+}
+
+impl Reason<'_> {
+    /// A stable word for logs and machines.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BypassedByRule(_) => "bypassed_by_rule",
+            Self::BypassedByPolicy(_) => "bypassed_by_policy",
+            Self::Optional(_) => "optional",
+            Self::SignedIn(_) => "signed_in",
+            Self::Member { .. } => "member",
+            Self::NotSignedIn(_) => "not_signed_in",
+            Self::NotAMember(_) => "not_a_member",
+            Self::LacksGroup { .. } => "lacks_group",
+            Self::ExcludedGroup { .. } => "excluded_group",
+            Self::Closed(_) => "closed",
+            Self::UnknownHost => "unknown_host",
+            Self::UnknownPort => "unknown_port",
+            Self::OwnHost => "own_host",
+            Self::PolicyNotNamed => "policy_not_named",
+            Self::UnknownPolicy => "unknown_policy",
+            Self::PolicyLoosens => "policy_loosens",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::InsecureScheme => "insecure_scheme",
+            Self::ReservedPath => "reserved_path",
+            Self::LoginLoop => "login_loop",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::LogoutNotRecorded => "logout_not_recorded",
+        }
+    }
+}
+
+/// One plain sentence, for people.
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BypassedByRule(rule) => write!(f, "The rule {} lets this by.", rule.label),
+            Self::BypassedByPolicy(policy) => {
+                write!(f, "The policy \"{}\" lets everything by.", policy.name)
+            }
+            Self::Optional(policy) => {
+                write!(f, "The policy \"{}\" lets everybody pass.", policy.name)
+            }
+            Self::SignedIn(policy) => write!(
+                f,
+                "The policy \"{}\" lets everybody pass who is signed in.",
+                policy.name
+            ),
+            Self::Member { policy, group } => write!(
+                f,
+                "The policy \"{}\" lets the group \"{group}\" pass.",
+                policy.name
+            ),
+            Self::NotSignedIn(policy) => {
+                write!(f, "The policy \"{}\" asks for a sign-in.", policy.name)
+            }
+            Self::NotAMember(policy) => write!(
+                f,
+                "You are in none of the groups that the policy \"{}\" lets pass.",
+                policy.name
+            ),
+            Self::LacksGroup { policy, group } => write!(
+                f,
+                "You are not in the group \"{group}\" that the policy \"{}\" requires.",
+                policy.name
+            ),
+            Self::ExcludedGroup { policy, group } => write!(
+                f,
+                "You are in the group \"{group}\" that the policy \"{}\" keeps out.",
+                policy.name
+            ),
+            Self::Closed(policy) => {
+                write!(f, "The policy \"{}\" lets nobody pass.", policy.name)
+            }
+            Self::UnknownHost => f.write_str("No service is configured for this host."),
+            Self::UnknownPort => {
+                f.write_str("A service is configured for this host, but not for this port.")
+            }
+            Self::OwnHost => f.write_str(
+                "This is the sign-in host itself; the proxy must not ask the gate about it.",
+            ),
+            Self::PolicyNotNamed => f.write_str(
+                "This service takes its policy from the proxy, and the proxy named none.",
+            ),
+            Self::UnknownPolicy => f.write_str("The proxy named a policy that does not exist."),
+            Self::PolicyLoosens => {
+                f.write_str("The proxy named the policy \"bypass\", and a proxy may only tighten.")
+            }
+            Self::HeadersTooLarge => {
+                f.write_str("Your list of groups is too long to be handed to this app.")
+            }
+            Self::InsecureScheme => f.write_str(
+                "This page was asked for over http, and signing in works over https only.",
+            ),
+            Self::ReservedPath => f.write_str("There is nothing at this address."),
+            Self::LoginLoop => f.write_str(
+                "Signing in did not take: the browser came back without the cookie of this host.",
+            ),
+            Self::LogoutNotRecorded => {
+                f.write_str("You are NOT signed out: it could not be recorded. Please try again.")
+            }
+            Self::StoreUnavailable => {
+                f.write_str("Sessions cannot be looked up at the moment; please try again soon.")
+            }
+        }
+    }
+}
+
+impl<'a> Decision<'a> {
+    /// The reason.
+    #[must_use]
+    pub const fn reason(&self) -> &Reason<'a> {
+        match self {
+            Self::Allow(reason)
+            | Self::Challenge(reason)
+            | Self::Deny(reason)
+            | Self::Unavailable(reason) => reason,
+        }
+    }
+
+    /// A stable word for logs and machines.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Challenge(_) => "challenge",
+            Self::Deny(_) => "deny",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+/// The policies that a request has to satisfy, before anybody has asked who sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand<'a> {
+    /// The rule that decides; `None` when the service's own policy does.
+    rule: Option<&'a Rule>,
+    policy: &'a Policy,
+    /// Policies that must allow as well.
+    further: Vec<&'a Policy>,
+}
+
+/// Gathers what `request` has to satisfy at `service`. `named` is the policy that the proxy named
+/// (`/verify/policy/{name}`); it tightens whatever was decided, except a bypass.
+///
+/// A plain path takes the first rule that fits it byte for byte, and every earlier rule that fits
+/// another reading of it must allow as well. A path that is not plain gets no bypass: the service's own
+/// policy and that of every rule that fits any of its readings must allow it.
+///
+/// # Errors
+///
+/// The reason of the denial, where there is no policy to satisfy.
+pub fn demand<'a>(
+    request: &ForwardedRequest,
+    service: &'a Service,
+    named: Option<&'a Policy>,
+) -> Result<Demand<'a>, Reason<'a>> {
+    if named.is_some_and(Policy::is_bypass) {
+        return Err(Reason::PolicyLoosens);
+    }
+    let path = request.target.path();
+    let plain = is_plain(path);
+    let mut decides = None;
+    let mut further = Vec::new();
+    if !service.rules.is_empty() {
+        let readings = Readings::of(path);
+        for rule in &service.rules {
+            match rule.fit(request, &readings) {
+                Fit::No => {}
+                Fit::Exact if plain => {
+                    decides = Some(rule);
+                    break;
+                }
+                Fit::Exact | Fit::OtherReading => {
+                    if !rule.policy.is_bypass() {
+                        further.push(&*rule.policy);
+                    }
+                }
+            }
+        }
+    }
+    let policy: &Policy = match (decides, &service.policy) {
+        (Some(rule), _) => &rule.policy,
+        (None, ServicePolicy::Own(policy)) => policy,
+        (None, ServicePolicy::FromProxy) => named.ok_or(Reason::PolicyNotNamed)?,
+    };
+    if !(policy.is_bypass() && further.is_empty()) {
+        further.extend(named);
+    }
+    Ok(Demand {
+        rule: decides,
+        policy,
+        further,
+    })
+}
+
+impl<'a> Demand<'a> {
+    /// Whether the answer is the same for everybody, so that nobody need be asked who they are.
+    #[must_use]
+    pub fn ignores_identity(&self) -> bool {
+        self.policy.is_bypass() && self.further.is_empty()
+    }
+
+    /// Whether the app is told who comes, once the request passes.
+    #[must_use]
+    pub fn reveals_identity(&self) -> bool {
+        !self.policy.is_bypass()
+    }
+
+    /// Whether somebody who is not signed in passes.
+    #[must_use]
+    pub fn admits_strangers(&self) -> bool {
+        matches!(self.judge(None), Decision::Allow(_))
+    }
+
+    /// Decides for `identity`; `None` is somebody who is not signed in.
+    ///
+    /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help.
+    #[must_use]
+    pub fn judge(&self, identity: Option<&Identity>) -> Decision<'a> {
+        let mut challenge = None;
+        let mut allowed = None;
+        for policy in std::iter::once(&self.policy).chain(&self.further) {
+            let policy: &'a Policy = policy;
+            let reason = match policy.judge(identity) {
+                Judgement::Bypassed => {
+                    if self.ignores_identity() {
+                        allowed = Some(match self.rule {
+                            Some(rule) => Reason::BypassedByRule(rule),
+                            None => Reason::BypassedByPolicy(policy),
+                        });
+                    }
+                    continue;
+                }
+                Judgement::Optional => Reason::Optional(policy),
+                Judgement::SignedIn => Reason::SignedIn(policy),
+                Judgement::Member(group) => Reason::Member { policy, group },
+                Judgement::NotSignedIn => {
+                    challenge.get_or_insert(Reason::NotSignedIn(policy));
+                    continue;
+                }
+                Judgement::NotAMember => return Decision::Deny(Reason::NotAMember(policy)),
+                Judgement::Closed => return Decision::Deny(Reason::Closed(policy)),
+                Judgement::Lacks(group) => {
+                    return Decision::Deny(Reason::LacksGroup { policy, group });
+                }
+                Judgement::Excluded(group) => {
+                    return Decision::Deny(Reason::ExcludedGroup { policy, group });
+                }
+            };
+            allowed.get_or_insert(reason);
+        }
+        match (challenge, allowed) {
+            (Some(reason), _) => Decision::Challenge(reason),
+            (None, Some(reason)) => Decision::Allow(reason),
+            // Cannot be: a demand holds at least one policy, and each gives a reason. Closed if it were.
+            (None, None) => Decision::Deny(Reason::Closed(self.policy)),
+        }
+    }
+}
+
+/// Decides whether `request` may reach `service`, and says why. What nothing allows is denied.
+#[must_use]
+pub fn decide<'a>(
+    request: &ForwardedRequest,
+    identity: Option<&Identity>,
+    service: &'a Service,
+    named: Option<&'a Policy>,
+) -> Decision<'a> {
+    match demand(request, service, named) {
+        Ok(demand) => demand.judge(identity),
+        Err(reason) => Decision::Deny(reason),
+    }
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

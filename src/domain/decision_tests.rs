@@ -1,0 +1,262 @@
+//! The decision as tables: who asks for what, and what becomes of it.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::navigation::Initiator;
+use crate::domain::paths::PathPattern;
+use crate::domain::policy::{GroupConditions, Requirement};
+use crate::domain::proxies::ClientAddress;
+use crate::domain::service::ServiceHost;
+
+fn policy(name: &str, requirement: Requirement) -> Arc<Policy> {
+    Arc::new(Policy {
+        name: name.into(),
+        requirement,
+    })
+}
+
+fn groups(name: &str, allowed: &[&str]) -> Arc<Policy> {
+    let conditions = GroupConditions {
+        allowed: allowed.iter().map(ToString::to_string).collect(),
+        ..GroupConditions::default()
+    };
+    policy(name, Requirement::Groups(conditions))
+}
+
+fn rule(label: &str, paths: &[&str], policy: Arc<Policy>) -> Rule {
+    Rule {
+        label: label.into(),
+        paths: paths
+            .iter()
+            .map(|path| PathPattern::parse(path).expect("a pattern"))
+            .collect(),
+        methods: Vec::new(),
+        networks: Vec::new(),
+        policy,
+    }
+}
+
+fn service(policy: ServicePolicy, rules: Vec<Rule>) -> Service {
+    Service {
+        name: "films".into(),
+        hosts: vec![ServiceHost::parse("films.example.net").expect("a host")],
+        policy,
+        rules,
+    }
+}
+
+const WAN: &str = "203.0.113.7";
+const LAN: &str = "10.20.0.5";
+
+fn request(method: &str, from: &str, uri: &str) -> ForwardedRequest {
+    let client = from
+        .parse()
+        .map_or(ClientAddress::Unknown, ClientAddress::Known);
+    ForwardedRequest::parse(
+        method,
+        "https",
+        "films.example.net",
+        uri,
+        client,
+        Initiator::default(),
+        false,
+    )
+    .expect("a request")
+}
+
+fn from(address: &str, uri: &str) -> ForwardedRequest {
+    request("GET", address, uri)
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "so that it stands beside `NOBODY` in a table"
+)]
+fn member_of(groups: &[&str]) -> Option<Identity> {
+    Some(Identity {
+        issuer: "https://id.example.net".into(),
+        subject: "1".into(),
+        username: Some("ada".into()),
+        name: None,
+        email: None,
+        groups: groups.iter().map(ToString::to_string).collect(),
+    })
+}
+
+const NOBODY: Option<Identity> = None;
+
+/// `films`: media at large, `/api/*` by from the LAN, `/ping` by for everybody, `/admin/*` for admins, and
+/// HEAD on `/feed/*` by.
+fn films() -> Service {
+    let bypass = || policy("bypass", Requirement::Bypass);
+    let mut api = rule("bypass[0]", &["/api/*"], bypass());
+    api.networks = vec!["10.20.0.0/16".parse().expect("a network")];
+    let mut feed = rule("bypass[2]", &["/feed/*"], bypass());
+    feed.methods = vec!["HEAD".into()];
+    let rules = vec![
+        api,
+        rule("bypass[1]", &["/ping"], bypass()),
+        feed,
+        rule("rules[0]", &["/admin/*"], groups("admins", &["admins"])),
+        rule(
+            "rules[1]",
+            &["/open/*"],
+            policy("optional", Requirement::Optional),
+        ),
+        rule("rules[2]", &["/never/*"], policy("deny", Requirement::Deny)),
+    ];
+    service(
+        ServicePolicy::Own(groups("media", &["admins", "media"])),
+        rules,
+    )
+}
+
+#[test]
+#[rustfmt::skip] // the columns are the point
+fn requests_are_decided_by_rule_and_group() {
+    let films = films();
+    let overriding = |mut request: ForwardedRequest| { request.overrides_method = true; request };
+    let cases = [
+        ("a stranger",                    from(WAN, "/"),                  NOBODY,                  "challenge not_signed_in"),
+        ("a member",                      from(WAN, "/"),                  member_of(&["media"]),   "allow member"),
+        ("an outsider",                   from(WAN, "/"),                  member_of(&["staff"]),   "deny not_a_member"),
+        ("nobody's friend",               from(WAN, "/"),                  member_of(&[]),          "deny not_a_member"),
+        ("a health probe",                from(WAN, "/ping"),              NOBODY,                  "allow bypassed_by_rule"),
+        ("a probe with a query",          from(WAN, "/ping?x=/admin/"),    NOBODY,                  "allow bypassed_by_rule"),
+        ("a query that looks like one",   from(WAN, "/secret?x=/ping"),    NOBODY,                  "challenge not_signed_in"),
+        ("nearly a probe",                from(WAN, "/ping/"),             NOBODY,                  "challenge not_signed_in"),
+        ("a probe in capitals",           from(WAN, "/PING"),              NOBODY,                  "challenge not_signed_in"),
+        ("the API from home",             from(LAN, "/api/v3"),            NOBODY,                  "allow bypassed_by_rule"),
+        ("the API from away",             from(WAN, "/api/v3"),            NOBODY,                  "challenge not_signed_in"),
+        ("the API from nowhere",          from("junk", "/api/v3"),         NOBODY,                  "challenge not_signed_in"),
+        ("out of the API by dots",        from(LAN, "/api/../admin/x"),    NOBODY,                  "challenge not_signed_in"),
+        ("the same, encoded",             from(LAN, "/api/%2e%2e/admin"),  NOBODY,                  "challenge not_signed_in"),
+        ("the same, twice encoded",       from(LAN, "/api/%252e%252e/x"),  NOBODY,                  "challenge not_signed_in"),
+        ("the same, by parameter",        from(LAN, "/api/..;/admin/x"),   NOBODY,                  "challenge not_signed_in"),
+        ("the same, by a fragment",       from(LAN, "/api/x%23/admin"),    NOBODY,                  "challenge not_signed_in"),
+        ("an admin's page, as member",    from(WAN, "/admin/x"),           member_of(&["media"]),   "deny not_a_member"),
+        ("the same, as admin",            from(WAN, "/admin/x"),           member_of(&["admins"]),  "allow member"),
+        ("the folder without a slash",    from(WAN, "/admin"),             member_of(&["media"]),   "deny not_a_member"),
+        ("an admin's page in capitals",   from(WAN, "/Admin/x"),           member_of(&["media"]),   "deny not_a_member"),
+        ("an admin's page by dots",       from(WAN, "/x/../admin/x"),      member_of(&["media"]),   "deny not_a_member"),
+        ("an admin's page encoded",       from(WAN, "/%61dmin/x"),         member_of(&["media"]),   "deny not_a_member"),
+        ("the same, as admin",            from(WAN, "/%61dmin/x"),         member_of(&["admins"]),  "allow member"),
+        ("the same, as another's admin",  from(WAN, "/x//admin/x"),        member_of(&["media"]),   "allow member"),
+        ("everybody's page",              from(WAN, "/open/x"),            NOBODY,                  "allow optional"),
+        ("everybody's page, signed in",   from(WAN, "/open/x"),            member_of(&[]),          "allow optional"),
+        ("everybody's page, not plain",   from(WAN, "/open//x"),           NOBODY,                  "challenge not_signed_in"),
+        ("nobody's page",                 from(WAN, "/never/x"),           NOBODY,                  "deny closed"),
+        ("nobody's page, as admin",       from(WAN, "/never/x"),           member_of(&["admins"]),  "deny closed"),
+        ("a feed's head",                 request("HEAD", WAN, "/feed/x"), NOBODY,                  "allow bypassed_by_rule"),
+        ("a feed",                        from(WAN, "/feed/x"),            NOBODY,                  "challenge not_signed_in"),
+        ("a feed's head, lower case",     request("head", WAN, "/feed/x"), NOBODY,                  "challenge not_signed_in"),
+        ("a head that is something else", overriding(request("HEAD", WAN, "/feed/x")), NOBODY,      "challenge not_signed_in"),
+        ("a probe by any method",         overriding(from(WAN, "/ping")),  NOBODY,                  "allow bypassed_by_rule"),
+    ];
+    for (who, request, identity, expected) in cases {
+        let decision = decide(&request, identity.as_ref(), &films, None);
+        let found = format!("{} {}", decision.outcome(), decision.reason().code());
+        assert_eq!(found, expected, "{who}: {decision:?}");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // the columns are the point
+fn a_policy_named_by_the_proxy_only_tightens() {
+    let films = films();
+    let from_proxy = service(ServicePolicy::FromProxy, films.rules.clone());
+    let admins = groups("admins", &["admins"]);
+    let media = groups("media", &["admins", "media"]);
+    let bypass = policy("bypass", Requirement::Bypass);
+    let optional = policy("optional", Requirement::Optional);
+    let cases = [
+        (&films,      Some(&admins),   "/",        member_of(&["media"]),  "deny not_a_member"),
+        (&films,      Some(&admins),   "/",        member_of(&["admins"]), "allow member"),
+        (&films,      Some(&admins),   "/ping",    NOBODY,                 "allow bypassed_by_rule"),
+        (&films,      Some(&admins),   "/open/x",  NOBODY,                 "challenge not_signed_in"),
+        (&films,      Some(&optional), "/",        NOBODY,                 "challenge not_signed_in"),
+        (&films,      Some(&bypass),   "/",        member_of(&["media"]),  "deny policy_loosens"),
+        (&films,      Some(&bypass),   "/ping",    NOBODY,                 "deny policy_loosens"),
+        (&from_proxy, None,            "/",        member_of(&["admins"]), "deny policy_not_named"),
+        (&from_proxy, None,            "/ping",    NOBODY,                 "allow bypassed_by_rule"),
+        (&from_proxy, Some(&media),    "/",        NOBODY,                 "challenge not_signed_in"),
+        (&from_proxy, Some(&media),    "/",        member_of(&["media"]),  "allow member"),
+        (&from_proxy, Some(&media),    "/admin/x", member_of(&["media"]),  "deny not_a_member"),
+        (&from_proxy, Some(&optional), "/",        NOBODY,                 "allow optional"),
+    ];
+    for (service, named, path, identity, expected) in cases {
+        let request = from(WAN, path);
+        let decision = decide(&request, identity.as_ref(), service, named.map(|policy| &**policy));
+        let found = format!("{} {}", decision.outcome(), decision.reason().code());
+        assert_eq!(found, expected, "{path} {named:?}");
+    }
+}
+
+#[test]
+fn a_bypass_needs_no_identity_and_reveals_none() {
+    let films = films();
+    let plain = from(WAN, "/ping");
+    let demand = demand(&plain, &films, None).expect("a demand");
+    assert!(demand.ignores_identity() && !demand.reveals_identity() && demand.admits_strangers());
+}
+
+#[test]
+fn a_bypass_that_another_reading_closes_asks_for_that_policy() {
+    let bypass = policy("bypass", Requirement::Bypass);
+    let rules = vec![
+        rule(
+            "rules[0]",
+            &["/files/private/*"],
+            groups("admins", &["admins"]),
+        ),
+        rule("rules[1]", &["/files/*", "/FILES/*"], bypass),
+    ];
+    let films = service(ServicePolicy::Own(groups("media", &["media"])), rules);
+    let decided = |path, identity: Option<Identity>| {
+        let decision = decide(&from(WAN, path), identity.as_ref(), &films, None);
+        decision.outcome()
+    };
+    assert_eq!(decided("/files/x", NOBODY), "allow");
+    assert_eq!(decided("/files/private/x", NOBODY), "challenge");
+    assert_eq!(decided("/files/Private/x", NOBODY), "challenge");
+    assert_eq!(decided("/FILES/PRIVATE/x", member_of(&["media"])), "deny");
+    assert_eq!(decided("/files/Private/x", member_of(&["admins"])), "allow");
+    let request = from(WAN, "/files/Private/x");
+    let demand = demand(&request, &films, None).expect("a demand");
+    assert!(!demand.reveals_identity());
+}
+
+#[test]
+fn every_reason_has_a_sentence() {
+    let films = films();
+    let decision = decide(&from(WAN, "/"), None, &films, None);
+    let sentence = decision.reason().to_string();
+    assert_eq!(sentence, "The policy \"media\" asks for a sign-in.");
+}
+
+proptest! {
+    /// No spelling of a path below `/admin/` passes for somebody who is not an admin, wherever the spelling
+    /// starts.
+    #[test]
+    fn no_spelling_opens_a_closed_folder(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "/", "//", "/api/", "/ping", "/feed/", "/open/", "/admin/", "/ADMIN/", "/%61dmin/", "..", ".",
+                "%2e%2e", "%2f", "%5c", "\\", ";", ";x=1", "%3b", "%23", "%3f", "%00", "%252f", "x",
+            ]),
+            0..10,
+        ),
+    ) {
+        let uri = format!("/{}", pieces.concat());
+        let films = films();
+        let stranger = decide(&from(LAN, &uri), None, &films, None);
+        if matches!(stranger, Decision::Allow(_)) {
+            prop_assert!(is_plain(from(LAN, &uri).target.path()), "{uri}");
+            let admin = PathPattern::parse("/admin/*").expect("a pattern");
+            prop_assert!(!admin.matches_any(&Readings::of(from(LAN, &uri).target.path())), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The original request, as a proxy describes it.
+
+use thiserror::Error;
+
+use crate::domain::host::{Authority, HostError, Scheme};
+use crate::domain::navigation::Initiator;
+use crate::domain::paths::{RequestTarget, TargetError};
+use crate::domain::proxies::ClientAddress;
+
+/// The request that somebody sent to the proxy and that we are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardedRequest {
+    /// The method, as sent: case is significant (RFC 9110 §9.1).
+    pub method: String,
+    /// Over which scheme.
+    pub scheme: Scheme,
+    /// To which host and port.
+    pub authority: Authority,
+    /// For what.
+    pub target: RequestTarget,
+    /// From where.
+    pub client: ClientAddress,
+    /// Whether a header asks the app to take the request for one of another method.
+    pub overrides_method: bool,
+    /// What the browser was doing.
+    pub initiator: Initiator,
+}
+
+/// Why the description of a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ForwardedError {
+    /// No such header.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// More than one line, where they could contradict each other.
+    #[error("{0} came more than once")]
+    Repeated(&'static str),
+    /// Bytes that are not text.
+    #[error("{0} holds bytes that are not ASCII")]
+    NotText(&'static str),
+    /// Not an HTTP token (RFC 9110 §5.6.2).
+    #[error("the method is not an HTTP token")]
+    Method,
+    /// Neither `http` nor `https`.
+    #[error("the scheme is neither http nor https")]
+    Scheme,
+    /// The host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+impl ForwardedRequest {
+    /// Puts the description together.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardedError`] for the first part that does not parse: there is no falling back to another
+    /// header, since the client might have sent that one.
+    pub fn parse(
+        method: &str,
+        scheme: &str,
+        host: &str,
+        target: &str,
+        client: ClientAddress,
+        initiator: Initiator,
+        overrides_method: bool,
+    ) -> Result<Self, ForwardedError> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if method.is_empty() || method.len() > 32 || !method.bytes().all(token) {
+            return Err(ForwardedError::Method);
+        }
+        let scheme = Scheme::parse(scheme).ok_or(ForwardedError::Scheme)?;
+        Ok(Self {
+            method: method.to_owned(),
+            scheme,
+            authority: Authority::parse(host, scheme)?,
+            target: RequestTarget::parse(target)?,
+            client,
+            overrides_method,
+            initiator,
+        })
+    }
+
+    /// The URL that the browser shows.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!(
+            "{}://{}{}",
+            self.scheme.as_str(),
+            self.authority,
+            self.target.as_str()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: &str, scheme: &str, host: &str, uri: &str) -> Result<String, ForwardedError> {
+        let initiator = Initiator::default();
+        ForwardedRequest::parse(
+            method,
+            scheme,
+            host,
+            uri,
+            ClientAddress::Unknown,
+            initiator,
+            false,
+        )
+        .map(|request| request.url())
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn every_part_must_parse() {
+        use ForwardedError::{Host, Method, Scheme, Target};
+        let cases = [
+            ("GET",     "https", "App.example.net:443",  "/a?b", Ok("https://app.example.net/a?b")),
+            ("GET",     "wss",   "app.example.net:8443", "/a",   Ok("https://app.example.net:8443/a")),
+            ("FOO",     "http",  "app.example.net",      "/",    Ok("http://app.example.net/")),
+            ("",        "https", "app.example.net",      "/",    Err(Method)),
+            ("GE T",    "https", "app.example.net",      "/",    Err(Method)),
+            ("GET\r\n", "https", "app.example.net",      "/",    Err(Method)),
+            ("GET",     "ftp",   "app.example.net",      "/",    Err(Scheme)),
+            ("GET",     "",      "app.example.net",      "/",    Err(Scheme)),
+            ("GET",     "https", "",                     "/",    Err(Host(HostError::Empty))),
+            ("GET",     "https", "a,b",                  "/",    Err(Host(HostError::ForbiddenCharacter))),
+            ("GET",     "https", "app.example.net",      "",     Err(Target(TargetError::NotAPath))),
+            ("GET",     "https", "app.example.net",      "/#",   Err(Target(TargetError::Fragment))),
+        ];
+        for (method, scheme, host, uri, expected) in cases {
+            let found = parse(method, scheme, host, uri);
+            assert_eq!(found.as_deref(), expected.as_ref().map(|ok| *ok), "{method} {host} {uri}");
+        }
+        assert_eq!(parse(&"A".repeat(33), "https", "a.net", "/"), Err(Method));
+    }
+}

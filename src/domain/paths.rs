@@ -1,0 +1,542 @@
+//! Paths: which have one meaning only, which patterns match, and what else a path could be taken
+//! for by an app that reads it differently than we do.
+//!
+//! Proxies hand the request target on as it was sent, and the app behind them may decode, merge and
+//! resolve as it likes. So a pattern may *open* a path only when the path has one meaning under
+//! every reading ([`is_plain`]), while a pattern that *closes* one holds in any of its
+//! [`Readings`].
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+
+/// The request target in origin form (RFC 9112 §3.2.1): path and query, exactly as sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTarget {
+    raw: String,
+    path_ends: usize,
+}
+
+/// Why a request target was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TargetError {
+    /// Not in origin form.
+    #[error("the request target does not begin with a slash")]
+    NotAPath,
+    /// A fragment never leaves the browser; where one arrives, somebody wants two readers to
+    /// disagree about where the path ends.
+    #[error("the request target holds a raw '#'")]
+    Fragment,
+    /// Blanks, control characters, or bytes beyond ASCII.
+    #[error("the request target holds a character that must be percent-encoded")]
+    ForbiddenCharacter,
+}
+
+impl RequestTarget {
+    /// Reads a request target.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`] for everything that is not path and query in printable ASCII.
+    pub fn parse(raw: &str) -> Result<Self, TargetError> {
+        if !raw.starts_with('/') {
+            return Err(TargetError::NotAPath);
+        }
+        if raw.contains('#') {
+            return Err(TargetError::Fragment);
+        }
+        if !raw.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TargetError::ForbiddenCharacter);
+        }
+        Ok(Self {
+            path_ends: raw.find('?').unwrap_or(raw.len()),
+            raw: raw.to_owned(),
+        })
+    }
+
+    /// Path and query, as sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.raw
+    }
+
+    /// The path alone, as sent.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.raw[..self.path_ends]
+    }
+
+    /// What follows the first `?`; `None` when there is none.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.raw.get(self.path_ends + 1..)
+    }
+}
+
+/// Whether `path` means the same to every reader: no dot segment, no empty one, no `;` or backslash,
+/// nothing encoded that is structure once decoded, and nothing that decodes to a control character
+/// or to broken UTF-8.
+#[must_use]
+pub fn is_plain(path: &str) -> bool {
+    if !path.starts_with('/') || path.contains("//") || path.contains([';', '\\', '#', '?']) {
+        return false;
+    }
+    if path
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
+        return false;
+    }
+    if !path.contains('%') {
+        return path.bytes().all(|byte| byte.is_ascii_graphic());
+    }
+    has_harmless_escapes(path)
+}
+
+fn has_harmless_escapes(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if *byte == b'%' {
+            let Some(decoded) = escape_at(bytes, at) else {
+                return false;
+            };
+            if matches!(decoded, b'/' | b'\\' | b'.' | b'#' | b'?' | b';')
+                || decoded.is_ascii_control()
+            {
+                return false;
+            }
+            // `%2541` becomes `%41`, and `A` for whoever decodes again.
+            if decoded == b'%' && escape_at(bytes, at + 2).is_some() {
+                return false;
+            }
+            at += 3;
+        } else if byte.is_ascii_graphic() {
+            at += 1;
+        } else {
+            return false;
+        }
+    }
+    match percent_decode_str(path).decode_utf8() {
+        Ok(decoded) => !decoded.chars().any(looks_like_structure),
+        Err(_) => false,
+    }
+}
+
+/// Characters beyond ASCII that compatibility normalisation (NFKC) turns into a dot, a slash or
+/// another character with a meaning in paths: full-width forms, dot leaders, division slashes; and
+/// the control characters of Latin-1.
+fn looks_like_structure(c: char) -> bool {
+    matches!(
+        c,
+        '\u{80}'..='\u{9f}'
+            | '\u{ff00}'..='\u{ffef}'
+            | '\u{2024}'..='\u{2026}'
+            | '\u{2044}'
+            | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}'
+            | '\u{2215}' | '\u{2216}' | '\u{29f8}' | '\u{29f9}'
+            | '\u{fe19}' | '\u{fe30}'
+            | '\u{fe50}'..='\u{fe6b}'
+            | '\u{2488}'..='\u{249b}'
+            | '\u{037e}'
+    )
+}
+
+fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
+    let hex = |byte: &u8| char::from(*byte).to_digit(16);
+    let (high, low) = (hex(bytes.get(at + 1)?)?, hex(bytes.get(at + 2)?)?);
+    u8::try_from(high * 16 + low).ok()
+}
+
+/// Why a pattern in the configuration was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PatternError {
+    /// Patterns are absolute.
+    #[error("must begin with '/'")]
+    NotAbsolute,
+    /// A `*` in another place than the end.
+    #[error("'*' may stand only at the end, after a '/': \"/api/*\" matches what lies below /api/")]
+    Wildcard,
+    /// A pattern that could be read in two ways would match nothing that is plain.
+    #[error(
+        "must be a path with one meaning: no dot segments, empty segments, ';', '\\', '?', '#', \
+         and other characters than ASCII percent-encoded as browsers send them"
+    )]
+    NotPlain,
+}
+
+/// What a rule's path may say: one path, or everything below a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    written: String,
+    /// For a prefix with its final slash: `/api/*` is `/api/`.
+    path: String,
+    folded: String,
+    below: bool,
+}
+
+impl PathPattern {
+    /// Reads `/ping` (that path) or `/api/*` (what lies below `/api/`).
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`], for what would match nothing or more than it seems to.
+    pub fn parse(written: &str) -> Result<Self, PatternError> {
+        if !written.starts_with('/') {
+            return Err(PatternError::NotAbsolute);
+        }
+        let (path, below) = match written.strip_suffix("/*") {
+            Some(folder) => (format!("{folder}/"), true),
+            None => (written.to_owned(), false),
+        };
+        if path.contains('*') {
+            return Err(PatternError::Wildcard);
+        }
+        if !is_plain(&path) {
+            return Err(PatternError::NotPlain);
+        }
+        Ok(Self {
+            written: written.to_owned(),
+            folded: fold(&decode(&path)),
+            path,
+            below,
+        })
+    }
+
+    /// As the operator wrote it.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether `path` matches byte for byte. Means something for a plain path only.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        if self.below {
+            path.starts_with(&self.path)
+        } else {
+            path == self.path
+        }
+    }
+
+    /// Whether any reading of a path matches. `/admin` counts for `/admin/*`, and `/ping/` for
+    /// `/ping`, because many apps answer both alike.
+    #[must_use]
+    pub fn matches_any(&self, readings: &Readings) -> bool {
+        readings.0.iter().any(|reading| {
+            let folder = self.folded.trim_end_matches('/');
+            let exact = reading.trim_end_matches('/') == folder;
+            exact || (self.below && reading.starts_with(&self.folded))
+        })
+    }
+}
+
+/// What a path could be taken for: decoded once and twice, dots resolved, slashes merged, backslashes
+/// turned, cut at parameters, each in every combination and in folded case. Finite and small: at most
+/// 3 × 3 × 2 × 2 × 2 strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readings(Vec<String>);
+
+impl Readings {
+    /// The readings of `path`, which is the path alone, as sent.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        // Most paths hold nothing that anybody would rewrite.
+        if is_plain(path) && !path.contains('%') {
+            return Self(vec![fold(path)]);
+        }
+        let mut found = Vec::new();
+        let once = decode(path);
+        let twice = decode(&once);
+        for decoded in [Cow::Borrowed(path), once.clone(), twice] {
+            let cut = decoded
+                .split(['?', '#', '\0'])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let cut_at_parameter = cut.split(';').next().unwrap_or_default().to_owned();
+            let without_parameters = drop_parameters(&cut);
+            for ended in [
+                decoded.into_owned(),
+                cut,
+                cut_at_parameter,
+                without_parameters,
+            ] {
+                for turned in [ended.replace('\\', "/"), ended] {
+                    for merged in [merge_slashes(&turned), turned] {
+                        for resolved in [resolve_dots(&merged), merged] {
+                            let reading = fold(&resolved);
+                            if !found.contains(&reading) {
+                                found.push(reading);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Self(found)
+    }
+}
+
+fn fold(path: &str) -> String {
+    path.to_lowercase()
+}
+
+fn decode(path: &str) -> Cow<'_, str> {
+    percent_decode_str(path).decode_utf8_lossy()
+}
+
+fn drop_parameters(path: &str) -> String {
+    let segments: Vec<&str> = path
+        .split('/')
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .collect();
+    segments.join("/")
+}
+
+fn merge_slashes(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !merged.ends_with('/') {
+            merged.push(c);
+        }
+    }
+    merged
+}
+
+/// Removes dot segments (RFC 3986 §5.2.4).
+fn resolve_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn a_target_is_path_and_query_in_printable_ascii() {
+        let cases = [
+            ("/",                 Ok(("/", None))),
+            ("/a/b?x=1&y=/?z",    Ok(("/a/b", Some("x=1&y=/?z")))),
+            ("/a?",               Ok(("/a", Some("")))),
+            ("/a%20b",            Ok(("/a%20b", None))),
+            ("",                  Err(TargetError::NotAPath)),
+            ("*",                 Err(TargetError::NotAPath)),
+            ("a/b",               Err(TargetError::NotAPath)),
+            ("https://a.net/",    Err(TargetError::NotAPath)),
+            ("/a#b",              Err(TargetError::Fragment)),
+            ("/a?b#c",            Err(TargetError::Fragment)),
+            ("/a b",              Err(TargetError::ForbiddenCharacter)),
+            ("/a\u{7f}",          Err(TargetError::ForbiddenCharacter)),
+            ("/a\r\nX: y",        Err(TargetError::ForbiddenCharacter)),
+            ("/ä",                Err(TargetError::ForbiddenCharacter)),
+        ];
+        for (raw, expected) in cases {
+            let target = RequestTarget::parse(raw);
+            let found = target.as_ref().map(|target| (target.path(), target.query()));
+            assert_eq!(found, expected.as_ref().map(|ok| *ok), "{raw:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn plain_means_one_meaning() {
+        let cases = [
+            ("/",                      true),
+            ("/api/v3/series",         true),
+            ("/a.b/..c/d..",           true),
+            ("/...",                   true),
+            ("/a%20b",                 true),
+            ("/caf%C3%A9",             true),
+            ("/100%25",                true),
+            ("/a:b@c,d=e&f",           true),
+            ("//",                     false),
+            ("/a//b",                  false),
+            ("/.",                     false),
+            ("/a/../b",                false),
+            ("/a/..",                  false),
+            ("/a/./b",                 false),
+            ("/a;x=1/b",               false),
+            ("/a\\b",                  false),
+            ("/a%2fb",                 false),
+            ("/a%2Fb",                 false),
+            ("/a%5cb",                 false),
+            ("/%2e%2e/b",              false),
+            ("/a%00",                  false),
+            ("/a%23b",                 false),
+            ("/a%3fb",                 false),
+            ("/a%3bb",                 false),
+            ("/a%0d%0a",               false),
+            ("/a%7f",                  false),
+            ("/%252e%252e/b",          false),
+            ("/%2541",                 false),
+            ("/%zz",                   false),
+            ("/%u002e",                false),
+            ("/%",                     false),
+            ("/%2",                    false),
+            ("/%C0%AE%C0%AE/b",        false), // overlong dots
+            ("/%FF",                   false),
+            ("/%EF%BC%8E%EF%BC%8E/b",  false), // full-width dots
+            ("/a%E2%88%95b",           false), // division slash
+            ("/a%C2%85b",              false), // NEL
+            ("",                       false),
+            ("a",                      false),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(is_plain(path), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn patterns_are_exact_or_a_folder() {
+        let cases = [
+            ("/ping",    "/ping",        true),
+            ("/ping",    "/ping/",       false),
+            ("/ping",    "/pingx",       false),
+            ("/ping",    "/PING",        false),
+            ("/api/*",   "/api/",        true),
+            ("/api/*",   "/api/v3",      true),
+            ("/api/*",   "/api",         false),
+            ("/api/*",   "/apix/v3",     false),
+            ("/api/*",   "/x/api/v3",    false),
+            ("/*",       "/",            true),
+            ("/*",       "/anything",    true),
+        ];
+        for (pattern, path, expected) in cases {
+            let pattern = PathPattern::parse(pattern).expect("a pattern");
+            assert_eq!(pattern.matches(path), expected, "{} {path}", pattern.as_written());
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn patterns_that_would_mislead_are_refused() {
+        let cases = [
+            ("api/*",    PatternError::NotAbsolute),
+            ("",         PatternError::NotAbsolute),
+            ("/a*",      PatternError::Wildcard),
+            ("/*/b",     PatternError::Wildcard),
+            ("/a/**",    PatternError::Wildcard),
+            ("/a/../b",  PatternError::NotPlain),
+            ("//*",      PatternError::NotPlain),
+            ("/a?x=1",   PatternError::NotPlain),
+            ("/é",       PatternError::NotPlain),
+            ("/a b",     PatternError::NotPlain),
+        ];
+        for (pattern, expected) in cases {
+            assert_eq!(PathPattern::parse(pattern), Err(expected), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn a_closing_pattern_holds_in_every_reading() {
+        let admin = PathPattern::parse("/admin/*").expect("a pattern");
+        let spellings = [
+            "/admin",
+            "/admin/",
+            "/ADMIN/users",
+            "/%61dmin/users",
+            "/%2561dmin/users",
+            "//admin/users",
+            "/x/../admin/users",
+            "/x/%2e%2e/admin/users",
+            "/x/%252e%252e/admin/users",
+            "/./admin/users",
+            "/x/..;/admin/users",
+            "/x;a=b/../admin/users",
+            "/admin;a=b/users",
+            "/admin%3ba=b/users",
+            "/admin%3Ba/users",
+            "/admin%23/x",
+            "/admin%3fx",
+            "/admin%00/x",
+            "/x\\..\\admin\\users",
+            "/x/..%5cadmin%5cusers",
+            "/x%2f..%2fadmin/users",
+            "/admin%2fusers",
+            "/x//../../admin/users",
+        ];
+        for path in spellings {
+            assert!(admin.matches_any(&Readings::of(path)), "{path:?}");
+        }
+        for path in [
+            "/",
+            "/administrator",
+            "/x/admin/users",
+            "/admi",
+            "/users?admin/",
+        ] {
+            assert!(!admin.matches_any(&Readings::of(path)), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_with_escapes_meet_their_decoded_form() {
+        let cafe = PathPattern::parse("/caf%C3%A9/*").expect("a pattern");
+        assert!(cafe.matches("/caf%C3%A9/menu"));
+        assert!(cafe.matches_any(&Readings::of("/caf%c3%a9/menu")));
+        assert!(cafe.matches_any(&Readings::of("/CAF%C3%89/menu")));
+    }
+
+    /// Pieces that spell paths in unusual ways.
+    fn odd_paths() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "/", "//", "a", "api", "admin", ".", "..", "%2e", "%2E", "%2f", "%5c", "\\", ";",
+            ";x=1", "%3b", "%23", "%3f", "%00", "%25", "%252e", "%61", "A", "%zz", "%C3%A9", "%FF",
+            "~", "%",
+        ]);
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        /// A plain path has no reading that differs by more than case and harmless escapes: it is
+        /// what it decodes to.
+        #[test]
+        fn a_plain_path_has_one_reading(path in odd_paths()) {
+            if is_plain(&path) {
+                let decoded = fold(&decode(&path));
+                for reading in Readings::of(&path).0 {
+                    prop_assert!(reading == decoded || reading == fold(&path), "{path} {reading}");
+                }
+            }
+        }
+
+        /// What a pattern opens byte for byte, it also matches among the readings.
+        #[test]
+        fn readings_hold_the_path_itself(path in odd_paths()) {
+            let pattern = PathPattern::parse("/api/*").expect("a pattern");
+            if pattern.matches(&path) {
+                prop_assert!(pattern.matches_any(&Readings::of(&path)));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(path in "\\PC{0,64}") {
+            let _ = is_plain(&path);
+            let _ = Readings::of(&path);
+            let _ = RequestTarget::parse(&path);
+            let _ = PathPattern::parse(&path);
+        }
+    }
+}

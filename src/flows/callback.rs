@@ -1,0 +1,149 @@
+//! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
+
+use crate::domain::identity_headers::unsendable_groups;
+use crate::domain::session::SessionId;
+use crate::flows::Gate;
+use crate::flows::attempt::{Attempt, SealedAttempt};
+use crate::flows::login::{Onward, onward};
+use crate::oidc::{RedeemError, SignedIn};
+use crate::store::StoreError;
+use crate::store::sessions::Login;
+use crate::telemetry::audit;
+
+/// What came with the request (RFC 6749 §4.1.2, RFC 9207).
+#[derive(Debug)]
+pub struct CallbackRequest<'a> {
+    /// `state`.
+    pub state: Option<&'a str>,
+    /// `code`.
+    pub code: Option<&'a str>,
+    /// `iss`.
+    pub iss: Option<&'a str>,
+    /// `error`.
+    pub error: Option<&'a str>,
+    /// The session that the portal's cookie names.
+    pub session: Option<SessionId>,
+    /// The logins that are on their way.
+    pub attempts: Vec<SealedAttempt>,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub enum CallbackAnswer {
+    /// Signed in.
+    SignedIn {
+        /// The new session, for the portal's cookie.
+        session: SessionId,
+        /// Where to go.
+        onward: Onward,
+    },
+    /// The attempt is gone, but somebody is signed in: to the front page.
+    AlreadySignedIn,
+    /// The attempt is gone: expired, finished, or begun in another browser.
+    UnknownAttempt,
+    /// The provider says no.
+    Refused {
+        /// Its error code, as far as it is one (RFC 6749 §4.1.2.1); never its free text.
+        error: String,
+    },
+    /// The answer is not believed, or could not be got.
+    Failed(RedeemError),
+    /// The session could not be stored, so there is none.
+    StoreUnavailable(StoreError),
+}
+
+/// Completes a login. Only the browser that began it can, because the attempt is in its cookie.
+pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> CallbackAnswer {
+    let attempt = request
+        .state
+        .and_then(|state| Attempt::find(gate, &request.attempts, state));
+    let Some(attempt) = attempt else {
+        return without_attempt(gate, request.session.as_ref()).await;
+    };
+    let Some(code) = request.code else {
+        // Only a refusal from our issuer is one (RFC 9207 §2.4).
+        if let Err(error) = gate.relying_party.check_response_issuer(request.iss).await {
+            return failed(error);
+        }
+        let error = request.error.map_or("no_code", plain_error_code).to_owned();
+        audit::login_failed(&error);
+        return CallbackAnswer::Refused { error };
+    };
+    let redeemed = gate
+        .relying_party
+        .redeem(code, request.iss, &attempt.secrets)
+        .await;
+    let signed_in = match redeemed {
+        Ok(signed_in) => signed_in,
+        Err(error) => return failed(error),
+    };
+    let session = match begin_session(gate, signed_in).await {
+        Ok(session) => session,
+        Err(error) => {
+            audit::login_failed("session_not_stored");
+            return CallbackAnswer::StoreUnavailable(error);
+        }
+    };
+    if let Some(old) = &request.session
+        && let Err(error) = gate.sessions.end(old).await
+    {
+        tracing::warn!(%error, "the session before this login is left to its lifetime");
+    }
+    // Checked at the start already; the services may have changed since.
+    let target = attempt.target.and_then(|raw| gate.return_to(&raw).ok());
+    CallbackAnswer::SignedIn {
+        onward: onward(gate, &session, target.as_ref(), attempt.flow, 0),
+        session,
+    }
+}
+
+fn failed(error: RedeemError) -> CallbackAnswer {
+    audit::login_failed(error.code());
+    tracing::warn!(%error, code = error.code(), "a login failed");
+    CallbackAnswer::Failed(error)
+}
+
+async fn without_attempt(gate: &Gate, session: Option<&SessionId>) -> CallbackAnswer {
+    let Some(id) = session else {
+        return CallbackAnswer::UnknownAttempt;
+    };
+    match gate.sessions.load(id).await {
+        Ok(Some(_)) => CallbackAnswer::AlreadySignedIn,
+        Ok(None) => CallbackAnswer::UnknownAttempt,
+        Err(error) => CallbackAnswer::StoreUnavailable(error),
+    }
+}
+
+async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, StoreError> {
+    let identity = signed_in.identity.clone();
+    let session = gate
+        .sessions
+        .begin(Login {
+            identity: signed_in.identity,
+            id_token: signed_in.id_token,
+            auth_time: signed_in.auth_time,
+            amr: signed_in.amr,
+            sid: signed_in.sid,
+        })
+        .await?;
+    audit::login(&identity);
+    let withheld: Vec<&str> = unsendable_groups(&identity).collect();
+    if !withheld.is_empty() {
+        tracing::warn!(
+            subject = identity.subject,
+            groups = ?withheld,
+            "these groups cannot be sent to apps: they hold a comma, a control character or blanks at an end"
+        );
+    }
+    Ok(session)
+}
+
+/// Error codes are of a few printable characters (RFC 6749 §4.1.2.1); anything else is not repeated.
+fn plain_error_code(error: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if !error.is_empty() && error.len() <= 64 && error.bytes().all(plain) {
+        error
+    } else {
+        "unknown_error"
+    }
+}

@@ -1,0 +1,85 @@
+//! `/.portcullis/enter`: the browser comes back to a protected host with a ticket, and gets that host's own
+//! cookie.
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::service::Service;
+use crate::flows::handover::Ticket;
+use crate::flows::verify::{Answer, CookieChange, Credentials, Refusal, begin_login};
+use crate::flows::{Gate, MAX_HOPS};
+
+/// Takes the ticket, or sends the browser on without.
+///
+/// A ticket counts only for the browser whose flow cookie it names, within its minute, and while the session
+/// that it names lives. Any other: to its target if somebody is signed in here already, whose session it
+/// never replaces; else a new login, one hop more.
+pub(super) async fn enter<'g>(
+    gate: &'g Gate,
+    request: &ForwardedRequest,
+    service: &'g Service,
+    credentials: &Credentials,
+) -> Answer<'g> {
+    let ticket = ticket_of(gate, request);
+    let target = match &ticket {
+        Some(ticket) => ticket.target.clone(),
+        None => format!("{}://{}/", request.scheme.as_str(), request.authority),
+    };
+    // A browser that only guesses must not use the ticket up; a form must not sign anybody in.
+    if request.method != "GET" || request.initiator.speculative {
+        return to(target, Vec::new());
+    }
+    let unavailable = || {
+        let decision = Decision::Unavailable(Reason::StoreUnavailable);
+        Answer::Refuse(Refusal::new(request, decision).at(service))
+    };
+    if let Some(ticket) = ticket
+        .as_ref()
+        .filter(|ticket| is_for(gate, ticket, credentials))
+    {
+        match gate.sessions.load(&ticket.session).await {
+            Ok(Some(_)) => {
+                let session = CookieChange::SetSession(ticket.session.clone());
+                return to(target, vec![session, CookieChange::DropFlow]);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "a ticket's session could not be looked up");
+                return unavailable();
+            }
+        }
+    }
+    if let Some(id) = &credentials.session {
+        match gate.sessions.load(id).await {
+            Ok(Some(_)) => return to(target, Vec::new()),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "a session could not be looked up");
+                return unavailable();
+            }
+        }
+    }
+    let hops = ticket.map_or(1, |ticket| ticket.flow.hops.saturating_add(1));
+    if hops >= MAX_HOPS {
+        let mut refusal = Refusal::new(request, Decision::Deny(Reason::LoginLoop)).at(service);
+        refusal.page = true;
+        return Answer::Refuse(refusal);
+    }
+    begin_login(gate, &target, hops, false, credentials)
+}
+
+fn ticket_of(gate: &Gate, request: &ForwardedRequest) -> Option<Ticket> {
+    let query = request.target.query()?;
+    let mut tickets =
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "ticket");
+    let (_, ticket) = tickets.next()?;
+    gate.handover.open_ticket(&ticket, &request.authority.host)
+}
+
+fn is_for(gate: &Gate, ticket: &Ticket, credentials: &Credentials) -> bool {
+    let ours = |secret| ticket.flow.cookie.is_of(secret);
+    gate.handover.is_in_time(ticket) && credentials.flow.as_ref().is_some_and(ours)
+}
+
+fn to<'g>(location: String, cookies: Vec<CookieChange>) -> Answer<'g> {
+    Answer::Redirect { location, cookies }
+}

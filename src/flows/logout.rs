@@ -1,0 +1,70 @@
+//! Logout: the record first, then the cookies, then the provider. When it is done, every host is signed
+//! out, because all of their cookies name the same record.
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::service::Service;
+use crate::domain::session::SessionId;
+use crate::flows::Gate;
+use crate::flows::verify::{Answer, CookieChange, Credentials, Refusal};
+use crate::store::StoreError;
+use crate::telemetry::audit;
+
+/// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
+/// page that says it is done.
+///
+/// # Errors
+///
+/// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
+pub async fn logout(gate: &Gate, session: Option<&SessionId>) -> Result<String, StoreError> {
+    let Some(id) = session else {
+        return Ok(gate.portal_url("/signed-out"));
+    };
+    // Only for the audit line: an answer that fails here fails again below, where it counts.
+    let identity = gate
+        .sessions
+        .load(id)
+        .await
+        .ok()
+        .flatten()
+        .map(|session| session.identity);
+    let id_token = gate.sessions.end(id).await?;
+    if let Some(identity) = &identity {
+        audit::logout(identity);
+    }
+    let at_provider = id_token.and_then(|hint| gate.relying_party.end_session_url(Some(&hint)));
+    Ok(match at_provider {
+        Some(url) => url.into(),
+        None => gate.portal_url("/signed-out"),
+    })
+}
+
+/// `/.portcullis/logout` of a protected host. Acts only when the person went there, at the top level, from
+/// this very host or by typing; anything else is asked at the portal, so that no foreign page can sign
+/// anybody out.
+pub(super) async fn logout_at_host<'g>(
+    gate: &'g Gate,
+    request: &ForwardedRequest,
+    service: &'g Service,
+    credentials: &Credentials,
+) -> Answer<'g> {
+    let asked = request.method == "GET" && request.initiator.is_own_top_level_navigation();
+    let (true, Some(id)) = (asked, &credentials.session) else {
+        let location = gate.portal_url("/logout");
+        return Answer::Redirect {
+            location,
+            cookies: Vec::new(),
+        };
+    };
+    match logout(gate, Some(id)).await {
+        Ok(location) => Answer::Redirect {
+            location,
+            cookies: vec![CookieChange::DropSession, CookieChange::DropFlow],
+        },
+        Err(error) => {
+            tracing::error!(%error, "a logout could not be recorded");
+            let decision = Decision::Unavailable(Reason::LogoutNotRecorded);
+            Answer::Refuse(Refusal::new(request, decision).at(service))
+        }
+    }
+}

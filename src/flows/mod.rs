@@ -1,0 +1,91 @@
+//! The use cases, one a file: what happens in which order. No framework; what outlives a request is
+//! reached through the [`Gate`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::clock::Clock;
+use crate::domain::policy::Policy;
+use crate::domain::return_to::{ReturnTo, ReturnToError};
+use crate::domain::service::ServiceTable;
+use crate::domain::session::SessionId;
+use crate::flows::handover::{Flow, Handover};
+use crate::oidc::RelyingParty;
+use crate::store::sealing::Keyring;
+use crate::store::sessions::Sessions;
+
+pub mod attempt;
+pub mod callback;
+pub mod enter;
+pub mod handover;
+pub mod login;
+pub mod logout;
+pub mod verify;
+
+/// Logins that were begun again this often, one after the other, are stopped with a page.
+pub const MAX_HOPS: u8 = 3;
+
+/// Everything that the flows work with. Built once, by `startup`.
+pub struct Gate {
+    /// The protected apps.
+    pub services: ServiceTable,
+    /// The policies that a proxy may name.
+    pub policies: HashMap<String, Arc<Policy>>,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// What seals and opens.
+    pub keyring: Arc<Keyring>,
+    /// Login links and tickets.
+    pub handover: Handover,
+    /// We, towards the provider.
+    pub relying_party: Arc<RelyingParty>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where browsers find the portal.
+    pub public_url: Url,
+    /// Whether protected hosts may be served over plain `http` (`server.danger_allow_http`).
+    pub allow_http: bool,
+}
+
+impl Gate {
+    /// The URL of `path` (which begins with a slash) at the portal.
+    #[must_use]
+    pub fn portal_url(&self, path: &str) -> String {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        format!("{base}{path}")
+    }
+
+    /// Reads an address to return to.
+    ///
+    /// # Errors
+    ///
+    /// [`ReturnToError`], for what is not plainly a page of a protected host.
+    pub fn return_to(&self, raw: &str) -> Result<ReturnTo, ReturnToError> {
+        ReturnTo::parse(raw, &self.services, self.allow_http)
+    }
+
+    /// The link that begins a login and comes back to `target`.
+    fn login_link(&self, target: &str, flow: Flow, frame: bool) -> String {
+        let f = self.handover.login_parameter(target, flow);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("rd", target).append_pair("f", &f);
+        if frame {
+            query.append_pair("frame", "1");
+        }
+        self.portal_url(&format!("/login?{}", query.finish()))
+    }
+
+    /// Where somebody goes who is signed in at the portal: with a ticket, when the login began at a protected
+    /// host in this browser.
+    fn onward(&self, session: &SessionId, target: &ReturnTo, flow: Option<Flow>) -> String {
+        match flow {
+            Some(flow) => {
+                let ticket = self.handover.ticket(session, target, flow);
+                format!("{}/.portcullis/enter?ticket={ticket}", target.origin())
+            }
+            None => target.as_str().to_owned(),
+        }
+    }
+}

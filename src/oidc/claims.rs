@@ -1,0 +1,232 @@
+//! Claims → [`Identity`]: what the provider says about a person, as the policies read it.
+
+use serde_json::{Map, Value};
+
+use super::error::RedeemError;
+use super::id_token;
+use crate::domain::identity::Identity;
+use crate::domain::relying_party::OidcSettings;
+use crate::domain::time::Timestamp;
+
+/// The most groups that are taken in. More than that is refused, never cut: a policy that denies a
+/// group must not miss it.
+pub(super) const MAX_GROUPS: usize = 1_000;
+
+/// The most authentication methods (`amr`) that are kept, and the longest name of one.
+const MAX_METHODS: usize = 16;
+const MAX_METHOD_LENGTH: usize = 64;
+
+/// The longest session id (`sid`) that is kept.
+const MAX_SID: usize = 255;
+
+type Claims = Map<String, Value>;
+
+/// Whether the ID token leaves out a claim that the configuration names, so that userinfo must be
+/// asked.
+pub(super) fn is_incomplete(id_token: &Claims, settings: &OidcSettings) -> bool {
+    settings.username_claim.find(id_token).is_none()
+        || settings.groups_claim.find(id_token).is_none()
+}
+
+/// Puts together who it is. The ID token's word counts before userinfo's.
+///
+/// # Errors
+///
+/// [`TooManyGroups`](RedeemError::TooManyGroups).
+pub(super) fn identity(
+    subject: String,
+    id_token: &Claims,
+    userinfo: Option<&Claims>,
+    settings: &OidcSettings,
+) -> Result<Identity, RedeemError> {
+    let sources = || std::iter::once(id_token).chain(userinfo);
+    let groups = sources()
+        .find_map(|claims| settings.groups_claim.find(claims))
+        .map_or_else(Vec::new, groups);
+    if groups.len() > MAX_GROUPS {
+        return Err(RedeemError::TooManyGroups { limit: MAX_GROUPS });
+    }
+    Ok(Identity {
+        issuer: settings.issuer.clone(),
+        subject,
+        username: sources()
+            .find_map(|claims| settings.username_claim.find(claims).and_then(non_empty)),
+        name: sources().find_map(|claims| claims.get("name").and_then(non_empty)),
+        email: sources().find_map(|claims| email(claims, settings.trust_unverified_email)),
+        groups,
+    })
+}
+
+/// When the person last proved who they are (`auth_time`), if the provider says so.
+pub(super) fn auth_time(claims: &Claims) -> Option<Timestamp> {
+    claims.get("auth_time").and_then(id_token::numeric_date)
+}
+
+/// How they proved it (`amr`, RFC 8176).
+pub(super) fn amr(claims: &Claims) -> Vec<String> {
+    let methods = claims.get("amr").and_then(Value::as_array);
+    methods
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter(|method| method.len() <= MAX_METHOD_LENGTH)
+        .take(MAX_METHODS)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The provider's own name for its session (`sid`, Back-Channel Logout 1.0 §2.1).
+pub(super) fn sid(claims: &Claims) -> Option<String> {
+    claims
+        .get("sid")
+        .and_then(non_empty)
+        .filter(|sid| sid.len() <= MAX_SID)
+}
+
+/// A text is one group, a list holds groups; what is no text is no group, and neither is an empty
+/// one.
+fn groups(claim: &Value) -> Vec<String> {
+    match claim {
+        Value::Array(several) => several.iter().filter_map(non_empty).collect(),
+        one => non_empty(one).into_iter().collect(),
+    }
+}
+
+/// An address counts when the same source calls it verified. The text `"true"` is what some
+/// providers send for it.
+fn email(claims: &Claims, trust_unverified: bool) -> Option<String> {
+    let verified = match claims.get("email_verified") {
+        Some(Value::Bool(verified)) => *verified,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    };
+    claims
+        .get("email")
+        .and_then(non_empty)
+        .filter(|_| verified || trust_unverified)
+}
+
+fn non_empty(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use url::Url;
+
+    use super::*;
+    use crate::domain::relying_party::{ClaimPath, ClientAuth};
+
+    fn settings() -> OidcSettings {
+        OidcSettings {
+            issuer: "https://id.example.net".to_owned(),
+            client_id: "portcullis".to_owned(),
+            client_secret: None,
+            scopes: vec!["openid".to_owned()],
+            offline_access_when_offered: false,
+            redirect_uri: Url::parse("https://auth.example.net/callback").expect("a URL"),
+            post_logout_redirect_uri: Url::parse("https://auth.example.net/signed-out")
+                .expect("a URL"),
+            username_claim: ClaimPath::parse("preferred_username").expect("a claim"),
+            groups_claim: ClaimPath::parse("groups").expect("a claim"),
+            client_auth: ClientAuth::Auto,
+            authorize_params: Vec::new(),
+            extra_roots_pem: None,
+            trust_unverified_email: false,
+            allow_http_endpoints: false,
+        }
+    }
+
+    fn claims(json: Value) -> Claims {
+        match json {
+            Value::Object(claims) => claims,
+            other => panic!("not claims: {other}"),
+        }
+    }
+
+    #[test]
+    fn groups_come_from_a_list_or_a_text() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({ "groups": ["a", "b c", "Ä,ö"] }), vec!["a", "b c", "Ä,ö"]),
+            (json!({ "groups": "admins" }),            vec!["admins"]),
+            (json!({ "groups": "a,b" }),               vec!["a,b"]),
+            (json!({ "groups": [] }),                  vec![]),
+            (json!({ "groups": "" }),                  vec![]),
+            (json!({ "groups": null }),                vec![]),
+            (json!({}),                                vec![]),
+            (json!({ "groups": ["a", 1, null, ["b"], { "name": "c" }, ""] }), vec!["a"]),
+            (json!({ "groups": { "admins": true } }),  vec![]),
+            (json!({ "groups": 7 }),                   vec![]),
+        ];
+        for (json, expected) in cases {
+            let found = identity("1".to_owned(), &claims(json.clone()), None, &settings());
+            assert_eq!(found.expect("an identity").groups, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_over_the_limit_is_refused_whole() {
+        let names = |count: usize| (0..count).map(|n| format!("g{n}")).collect::<Vec<_>>();
+        let of = |count| {
+            let token = claims(json!({ "groups": names(count) }));
+            identity("1".to_owned(), &token, None, &settings())
+        };
+        assert_eq!(
+            of(MAX_GROUPS).expect("an identity").groups.len(),
+            MAX_GROUPS
+        );
+        assert_eq!(
+            of(MAX_GROUPS + 1),
+            Err(RedeemError::TooManyGroups { limit: MAX_GROUPS })
+        );
+    }
+
+    #[test]
+    fn an_address_counts_when_it_is_verified() {
+        #[rustfmt::skip]
+        let cases = [
+            (json!({ "email": "a@b.c", "email_verified": true }),    true,  true),
+            (json!({ "email": "a@b.c", "email_verified": "true" }),  true,  true),
+            (json!({ "email": "a@b.c", "email_verified": false }),   false, true),
+            (json!({ "email": "a@b.c", "email_verified": "false" }), false, true),
+            (json!({ "email": "a@b.c", "email_verified": 1 }),       false, true),
+            (json!({ "email": "a@b.c" }),                            false, true),
+            (json!({ "email": "", "email_verified": true }),         false, false),
+            (json!({ "email": 5, "email_verified": true }),          false, false),
+            (json!({ "email_verified": true }),                      false, false),
+        ];
+        for (json, by_default, when_trusting) in cases {
+            let token = claims(json.clone());
+            assert_eq!(email(&token, false).is_some(), by_default, "{json}");
+            assert_eq!(email(&token, true).is_some(), when_trusting, "{json}");
+        }
+    }
+
+    #[test]
+    fn userinfo_fills_in_what_the_id_token_leaves_out() {
+        let token = claims(json!({
+            "preferred_username": "ada",
+            "email": "ada@evil.example",
+        }));
+        let userinfo = claims(json!({
+            "preferred_username": "somebody else",
+            "name": "Ada Lovelace",
+            "email": "ada@example.net",
+            "email_verified": true,
+            "groups": ["admins"],
+        }));
+        assert!(is_incomplete(&token, &settings()));
+        let found = identity("1".to_owned(), &token, Some(&userinfo), &settings());
+        let found = found.expect("an identity");
+        assert_eq!(found.username.as_deref(), Some("ada"));
+        assert_eq!(found.name.as_deref(), Some("Ada Lovelace"));
+        // The verified mark is for the address beside it, not for the ID token's.
+        assert_eq!(found.email.as_deref(), Some("ada@example.net"));
+        assert_eq!(found.groups, ["admins"]);
+    }
+}

@@ -1,0 +1,349 @@
+//! What the relying party asks of the provider: the authorization URL, the code exchange and
+//! userinfo (OIDC Core §3.1, §5.3; RFC 6749 §4.1; PKCE, RFC 7636).
+
+use std::time::Duration;
+
+use openidconnect::core::{
+    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod,
+    CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey, CoreJsonWebKeySet,
+    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+};
+use openidconnect::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use openidconnect::{
+    AccessToken, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken,
+    EmptyAdditionalClaims, EndpointNotSet, EndpointSet, IdToken, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, StandardErrorResponse, TokenResponse, http,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::discovery::Provider;
+use super::error::{HttpError, ProviderError, RedeemError};
+use super::http_client::HttpClient;
+use super::{AttemptSecrets, AuthorizationRequest};
+use crate::domain::relying_party::{ClientAuth, OidcSettings};
+
+/// Bytes of randomness in `state`, `nonce` and the code verifier.
+const RANDOM_BYTES: u32 = 32;
+
+/// The longest code that is sent on.
+const MAX_CODE: usize = 8 * 1024;
+
+/// The longest hint that is put into a logout URL: servers and proxies refuse longer request lines,
+/// and without a hint the provider merely asks before it ends its session.
+const MAX_HINT: usize = 6 * 1024;
+
+static BEARER: CoreTokenType = CoreTokenType::Bearer;
+
+/// The token endpoint's answer, read as leniently as is safe: that `expires_in` is a text, or
+/// `token_type` missing, is no reason to refuse a login.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TokenAnswer {
+    access_token: AccessToken,
+    token_type: Option<String>,
+    id_token: Option<RawToken>,
+}
+
+/// A token as it came. Debug prints nothing of it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct RawToken(String);
+
+impl std::fmt::Debug for RawToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawToken(..)")
+    }
+}
+
+impl OAuth2TokenResponse for TokenAnswer {
+    type TokenType = CoreTokenType;
+
+    fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    fn token_type(&self) -> &CoreTokenType {
+        // `exchange` lets nothing else pass.
+        &BEARER
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        None
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        None
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+type CoreClaimsToken = IdToken<
+    EmptyAdditionalClaims,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
+
+impl
+    TokenResponse<
+        EmptyAdditionalClaims,
+        CoreGenderClaim,
+        CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm,
+    > for TokenAnswer
+{
+    /// None: the token is taken as it came, and read by [`id_token`](super::id_token).
+    fn id_token(&self) -> Option<&CoreClaimsToken> {
+        None
+    }
+}
+
+type OidcClient = Client<
+    EmptyAdditionalClaims,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    StandardErrorResponse<CoreErrorResponseType>,
+    TokenAnswer,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+    EndpointNotSet,
+>;
+
+/// The tokens that a code was exchanged for.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub(super) access_token: AccessToken,
+    pub(super) id_token: SecretString,
+}
+
+/// Builds an authorization request: `state`, `nonce` and code verifier are new each time.
+pub(super) fn authorization_request(
+    settings: &OidcSettings,
+    issuer: &IssuerUrl,
+    provider: &Provider,
+) -> AuthorizationRequest {
+    let client = oidc_client(settings, issuer, provider);
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256_len(RANDOM_BYTES);
+    let mut request = client
+        .authorize_url(
+            CoreAuthenticationFlow::AuthorizationCode,
+            || CsrfToken::new_random_len(RANDOM_BYTES),
+            || Nonce::new_random_len(RANDOM_BYTES),
+        )
+        .set_pkce_challenge(challenge);
+    for scope in scopes(settings, provider) {
+        request = request.add_scope(Scope::new(scope.to_owned()));
+    }
+    for (name, value) in &settings.authorize_params {
+        request = request.add_extra_param(name, value);
+    }
+    let (url, state, nonce) = request.url();
+    AuthorizationRequest {
+        url,
+        state: state.into_secret(),
+        secrets: AttemptSecrets {
+            nonce: nonce.secret().clone(),
+            pkce_verifier: verifier.into_secret(),
+        },
+    }
+}
+
+/// The scopes to ask for, but for `openid`, which `openidconnect` adds by itself.
+fn scopes<'a>(
+    settings: &'a OidcSettings,
+    provider: &Provider,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    const OFFLINE: &str = "offline_access";
+    let named = settings.scopes.iter().map(String::as_str);
+    let offline = settings.offline_access_when_offered
+        && provider.offers_offline_access
+        && !settings.scopes.iter().any(|scope| scope == OFFLINE);
+    named
+        .filter(|scope| *scope != "openid")
+        .chain(offline.then_some(OFFLINE))
+}
+
+/// Exchanges `code` for tokens (RFC 6749 §4.1.3).
+///
+/// # Errors
+///
+/// When the provider is not there, says no, or answers something that is no token answer.
+pub(super) async fn exchange(
+    code: &str,
+    pkce_verifier: &str,
+    settings: &OidcSettings,
+    issuer: &IssuerUrl,
+    provider: &Provider,
+    http: &HttpClient,
+) -> Result<Tokens, RedeemError> {
+    if code.is_empty() || code.len() > MAX_CODE {
+        return Err(RedeemError::Code);
+    }
+    let client = authenticated(oidc_client(settings, issuer, provider), settings, provider)?;
+    let answer = client
+        .exchange_code(AuthorizationCode::new(code.to_owned()))
+        .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
+        .request_async(http)
+        .await
+        .map_err(from_token_endpoint)?;
+    // DPoP tokens, say, are bound to a key that we do not have.
+    let is_bearer = answer
+        .token_type
+        .is_none_or(|name| name.eq_ignore_ascii_case("bearer"));
+    if !is_bearer {
+        return Err(RedeemError::TokenType);
+    }
+    let RawToken(id_token) = answer.id_token.ok_or(RedeemError::NoIdToken)?;
+    Ok(Tokens {
+        access_token: answer.access_token,
+        id_token: id_token.into(),
+    })
+}
+
+/// Asks userinfo about the owner of `access_token`, who must be `subject` (OIDC Core §5.3).
+///
+/// # Errors
+///
+/// When the endpoint is not there, its answer is no JSON object, or it speaks of somebody else.
+/// Signed answers are not supported.
+pub(super) async fn userinfo(
+    endpoint: &Url,
+    access_token: &AccessToken,
+    subject: &str,
+    http: &HttpClient,
+) -> Result<Map<String, Value>, RedeemError> {
+    // Asked by hand: `openidconnect` panics on an access token that no header can hold.
+    let mut credential = HeaderValue::from_str(&format!("Bearer {}", access_token.secret()))
+        .map_err(|_| RedeemError::TokenAnswer)?;
+    credential.set_sensitive(true);
+    let request = http::Request::get(endpoint.as_str())
+        .header(ACCEPT, "application/json")
+        .header(AUTHORIZATION, credential)
+        .body(Vec::new())
+        .map_err(|_| RedeemError::Userinfo)?;
+    let answer = http.send(request).await.map_err(ProviderError::from)?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(RedeemError::Userinfo);
+    }
+    let is_jwt = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/jwt"));
+    if is_jwt {
+        return Err(RedeemError::Userinfo);
+    }
+    let claims: Map<String, Value> =
+        serde_json::from_slice(answer.body()).map_err(|_| RedeemError::Userinfo)?;
+    if claims.get("sub").and_then(Value::as_str) != Some(subject) {
+        return Err(RedeemError::UserinfoSubject);
+    }
+    Ok(claims)
+}
+
+/// Where the browser ends its session at the provider (RP-Initiated Logout 1.0 §2).
+pub(super) fn end_session_url(
+    endpoint: &Url,
+    settings: &OidcSettings,
+    id_token_hint: Option<&SecretString>,
+) -> Url {
+    let mut url = endpoint.clone();
+    let mut query = url.query_pairs_mut();
+    let hint = id_token_hint.map(ExposeSecret::expose_secret);
+    if let Some(hint) = hint.filter(|hint| hint.len() <= MAX_HINT) {
+        query.append_pair("id_token_hint", hint);
+    }
+    query.append_pair("client_id", &settings.client_id);
+    query.append_pair(
+        "post_logout_redirect_uri",
+        settings.post_logout_redirect_uri.as_str(),
+    );
+    drop(query);
+    url
+}
+
+fn oidc_client(settings: &OidcSettings, issuer: &IssuerUrl, provider: &Provider) -> OidcClient {
+    // The keys stay with the provider: the crate's own check of ID tokens is not used.
+    let keys = CoreJsonWebKeySet::default();
+    Client::new(
+        ClientId::new(settings.client_id.clone()),
+        issuer.clone(),
+        keys,
+    )
+    .set_auth_uri(provider.authorization_endpoint.clone())
+    .set_token_uri(provider.token_endpoint.clone())
+    .set_redirect_uri(RedirectUrl::from_url(settings.redirect_uri.clone()))
+}
+
+/// Adds how we authenticate at the token endpoint.
+fn authenticated(
+    client: OidcClient,
+    settings: &OidcSettings,
+    provider: &Provider,
+) -> Result<OidcClient, ProviderError> {
+    let Some(secret) = &settings.client_secret else {
+        return Ok(client.set_auth_type(AuthType::RequestBody));
+    };
+    let lists = |method| provider.client_auth_methods.contains(&method);
+    let method = match settings.client_auth {
+        ClientAuth::Auto if lists(CoreClientAuthMethod::ClientSecretBasic) => ClientAuth::Basic,
+        ClientAuth::Auto if lists(CoreClientAuthMethod::ClientSecretPost) => ClientAuth::Post,
+        ClientAuth::Auto if lists(CoreClientAuthMethod::None) => ClientAuth::None,
+        ClientAuth::Auto => return Err(ProviderError::NoCommonClientAuth),
+        configured => configured,
+    };
+    let secret = ClientSecret::new(secret.expose_secret().to_owned());
+    Ok(match method {
+        ClientAuth::Post => client
+            .set_client_secret(secret)
+            .set_auth_type(AuthType::RequestBody),
+        ClientAuth::None => client.set_auth_type(AuthType::RequestBody),
+        ClientAuth::Basic | ClientAuth::Auto => client
+            .set_client_secret(secret)
+            .set_auth_type(AuthType::BasicAuth),
+    })
+}
+
+/// Takes what may be told out of `openidconnect`'s error: its `Parse` carries the whole body,
+/// tokens included, and its `ServerResponse` whatever the provider wished to describe.
+fn from_token_endpoint(
+    error: RequestTokenError<HttpError, StandardErrorResponse<CoreErrorResponseType>>,
+) -> RedeemError {
+    match error {
+        RequestTokenError::Request(error) => ProviderError::Http(error).into(),
+        RequestTokenError::ServerResponse(answer) => match answer.error() {
+            CoreErrorResponseType::InvalidClient | CoreErrorResponseType::UnauthorizedClient => {
+                RedeemError::Client
+            }
+            error => RedeemError::Refused {
+                error: error_code(error.as_ref()),
+            },
+        },
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => RedeemError::TokenAnswer,
+    }
+}
+
+/// An error code fit for a sentence: those of RFC 6749 and its extensions are short names.
+fn error_code(code: &str) -> String {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if !code.is_empty() && code.len() <= 64 && code.bytes().all(is_name) {
+        code.to_owned()
+    } else {
+        "an unreadable error".to_owned()
+    }
+}

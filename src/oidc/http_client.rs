@@ -1,0 +1,254 @@
+//! How the provider is asked: `https`, no redirects, bounded in time, size and number.
+//!
+//! The one HTTP client for discovery, keys, tokens and userinfo, handed to `openidconnect` as its
+//! [`AsyncHttpClient`]. Proxies of the environment are not used: configuration comes from the
+//! configuration alone.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse, http};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+use url::{Host, Url};
+
+use super::error::{HttpError, SetupError};
+
+/// TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One request, from waiting for its turn to the last byte of its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The longest answer that is read.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// Requests at once. A provider that hangs must not gather connections without end.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// The longest piece of somebody else's error message that is kept.
+const MAX_REASON: usize = 200;
+
+/// An HTTP client for the provider's endpoints.
+#[derive(Debug)]
+pub(super) struct HttpClient {
+    client: reqwest::Client,
+    allow_http: bool,
+    turns: Semaphore,
+}
+
+impl HttpClient {
+    /// Builds a client that trusts the system's certificates and those in `extra_roots_pem`.
+    ///
+    /// # Errors
+    ///
+    /// When `extra_roots_pem` holds no certificate, or TLS cannot be set up on this machine.
+    pub(super) fn new(
+        extra_roots_pem: Option<&[u8]>,
+        allow_http: bool,
+    ) -> Result<Self, SetupError> {
+        install_crypto_provider();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // A code can be redeemed once, so its request must not meet a connection that the
+            // provider is just closing. A login can afford a new one.
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Arc::new(LoopbackNames))
+            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = extra_roots_pem {
+            builder = builder.tls_certs_merge(certificates(pem)?);
+        }
+        let client = builder.build().map_err(|error| SetupError::HttpClient {
+            reason: innermost(&error),
+        })?;
+        Ok(Self {
+            client,
+            allow_http,
+            turns: Semaphore::new(MAX_IN_FLIGHT),
+        })
+    }
+
+    /// Whether `url` may be asked, or handed to a browser: `https`, or loopback, or allowed.
+    pub(super) fn allows(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => self.allow_http || is_loopback(url),
+            _ => false,
+        }
+    }
+
+    /// Sends `request` and reads the whole answer. Any status below 300, and 400 to 499, is an
+    /// answer, since the protocols above give those a meaning.
+    ///
+    /// # Errors
+    ///
+    /// See [`HttpError`]: nothing else is an answer.
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        tokio::time::timeout(REQUEST_TIMEOUT, self.send_in_turn(request))
+            .await
+            .unwrap_or(Err(HttpError::TimedOut))
+    }
+
+    async fn send_in_turn(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let request = reqwest::Request::try_from(request).map_err(unreachable)?;
+        if !self.allows(request.url()) {
+            return Err(HttpError::Insecure);
+        }
+        let _turn = self
+            .turns
+            .acquire()
+            .await
+            .map_err(|_closed| HttpError::TimedOut)?;
+        let mut answer = self.client.execute(request).await.map_err(unreachable)?;
+        let status = answer.status();
+        if status.is_redirection() {
+            return Err(HttpError::Redirect);
+        }
+        if status.is_server_error() {
+            let status = status.as_u16();
+            return Err(HttpError::ServerError { status });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(HttpError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut whole = http::Response::new(body);
+        *whole.status_mut() = status;
+        *whole.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(whole)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for HttpClient {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
+/// Makes *ring* the process's provider of cryptography for TLS. Harmless when there is one.
+pub fn install_crypto_provider() {
+    // Err means that one is installed already, and it is ours: no other is compiled in.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, SetupError> {
+    let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+        let reason = innermost(&error);
+        SetupError::ExtraRoots { reason }
+    })?;
+    if found.is_empty() {
+        let reason = "no certificate found".to_owned();
+        return Err(SetupError::ExtraRoots { reason });
+    }
+    Ok(found)
+}
+
+fn unreachable(error: reqwest::Error) -> HttpError {
+    if error.is_timeout() {
+        return HttpError::TimedOut;
+    }
+    // The URL is the configuration's or the metadata's, and of no use in the sentence.
+    let reason = innermost(&error.without_url());
+    HttpError::Unreachable { reason }
+}
+
+/// The last cause in the chain, which is the one that says what to mend. It is the system's or the
+/// TLS library's own text; no part of an answer gets into it.
+fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string().chars().take(MAX_REASON).collect()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => is_localhost_name(name),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// `localhost` and all names below it (RFC 6761 §6.3).
+fn is_localhost_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last_label = name.rsplit('.').next().unwrap_or(name);
+    last_label.eq_ignore_ascii_case("localhost")
+}
+
+/// Answers `localhost` and all names below it with loopback, as RFC 6761 §6.3 wants and many a
+/// system resolver does not; the system resolver answers the rest, anew for each connection.
+#[derive(Debug)]
+struct LoopbackNames;
+
+impl Resolve for LoopbackNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            if is_localhost_name(name.as_str()) {
+                let loopback = [
+                    IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ];
+                let addresses = loopback.map(|address| SocketAddr::new(address, 0));
+                return Ok(Box::new(addresses.into_iter()) as Addrs);
+            }
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(addresses.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback() {
+        let strict = HttpClient::new(None, false).expect("a client");
+        let lax = HttpClient::new(None, true).expect("a client");
+        #[rustfmt::skip]
+        let cases = [
+            // url                              strict, lax
+            ("https://id.example.net/token",     true,  true),
+            ("http://id.example.net/token",      false, true),
+            ("http://pocket-id:1411/token",      false, true),
+            ("http://127.0.0.1:8080/token",      true,  true),
+            ("http://127.9.9.9/token",           true,  true),
+            ("http://[::1]/token",               true,  true),
+            ("http://localhost/token",           true,  true),
+            ("http://id.localhost./token",       true,  true),
+            ("http://localhost.example.net/",    false, true),
+            ("http://notlocalhost/",             false, true),
+            ("http://10.0.0.1/",                 false, true),
+            ("ftp://id.example.net/",            false, false),
+            ("file:///etc/passwd",               false, false),
+        ];
+        for (url, by_strict, by_lax) in cases {
+            let parsed = Url::parse(url).expect("a URL");
+            assert_eq!(strict.allows(&parsed), by_strict, "{url}");
+            assert_eq!(lax.allows(&parsed), by_lax, "{url}");
+        }
+    }
+
+    #[test]
+    fn extra_roots_must_be_certificates() {
+        let rubbish = HttpClient::new(Some(b"not a certificate"), false);
+        assert!(matches!(rubbish, Err(SetupError::ExtraRoots { .. })));
+    }
+}

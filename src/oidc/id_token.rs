@@ -1,0 +1,321 @@
+//! ID tokens: whether to believe one (OIDC Core §3.1.3.7).
+//!
+//! Keys and cryptography are `openidconnect`'s. The checks are made here, on the claims as they
+//! came: the crate's own verifier would refuse a whole login for one odd claim that nobody asked
+//! for (`"name": 5`), and leaves `azp`, `iat`, `nbf` and `at_hash` to its caller.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use openidconnect::core::{CoreJsonWebKey, CoreJwsSigningAlgorithm};
+use openidconnect::{
+    AccessToken, AccessTokenHash, JsonWebKey, JsonWebKeyAlgorithm, JsonWebKeyUse,
+    JwsSigningAlgorithm,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+
+use super::discovery::Provider;
+use super::error::IdTokenError;
+use crate::domain::time::Timestamp;
+
+/// How far the provider's clock may be from ours.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The longest ID token that is looked at. One with a thousand groups takes some 50 KiB.
+const MAX_LENGTH: usize = 128 * 1024;
+
+/// The longest `sub` (OIDC Core §2).
+const MAX_SUBJECT: usize = 255;
+
+/// What the token must fit.
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    /// The nonce of this login.
+    pub(super) nonce: &'a str,
+    /// The access token that came with it, for `at_hash`.
+    pub(super) access_token: &'a AccessToken,
+    pub(super) now: Timestamp,
+}
+
+/// The claims of a token that passed every check.
+#[derive(Debug)]
+pub(super) struct VerifiedClaims {
+    pub(super) subject: String,
+    pub(super) all: Map<String, Value>,
+}
+
+/// Whether ID tokens may be signed with `algorithm` at all: asymmetric ones that the crate can
+/// verify. Symmetric ones would make our client secret a signing key.
+pub(super) fn is_acceptable(algorithm: &CoreJwsSigningAlgorithm) -> bool {
+    use CoreJwsSigningAlgorithm as Alg;
+    matches!(
+        algorithm,
+        Alg::RsaSsaPkcs1V15Sha256
+            | Alg::RsaSsaPkcs1V15Sha384
+            | Alg::RsaSsaPkcs1V15Sha512
+            | Alg::RsaSsaPssSha256
+            | Alg::RsaSsaPssSha384
+            | Alg::RsaSsaPssSha512
+            | Alg::EcdsaP256Sha256
+            | Alg::EcdsaP384Sha384
+            | Alg::EdDsa
+    )
+}
+
+/// The parts of the JOSE header that say something (RFC 7515 §4.1). Keys that a token brings along
+/// (`jwk`, `jku`, `x5u`, `x5c`) are not among them.
+#[derive(Debug, Deserialize)]
+struct Header {
+    alg: CoreJwsSigningAlgorithm,
+    kid: Option<String>,
+    typ: Option<String>,
+    cty: Option<Value>,
+    /// Refused whatever it holds, `null` too.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// Checks `token` in full and returns its claims.
+///
+/// # Errors
+///
+/// The first check that fails, see [`IdTokenError`]. [`may_need_newer_keys`] says which of them a
+/// look at the provider's newest keys could mend.
+pub(super) fn verify(
+    token: &str,
+    provider: &Provider,
+    expected: &Expected<'_>,
+) -> Result<VerifiedClaims, IdTokenError> {
+    if token.len() > MAX_LENGTH {
+        return Err(IdTokenError::TooLarge);
+    }
+    let parts: Vec<&str> = token.split('.').take(6).collect();
+    let (header, claims, signature) = match parts[..] {
+        [header, claims, signature] => (header, claims, signature),
+        [_, _, _, _, _] => return Err(IdTokenError::Encrypted),
+        _ => return Err(IdTokenError::Malformed),
+    };
+    let signed = &token[..header.len() + 1 + claims.len()];
+    let header = check_header(&decode(header)?, provider)?;
+    let key = check_signature(&header, signed.as_bytes(), &decode(signature)?, provider)?;
+    let claims: Map<String, Value> =
+        serde_json::from_slice(&decode(claims)?).map_err(|_| IdTokenError::Malformed)?;
+    check_parties(&claims, expected)?;
+    check_times(&claims, expected.now)?;
+    check_nonce(&claims, expected.nonce)?;
+    check_access_token_hash(&claims, expected.access_token, &header.alg, key)?;
+    let subject = subject(&claims)?;
+    Ok(VerifiedClaims {
+        subject,
+        all: claims,
+    })
+}
+
+/// Whether the provider may have changed its keys, or what it signs with, since we last looked.
+pub(super) fn may_need_newer_keys(error: IdTokenError) -> bool {
+    matches!(
+        error,
+        // A wrong signature: where tokens have no `kid`, a new key shows in nothing else.
+        IdTokenError::UnknownKey | IdTokenError::Algorithm | IdTokenError::Signature
+    )
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
+    BASE64_URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| IdTokenError::Malformed)
+}
+
+fn check_header(json: &[u8], provider: &Provider) -> Result<Header, IdTokenError> {
+    let header: Value = serde_json::from_slice(json).map_err(|_| IdTokenError::Malformed)?;
+    // An algorithm that the crate has no name for ("none", or tomorrow's) is no syntax error.
+    if serde_json::from_value::<CoreJwsSigningAlgorithm>(header["alg"].clone()).is_err() {
+        return Err(IdTokenError::Algorithm);
+    }
+    let header: Header = serde_json::from_slice(json).map_err(|_| IdTokenError::Malformed)?;
+    if header.crit {
+        return Err(IdTokenError::Critical);
+    }
+    // `at+jwt`, `logout+jwt` and the like are other kinds of token (RFC 8725 §3.11).
+    let is_jwt = header
+        .typ
+        .as_deref()
+        .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+    if !is_jwt || header.cty.is_some() {
+        return Err(IdTokenError::WrongType);
+    }
+    // The provider's list is narrowed to what is acceptable when it is taken in.
+    if !provider.algorithms.contains(&header.alg) {
+        return Err(IdTokenError::Algorithm);
+    }
+    Ok(header)
+}
+
+/// Finds the key that made `signature`. The header's `kid` only narrows the choice: what is tried
+/// are keys that the provider publishes, for the algorithm that they are meant for.
+fn check_signature<'p>(
+    header: &Header,
+    signed: &[u8],
+    signature: &[u8],
+    provider: &'p Provider,
+) -> Result<&'p CoreJsonWebKey, IdTokenError> {
+    let mut tried = false;
+    for key in provider.keys.keys() {
+        if !fits(key, header) {
+            continue;
+        }
+        tried = true;
+        if key.verify_signature(&header.alg, signed, signature).is_ok() {
+            return Ok(key);
+        }
+    }
+    Err(if tried {
+        IdTokenError::Signature
+    } else {
+        IdTokenError::UnknownKey
+    })
+}
+
+fn fits(key: &CoreJsonWebKey, header: &Header) -> bool {
+    let named = match &header.kid {
+        Some(kid) => key.key_id().is_some_and(|id| id.as_str() == kid),
+        None => true,
+    };
+    let for_this_algorithm = match key.signing_alg() {
+        JsonWebKeyAlgorithm::Unspecified => true,
+        JsonWebKeyAlgorithm::Algorithm(algorithm) => *algorithm == header.alg,
+        JsonWebKeyAlgorithm::Unsupported => false,
+    };
+    named
+        && for_this_algorithm
+        && key.key_use().is_none_or(JsonWebKeyUse::allows_signature)
+        && header.alg.key_type().as_ref() == Some(key.key_type())
+}
+
+/// Who it is from, and for whom.
+fn check_parties(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), IdTokenError> {
+    if text(claims, "iss")? != Some(expected.issuer) {
+        return Err(match claims.get("iss") {
+            Some(_) => IdTokenError::Issuer,
+            None => IdTokenError::MissingClaim { claim: "iss" },
+        });
+    }
+    let wrong_type = IdTokenError::ClaimType { claim: "aud" };
+    let audiences: Vec<&str> = match claims.get("aud") {
+        None => return Err(IdTokenError::MissingClaim { claim: "aud" }),
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(several)) => several
+            .iter()
+            .map(Value::as_str)
+            .collect::<Option<_>>()
+            .ok_or(wrong_type)?,
+        Some(_) => return Err(wrong_type),
+    };
+    if !audiences.contains(&expected.client_id) {
+        return Err(IdTokenError::Audience);
+    }
+    if audiences.iter().any(|name| *name != expected.client_id) {
+        return Err(IdTokenError::ForeignAudience);
+    }
+    match text(claims, "azp")? {
+        Some(party) if party != expected.client_id => Err(IdTokenError::AuthorizedParty),
+        None if audiences.len() > 1 => Err(IdTokenError::MissingClaim { claim: "azp" }),
+        _ => Ok(()),
+    }
+}
+
+fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<(), IdTokenError> {
+    let missing = |claim| IdTokenError::MissingClaim { claim };
+    let expires = time(claims, "exp")?.ok_or(missing("exp"))?;
+    let issued = time(claims, "iat")?.ok_or(missing("iat"))?;
+    let not_before = time(claims, "nbf")?.unwrap_or(issued);
+    if expires.plus(LEEWAY) <= now {
+        return Err(IdTokenError::Expired);
+    }
+    if issued.max(not_before) > now.plus(LEEWAY) {
+        return Err(IdTokenError::NotYetValid);
+    }
+    Ok(())
+}
+
+fn check_nonce(claims: &Map<String, Value>, expected: &str) -> Result<(), IdTokenError> {
+    let found = text(claims, "nonce")?.ok_or(IdTokenError::MissingClaim { claim: "nonce" })?;
+    if bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
+        Ok(())
+    } else {
+        Err(IdTokenError::Nonce)
+    }
+}
+
+/// `at_hash` is optional in the code flow, but where it is, it must fit (OIDC Core §3.1.3.8).
+fn check_access_token_hash(
+    claims: &Map<String, Value>,
+    access_token: &AccessToken,
+    algorithm: &CoreJwsSigningAlgorithm,
+    key: &CoreJsonWebKey,
+) -> Result<(), IdTokenError> {
+    let Some(found) = text(claims, "at_hash")? else {
+        return Ok(());
+    };
+    let expected = AccessTokenHash::from_token(access_token, algorithm, key)
+        .map_err(|_| IdTokenError::AccessTokenHash)?;
+    if bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
+        Ok(())
+    } else {
+        Err(IdTokenError::AccessTokenHash)
+    }
+}
+
+fn subject(claims: &Map<String, Value>) -> Result<String, IdTokenError> {
+    let subject = text(claims, "sub")?.ok_or(IdTokenError::MissingClaim { claim: "sub" })?;
+    let is_usable = !subject.is_empty()
+        && subject.len() <= MAX_SUBJECT
+        && !subject.chars().any(char::is_control);
+    if is_usable {
+        Ok(subject.to_owned())
+    } else {
+        Err(IdTokenError::Subject)
+    }
+}
+
+fn text<'a>(
+    claims: &'a Map<String, Value>,
+    claim: &'static str,
+) -> Result<Option<&'a str>, IdTokenError> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(IdTokenError::ClaimType { claim }),
+    }
+}
+
+/// A `NumericDate` (RFC 7519 §2): a number, which may have a fraction, and nothing else. A date in
+/// a text must not pass for no date.
+fn time(
+    claims: &Map<String, Value>,
+    claim: &'static str,
+) -> Result<Option<Timestamp>, IdTokenError> {
+    let Some(value) = claims.get(claim) else {
+        return Ok(None);
+    };
+    numeric_date(value)
+        .map(Some)
+        .ok_or(IdTokenError::ClaimType { claim })
+}
+
+/// Reads a `NumericDate`, its fraction cut off; `None` for anything else.
+pub(super) fn numeric_date(value: &Value) -> Option<Timestamp> {
+    let whole = value.as_u64();
+    // `as` keeps within the range of u64, whatever the number.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let seconds = whole.or_else(|| value.as_f64().filter(|s| *s >= 0.0).map(|s| s as u64))?;
+    Some(Timestamp::from_seconds(seconds))
+}

@@ -1,0 +1,268 @@
+//! We as relying party of one OIDC provider: the only folder that names `openidconnect`.
+//!
+//! Start with [`RelyingParty`]. Flows ask it for an [`AuthorizationRequest`], keep the attempt's
+//! secrets, and have the code that comes back [redeemed](RelyingParty::redeem) for a [`SignedIn`].
+//! What it needs to know stands in [`OidcSettings`]; how it learns about the provider, in
+//! [`discovery`]; what it asks, in [`client`]; what it believes, in [`id_token`] and [`claims`].
+
+mod claims;
+mod client;
+mod discovery;
+mod error;
+mod http_client;
+mod id_token;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openidconnect::IssuerUrl;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, SetupError};
+pub use self::http_client::install_crypto_provider;
+
+use self::client::Tokens;
+use self::discovery::{Discovery, Provider};
+use self::http_client::HttpClient;
+use self::id_token::{Expected, VerifiedClaims};
+use crate::clock::Clock;
+use crate::domain::identity::Identity;
+use crate::domain::relying_party::OidcSettings;
+use crate::domain::time::Timestamp;
+
+/// From the code to the person, all requests together.
+const REDEEM_TIMEOUT: Duration = Duration::from_millis(9_500);
+
+/// Our side of OIDC with one provider.
+pub struct RelyingParty {
+    settings: OidcSettings,
+    issuer: IssuerUrl,
+    clock: Arc<dyn Clock>,
+    http: HttpClient,
+    discovery: Discovery,
+}
+
+/// An authorization request, ready for the browser.
+#[derive(Debug)]
+pub struct AuthorizationRequest {
+    /// Where to send the browser.
+    pub url: Url,
+    /// The `state` within it: 256 random bits, which the response brings back.
+    pub state: String,
+    /// What must be kept until then, in nobody's sight.
+    pub secrets: AttemptSecrets,
+}
+
+/// The secrets of one login attempt. They travel in a sealed cookie; Debug prints nothing of them.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AttemptSecrets {
+    /// What the ID token must bring back as `nonce`.
+    pub nonce: String,
+    /// The code verifier of PKCE (RFC 7636 §4.1).
+    pub pkce_verifier: String,
+}
+
+impl fmt::Debug for AttemptSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AttemptSecrets(..)")
+    }
+}
+
+/// Somebody who has just signed in.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who it is.
+    pub identity: Identity,
+    /// The ID token, as a hint for logout at the provider.
+    pub id_token: SecretString,
+    /// When they last proved who they are; `None` where the provider does not say.
+    pub auth_time: Option<Timestamp>,
+    /// How they proved it (RFC 8176).
+    pub amr: Vec<String>,
+    /// The provider's name for its session.
+    pub sid: Option<String>,
+}
+
+impl RelyingParty {
+    /// Sets up the relying party. Asks nobody: the provider may be down.
+    ///
+    /// # Errors
+    ///
+    /// When the issuer is no URL, or TLS cannot be set up.
+    pub fn new(settings: OidcSettings, clock: Arc<dyn Clock>) -> Result<Arc<Self>, SetupError> {
+        let issuer =
+            IssuerUrl::new(settings.issuer.clone()).map_err(|_not_a_url| SetupError::Issuer)?;
+        let http = HttpClient::new(
+            settings.extra_roots_pem.as_deref(),
+            settings.allow_http_endpoints,
+        )?;
+        Ok(Arc::new(Self {
+            discovery: Discovery::new(issuer.clone()),
+            settings,
+            issuer,
+            clock,
+            http,
+        }))
+    }
+
+    /// Keeps the provider's metadata and keys fresh: fetches at once, again after 1 s to 30 s while
+    /// it fails, and hourly while all is well. Never returns; ends when dropped.
+    pub async fn keep_discovering(self: Arc<Self>) {
+        self.discovery.run(&self.http).await;
+    }
+
+    /// Whether the provider was there when last tried.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.discovery.is_ready()
+    }
+
+    /// Builds an authorization request. Waits for the first discovery up to 5 s; where the provider
+    /// is known to be down, has it tried again and gives up within 900 ms.
+    ///
+    /// # Errors
+    ///
+    /// When the provider is not known, or was not there when last tried.
+    pub async fn authorization_request(&self) -> Result<AuthorizationRequest, ProviderError> {
+        let provider = self.discovery.provider().await?;
+        Ok(client::authorization_request(
+            &self.settings,
+            &self.issuer,
+            &provider,
+        ))
+    }
+
+    /// Checks where a response claims to come from (`iss`, RFC 9207 §2.4), error responses
+    /// included. It must be our issuer, and be there at all where the provider announces it.
+    ///
+    /// # Errors
+    ///
+    /// When it comes from elsewhere, does not say, or the provider is not known.
+    pub async fn check_response_issuer(&self, iss: Option<&str>) -> Result<(), RedeemError> {
+        match iss {
+            Some(iss) if iss == self.settings.issuer => Ok(()),
+            Some(_) => Err(RedeemError::ResponseIssuer),
+            None if self.known_provider().await?.announces_iss => {
+                Err(RedeemError::ResponseIssuerMissing)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Exchanges `code`, checks the ID token in full, and says who it is. `iss` is the parameter
+    /// that came with the code, `attempt` what was kept from the request. Ends within 10 s.
+    ///
+    /// # Errors
+    ///
+    /// See [`RedeemError`]: whatever is wrong, nobody is signed in.
+    pub async fn redeem(
+        &self,
+        code: &str,
+        iss: Option<&str>,
+        attempt: &AttemptSecrets,
+    ) -> Result<SignedIn, RedeemError> {
+        tokio::time::timeout(REDEEM_TIMEOUT, self.redeem_in_time(code, iss, attempt))
+            .await
+            .unwrap_or_else(|_elapsed| Err(ProviderError::Http(HttpError::TimedOut).into()))
+    }
+
+    /// Where to end the provider's session (RP-Initiated Logout 1.0 §2); `None` where the provider
+    /// offers nothing of the kind, or is not known. Never waits.
+    #[must_use]
+    pub fn end_session_url(&self, id_token_hint: Option<&SecretString>) -> Option<Url> {
+        let provider = self.discovery.last_known()?;
+        let endpoint = provider.end_session_endpoint.as_ref()?;
+        Some(client::end_session_url(
+            endpoint,
+            &self.settings,
+            id_token_hint,
+        ))
+    }
+
+    async fn redeem_in_time(
+        &self,
+        code: &str,
+        iss: Option<&str>,
+        attempt: &AttemptSecrets,
+    ) -> Result<SignedIn, RedeemError> {
+        self.check_response_issuer(iss).await?;
+        let provider = self.known_provider().await?;
+        let tokens = client::exchange(
+            code,
+            &attempt.pkce_verifier,
+            &self.settings,
+            &self.issuer,
+            &provider,
+            &self.http,
+        )
+        .await?;
+        let verified = self.verify(&tokens, &attempt.nonce, &provider).await?;
+        let userinfo = match &provider.userinfo_endpoint {
+            Some(endpoint) if claims::is_incomplete(&verified.all, &self.settings) => {
+                let subject = &verified.subject;
+                Some(client::userinfo(endpoint, &tokens.access_token, subject, &self.http).await?)
+            }
+            _ => None,
+        };
+        Ok(SignedIn {
+            auth_time: claims::auth_time(&verified.all),
+            amr: claims::amr(&verified.all),
+            sid: claims::sid(&verified.all),
+            identity: claims::identity(
+                verified.subject,
+                &verified.all,
+                userinfo.as_ref(),
+                &self.settings,
+            )?,
+            id_token: tokens.id_token,
+        })
+    }
+
+    /// The provider as last known, even if it was not there since: somebody comes from it with a
+    /// response, so what stops them should be the answer to that.
+    async fn known_provider(&self) -> Result<Arc<Provider>, ProviderError> {
+        match self.discovery.last_known() {
+            Some(provider) => Ok(provider),
+            None => self.discovery.provider().await,
+        }
+    }
+
+    /// Checks the ID token, with newer keys where those at hand do not fit it.
+    async fn verify(
+        &self,
+        tokens: &Tokens,
+        nonce: &str,
+        provider: &Arc<Provider>,
+    ) -> Result<VerifiedClaims, RedeemError> {
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            client_id: &self.settings.client_id,
+            nonce,
+            access_token: &tokens.access_token,
+            now: self.clock.now(),
+        };
+        let token = tokens.id_token.expose_secret();
+        let error = match id_token::verify(token, provider, &expected) {
+            Ok(verified) => return Ok(verified),
+            Err(error) => error,
+        };
+        if !id_token::may_need_newer_keys(error) {
+            return Err(error.into());
+        }
+        match self.discovery.newer_than(provider).await {
+            Some(newer) => Ok(id_token::verify(token, &newer, &expected)?),
+            None => Err(error.into()),
+        }
+    }
+}
+
+impl fmt::Debug for RelyingParty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelyingParty")
+            .field("issuer", &self.settings.issuer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! What every store must do, as one test that each implementation calls.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::store::{RecordKey, Store, Version};
+
+/// A clock that stands still until it is told.
+pub(crate) struct ManualClock(AtomicU64);
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self(AtomicU64::new(1_800_000_000))
+    }
+}
+
+impl ManualClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn key(name: &str) -> RecordKey {
+    RecordKey::new("contract", name)
+}
+
+async fn value_of(store: &dyn Store, name: &str) -> Option<Vec<u8>> {
+    let record = store.get(&key(name)).await.expect("an answer");
+    record.map(|record| record.value)
+}
+
+async fn version_of(store: &dyn Store, name: &str) -> Version {
+    let record = store.get(&key(name)).await.expect("an answer");
+    record.expect("a record").version
+}
+
+/// Holds `store`, which is empty and takes its time from `clock`, to the contract.
+pub(crate) async fn holds(store: &dyn Store, clock: &ManualClock) {
+    answers_what_was_written(store).await;
+    creates_only_what_is_not_there(store).await;
+    replaces_only_what_was_read(store).await;
+    no_write_brings_a_deleted_record_back(store).await;
+    records_end_with_their_time(store, clock).await;
+    a_replaced_record_lives_anew(store, clock).await;
+    store.ping().await.expect("an answer");
+}
+
+async fn answers_what_was_written(store: &dyn Store) {
+    assert_eq!(value_of(store, "never").await, None);
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(store.create(&key("bytes"), &bytes, MINUTE).await, Ok(true));
+    assert_eq!(value_of(store, "bytes").await, Some(bytes));
+    assert_eq!(store.create(&key("empty"), b"", MINUTE).await, Ok(true));
+    assert_eq!(value_of(store, "empty").await, Some(Vec::new()));
+    assert_eq!(store.delete(&key("bytes")).await, Ok(true));
+    assert_eq!(store.delete(&key("bytes")).await, Ok(false));
+    assert_eq!(value_of(store, "bytes").await, None);
+    assert_eq!(value_of(store, "empty").await, Some(Vec::new()));
+}
+
+async fn creates_only_what_is_not_there(store: &dyn Store) {
+    assert_eq!(store.create(&key("once"), b"first", MINUTE).await, Ok(true));
+    assert_eq!(
+        store.create(&key("once"), b"second", MINUTE).await,
+        Ok(false)
+    );
+    assert_eq!(value_of(store, "once").await, Some(b"first".to_vec()));
+}
+
+async fn replaces_only_what_was_read(store: &dyn Store) {
+    store
+        .create(&key("race"), b"0", MINUTE)
+        .await
+        .expect("a record");
+    let read = version_of(store, "race").await;
+    assert_eq!(
+        store.replace(&key("race"), read, b"1", MINUTE).await,
+        Ok(true)
+    );
+    // A second writer that had read the same is too late.
+    assert_eq!(
+        store.replace(&key("race"), read, b"2", MINUTE).await,
+        Ok(false)
+    );
+    assert_eq!(value_of(store, "race").await, Some(b"1".to_vec()));
+    let read = version_of(store, "race").await;
+    assert_eq!(
+        store.replace(&key("race"), read, b"3", MINUTE).await,
+        Ok(true)
+    );
+}
+
+async fn no_write_brings_a_deleted_record_back(store: &dyn Store) {
+    store
+        .create(&key("gone"), b"0", MINUTE)
+        .await
+        .expect("a record");
+    let read = version_of(store, "gone").await;
+    assert_eq!(store.delete(&key("gone")).await, Ok(true));
+    assert_eq!(
+        store.replace(&key("gone"), read, b"1", MINUTE).await,
+        Ok(false)
+    );
+    assert_eq!(value_of(store, "gone").await, None);
+    // Nor does it touch another record that got the same key since.
+    store
+        .create(&key("gone"), b"new", MINUTE)
+        .await
+        .expect("a record");
+    assert_eq!(
+        store.replace(&key("gone"), read, b"1", MINUTE).await,
+        Ok(false)
+    );
+    assert_eq!(value_of(store, "gone").await, Some(b"new".to_vec()));
+}
+
+async fn records_end_with_their_time(store: &dyn Store, clock: &ManualClock) {
+    store
+        .create(&key("brief"), b"0", MINUTE)
+        .await
+        .expect("a record");
+    let read = version_of(store, "brief").await;
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(value_of(store, "brief").await, Some(b"0".to_vec()));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(value_of(store, "brief").await, None);
+    assert_eq!(
+        store.replace(&key("brief"), read, b"1", MINUTE).await,
+        Ok(false)
+    );
+    assert_eq!(store.delete(&key("brief")).await, Ok(false));
+    assert_eq!(store.create(&key("brief"), b"2", MINUTE).await, Ok(true));
+}
+
+async fn a_replaced_record_lives_anew(store: &dyn Store, clock: &ManualClock) {
+    store
+        .create(&key("renewed"), b"0", MINUTE)
+        .await
+        .expect("a record");
+    clock.advance(MINUTE / 2);
+    let read = version_of(store, "renewed").await;
+    assert_eq!(
+        store.replace(&key("renewed"), read, b"1", MINUTE).await,
+        Ok(true)
+    );
+    clock.advance(MINUTE / 2);
+    assert_eq!(value_of(store, "renewed").await, Some(b"1".to_vec()));
+    clock.advance(MINUTE / 2);
+    assert_eq!(value_of(store, "renewed").await, None);
+}

@@ -1,0 +1,87 @@
+//! What outlives a request. A [`Store`] keeps opaque records under keys, each for a limited time; what
+//! the records mean is written once, above it ([`sessions`]).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod memory;
+pub mod sealing;
+pub mod sessions;
+
+/// Names a record. Keys hold hashes, never a secret that opens something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey(String);
+
+impl RecordKey {
+    /// A key in the name space `kind`.
+    #[must_use]
+    pub fn new(kind: &str, name: &str) -> Self {
+        Self(format!("{kind}:{name}"))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tells one write of a record from another. Never given twice, not even to a record of the same key
+/// that was deleted in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// A record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The content.
+    pub value: Vec<u8>,
+    /// Which write it comes from.
+    pub version: Version,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// It is full. Nothing was written.
+    #[error("the session store is full")]
+    Full,
+    /// It does not answer.
+    #[error("the session store does not answer: {0}")]
+    Unreachable(String),
+}
+
+/// A place for records. `contract.rs` holds every implementation to what is said here.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The record; `None` if it never was, has expired or was deleted.
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError>;
+
+    /// Writes a record that lives for `lifetime`, unless there is one already. Tells whether it was written.
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Writes over a record, provided that it still is the one that was read as `version`; in one step, so
+    /// that no write brings a deleted record back. Tells whether it was written.
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes a record. Tells whether there was one. When this returns, no reader gets it any more.
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
