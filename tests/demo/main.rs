@@ -5,6 +5,12 @@
 //! login and a logout by itself, says what it saw and exits 0 or 1. `DEMO_PORT` (8443) is where
 //! Caddy listens.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to who started it"
+)]
+
 #[path = "../kit/mod.rs"]
 #[allow(
     dead_code,
@@ -62,13 +68,10 @@ async fn run() -> Result<()> {
     };
     // What `work` started stops when it is dropped, before this returns.
     tokio::select! {
-        outcome = work => outcome,
-        _ = terminate.recv() => stopped(),
-        _ = interrupt.recv() => stopped(),
+        outcome = work => return outcome,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
-}
-
-fn stopped() -> Result<()> {
     println!("\nStopped.");
     Ok(())
 }

@@ -68,12 +68,11 @@ impl Provider {
                 )
                 .env("PROVIDER_ISSUED_FILE", &issued);
         })?;
-        let issuer = settings.issuer.to_owned();
         Ok(Self {
             running,
             port,
             client_secret_file,
-            issuer,
+            issuer: settings.issuer.to_owned(),
             issued,
         })
     }

@@ -59,7 +59,7 @@ impl Upstream {
         let (started, outcome) = mpsc::channel();
         // On a thread of its own, because it outlives the runtime of the test that started it.
         std::thread::spawn(move || {
-            let served = HttpServer::new(move || {
+            let bound = HttpServer::new(move || {
                 App::new()
                     .app_data(state.clone())
                     .default_service(web::to(show))
@@ -67,11 +67,11 @@ impl Upstream {
             .workers(1)
             .disable_signals()
             .bind(("127.0.0.1", port));
-            match served {
-                Ok(server) => {
+            match bound {
+                Ok(listening) => {
                     let _ = started.send(Ok(()));
                     // Ends with the process.
-                    let _ = actix_web::rt::System::new().block_on(server.run());
+                    let _ = actix_web::rt::System::new().block_on(listening.run());
                 }
                 Err(cause) => {
                     let _ = started.send(Err(Failure(format!("app on port {port}: {cause}"))));
@@ -139,22 +139,19 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
 
 /// The page; what programs want of it stands in it as JSON, see [`html::embedded_json`].
 fn page(seen: &Seen) -> String {
-    let rows: String = seen
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            let mark = if name.starts_with("remote-") {
-                " class=identity"
-            } else {
-                ""
-            };
-            format!(
-                "<tr{mark}><th>{}<td>{}\n",
-                html::escape(name),
-                html::escape(value)
-            )
-        })
-        .collect();
+    let row = |(name, value): &(String, String)| {
+        let mark = if name.starts_with("remote-") {
+            " class=identity"
+        } else {
+            ""
+        };
+        format!(
+            "<tr{mark}><th>{}<td>{}\n",
+            html::escape(name),
+            html::escape(value)
+        )
+    };
+    let rows = seen.headers.iter().map(row).collect::<Vec<_>>().concat();
     let user = seen
         .one("remote-user")
         .filter(|user| !user.is_empty())

@@ -195,7 +195,20 @@ async fn the_provider_behaves_as_pocket_id_does() {
         assert!(ada.get(claim).is_some(), "{claim} is missing in {ada}");
     }
 
-    // Rotation without grace; reuse ends the family, the newest token too.
+    let newest = rotates_refresh_tokens(&fixture, &tokens).await;
+    signs_out_without_a_question(&fixture, &newest).await;
+    let silent = fixture
+        .authorize(&[&pkce[..], &[("prompt", "none")]].concat(), "ada")
+        .await;
+    assert_eq!(
+        parameter(&silent, "error").as_deref(),
+        Some("login_required"),
+        "{silent}"
+    );
+}
+
+/// Without grace: reuse ends the family, the newest token too. Returns the newest ID token.
+async fn rotates_refresh_tokens(fixture: &Fixture, tokens: &Value) -> String {
     let first = tokens["refresh_token"].as_str().expect("always one");
     let (status, renewed) = fixture.refresh(first).await;
     assert_eq!(status, 200, "{renewed}");
@@ -212,13 +225,16 @@ async fn the_provider_behaves_as_pocket_id_does() {
             (400, &Value::from("invalid_grant"))
         );
     }
+    renewed["id_token"].as_str().unwrap().to_owned()
+}
 
-    // Logout: no question for the person's own ID token, and back to where we asked.
+/// For the person's own ID token, and leads back to where we asked.
+async fn signs_out_without_a_question(fixture: &Fixture, id_token: &str) {
     let mut logout = Url::parse(fixture.endpoint("end_session_endpoint")).unwrap();
     let signed_out = format!("{RELYING_PARTY}/signed-out");
     logout
         .query_pairs_mut()
-        .append_pair("id_token_hint", renewed["id_token"].as_str().unwrap())
+        .append_pair("id_token_hint", id_token)
         .append_pair("post_logout_redirect_uri", &signed_out)
         .append_pair("state", "s");
     let page = fixture
@@ -231,13 +247,5 @@ async fn the_provider_behaves_as_pocket_id_does() {
         format!("{signed_out}?state=s"),
         "{}",
         page.body
-    );
-    let silent = fixture
-        .authorize(&[&pkce[..], &[("prompt", "none")]].concat(), "ada")
-        .await;
-    assert_eq!(
-        parameter(&silent, "error").as_deref(),
-        Some("login_required"),
-        "{silent}"
     );
 }

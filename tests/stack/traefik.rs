@@ -121,17 +121,15 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
 
 /// Traefik's dynamic configuration.
 fn routes(gate: gate::Ports, app: u16, caddy: &Caddy) -> String {
-    let certificates: String = [FILMS, PORTAL]
-        .iter()
-        .map(|host| {
-            let (chain, key) = caddy.certificate_of(host);
-            format!(
-                "    - certFile: {}\n      keyFile: {}\n",
-                chain.display(),
-                key.display()
-            )
-        })
-        .collect();
+    let certificates = [FILMS, PORTAL].map(|host| {
+        let (chain, key) = caddy.certificate_of(host);
+        format!(
+            "    - {{ certFile: {}, keyFile: {} }}\n",
+            chain.display(),
+            key.display()
+        )
+    });
+    let certificates = certificates.concat();
     format!(
         r#"http:
   middlewares:
