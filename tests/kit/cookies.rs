@@ -193,3 +193,81 @@ fn path_matches(cookie: &str, request: &str) -> bool {
         .strip_prefix(cookie)
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn sent(jar: &Jar, to: &str) -> Vec<String> {
+        let stored = jar.for_request(&url(to), FetchSite::None, true);
+        stored.iter().map(|cookie| cookie.name.clone()).collect()
+    }
+
+    #[test]
+    fn takes_what_a_browser_takes() {
+        #[rustfmt::skip] // the columns are the point
+        let cases = [
+            ("https://a.x.localhost", "n=v",                                            true),
+            ("https://a.x.localhost", "__Host-n=v; Secure; Path=/",                     true),
+            ("https://a.x.localhost", "__Host-n=v; Secure",                             false),
+            ("https://a.x.localhost", "__Host-n=v; Path=/",                             false),
+            ("https://a.x.localhost", "__Host-n=v; Secure; Path=/; Domain=x.localhost", false),
+            ("http://a.x.localhost",  "__Host-n=v; Secure; Path=/",                     false),
+            ("https://a.x.localhost", "__Secure-n=v; Secure; Domain=x.localhost",       true),
+            ("https://a.x.localhost", "__Secure-n=v",                                   false),
+            ("https://a.x.localhost", "n=v; Domain=y.localhost",                        false),
+            ("https://a.x.localhost", "n=v; Domain=localhost",                          false),
+            ("https://a.x.localhost", "n=v; SameSite=None",                             false),
+        ];
+        for (from, line, taken) in cases {
+            let outcome = Jar::default().accept(&url(from), line);
+            assert_eq!(outcome.is_ok(), taken, "{line} from {from}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn sends_a_cookie_where_it_belongs_and_nowhere_else() {
+        let mut jar = Jar::default();
+        for line in [
+            "host=1; Path=/",
+            "wide=1; Path=/; Domain=x.localhost",
+            "deep=1; Path=/deep",
+        ] {
+            jar.accept(&url("https://a.x.localhost/"), line).unwrap();
+        }
+        assert_eq!(sent(&jar, "https://a.x.localhost/"), ["host", "wide"]);
+        assert_eq!(
+            sent(&jar, "https://a.x.localhost/deep/er"),
+            ["deep", "host", "wide"]
+        );
+        assert_eq!(sent(&jar, "https://a.x.localhost/deeper"), ["host", "wide"]);
+        assert_eq!(sent(&jar, "https://b.x.localhost/"), ["wide"]);
+        assert_eq!(sent(&jar, "https://ax.localhost/"), [""; 0]);
+    }
+
+    #[test]
+    fn deletes_by_age_and_by_date() {
+        let from = url("https://a.x.localhost/");
+        for end in ["Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"] {
+            let mut jar = Jar::default();
+            jar.accept(&from, "n=v; Path=/; Max-Age=60").unwrap();
+            assert_eq!(sent(&jar, from.as_str()), ["n"]);
+            jar.accept(&from, &format!("n=; Path=/; {end}")).unwrap();
+            assert_eq!(sent(&jar, from.as_str()), [""; 0], "{end}");
+        }
+    }
+
+    #[test]
+    fn keeps_a_lax_cookie_from_foreign_pages_except_for_navigations() {
+        let mut jar = Jar::default();
+        let here = url("https://a.x.localhost/");
+        jar.accept(&here, "n=v; Path=/; SameSite=Lax").unwrap();
+        assert_eq!(jar.for_request(&here, FetchSite::CrossSite, true).len(), 1);
+        assert_eq!(jar.for_request(&here, FetchSite::CrossSite, false).len(), 0);
+        assert_eq!(jar.for_request(&here, FetchSite::SameSite, false).len(), 1);
+    }
+}

@@ -75,3 +75,22 @@ pub fn embedded_json(page: &str) -> Option<Seen> {
     let (json, _) = rest.split_once("</script>")?;
     serde_json::from_str(json).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_form() {
+        let page = r#"<p>x<form class="a" method="POST" action="/go?a=1&amp;b=2">
+            <input type="hidden" name="token" value="a&quot;b"><input type="text" name="q">
+            <button>Go</button></form><form action="/other"></form>"#;
+        let expected = Form {
+            action: "/go?a=1&b=2".to_owned(),
+            method: "post".to_owned(),
+            hidden: vec![("token".to_owned(), "a\"b".to_owned())],
+        };
+        assert_eq!(Form::first_in(page), Some(expected));
+        assert_eq!(Form::first_in("<p>none"), None);
+    }
+}
