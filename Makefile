@@ -16,7 +16,7 @@ help: ## What can be made
 
 .PHONY: demo
 demo: tools-demo ## Run the whole chain here and print what to try (DEMO_CHECK=1: try it and exit; DEMO_PORT=8443)
-	@cargo build --quiet --bin portcullis --example demo
+	@cargo build --bin portcullis --example demo
 	@exec $(BUILT)/examples/demo
 
 .PHONY: test

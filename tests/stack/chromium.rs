@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::kit::child::Running;
 use crate::kit::{Failure, Result, ports, ready, tools};
-use crate::setup::{FILMS, NOTES, PORTAL, Stack};
+use crate::setup::{FILMS, NOTES, PORTAL, Stack, folder};
 
 /// Chromium needs seconds for its first page on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -212,7 +212,7 @@ struct Chromium {
 
 impl Chromium {
     async fn start() -> Result<Self> {
-        let profile = tempfile::tempdir().map_err(Failure::of("temporary folder"))?;
+        let profile = folder()?;
         let port = ports::free();
         let log = profile.path().join("chromedriver.log");
         let mut driver =

@@ -9,7 +9,7 @@ use crate::kit::browser::{Ask, Browser};
 use crate::kit::caddy::Caddy;
 use crate::kit::ports;
 use crate::kit::provider::{self, Provider};
-use crate::setup::ISSUER;
+use crate::setup::{ISSUER, folder};
 
 /// A verifier and its S256 challenge: those of RFC 7636, appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -133,7 +133,7 @@ fn claims(token: &Value) -> Value {
 
 #[tokio::test]
 async fn the_provider_behaves_as_pocket_id_does() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder().unwrap();
     let fixture = Fixture::start(folder.path()).await;
     let metadata = &fixture.metadata;
     assert_eq!(metadata["issuer"], fixture.issuer.as_str());

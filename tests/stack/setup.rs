@@ -1,6 +1,7 @@
 //! The whole chain as the tests use it: browser, Caddy, the service, the provider, two apps.
 
 use std::path::Path;
+use std::sync::Once;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -92,7 +93,7 @@ impl Stack {
     ///
     /// When a part does not start, with what it said.
     pub async fn start(variant: Variant) -> Result<Self> {
-        let folder = tempfile::tempdir().map_err(Failure::of("temporary folder"))?;
+        let folder = folder()?;
         let https_port = ports::free();
         let gate_ports = gate::Ports::free();
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
@@ -167,6 +168,36 @@ impl Stack {
             page.way()
         );
         browser
+    }
+}
+
+/// Where the programs of one stack keep their files; goes when it is dropped.
+///
+/// The shared stack is never dropped, because the test harness ends the process: so what earlier
+/// runs have left goes now.
+pub fn folder() -> Result<TempDir> {
+    static SWEPT: Once = Once::new();
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    SWEPT.call_once(|| sweep(parent));
+    tempfile::Builder::new()
+        .prefix(&format!("{FOLDER_PREFIX}{}-", std::process::id()))
+        .tempdir_in(parent)
+        .map_err(Failure::of(parent.display()))
+}
+
+const FOLDER_PREFIX: &str = "stack-";
+
+/// Removes the folders of test programs that run no more.
+fn sweep(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(FOLDER_PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another program may be sweeping too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
 use crate::kit::{Failure, Result, ports, tools};
-use crate::setup::{FILMS, ISSUER, PORTAL, program};
+use crate::setup::{FILMS, ISSUER, PORTAL, folder, program};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ policy = "media"
 
 #[tokio::test]
 async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder().unwrap();
     let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
     let app = Upstream::start("films").unwrap();
     // The provider stands behind a Caddy, whose authority makes Traefik's certificates too.
