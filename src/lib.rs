@@ -5,8 +5,10 @@
 //! `main → cli → startup → http → flows → store, oidc → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod flows;
+pub mod http;
 pub mod oidc;
 pub mod store;
 pub mod telemetry;

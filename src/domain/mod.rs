@@ -15,4 +15,5 @@ pub mod return_to;
 pub mod rules;
 pub mod service;
 pub mod session;
+pub mod session_key;
 pub mod time;

@@ -1,5 +1,8 @@
 //! Policies: what it takes to be let in, as groups, and the judgement on one person.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::domain::identity::Identity;
 
 /// A named policy.
@@ -75,6 +78,38 @@ pub const BUILT_IN: [(&str, Requirement); 4] = [
     ("deny", Requirement::Deny),
     ("optional", Requirement::Optional),
 ];
+
+/// All policies, by name.
+#[derive(Debug, Clone)]
+pub struct Policies(BTreeMap<String, Arc<Policy>>);
+
+impl Policies {
+    /// The built-in policies and `configured` ones, none of which has the name of a built-in one.
+    #[must_use]
+    pub fn new(configured: impl IntoIterator<Item = Policy>) -> Self {
+        let built_in = BUILT_IN.map(|(name, requirement)| Policy {
+            name: name.to_owned(),
+            requirement,
+        });
+        // The built-in ones come last, so that no other can take their place.
+        let all = configured.into_iter().chain(built_in);
+        Self(
+            all.map(|policy| (policy.name.clone(), Arc::new(policy)))
+                .collect(),
+        )
+    }
+
+    /// The policy of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Policy>> {
+        self.0.get(name)
+    }
+
+    /// All of them, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.0.values()
+    }
+}
 
 impl Policy {
     /// Judges `identity`; `None` is somebody who is not signed in.

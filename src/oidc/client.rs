@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::discovery::Provider;
 use super::error::{HttpError, ProviderError, RedeemError};
 use super::http_client::HttpClient;
+use super::provider::Provider;
 use super::{AttemptSecrets, AuthorizationRequest};
 use crate::domain::relying_party::{ClientAuth, OidcSettings};
 

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use super::discovery::Provider;
 use super::error::IdTokenError;
+use super::provider::Provider;
 use crate::domain::time::Timestamp;
 
 /// How far the provider's clock may be from ours.

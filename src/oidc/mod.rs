@@ -2,8 +2,8 @@
 //!
 //! Start with [`RelyingParty`]. Flows ask it for an [`AuthorizationRequest`], keep the attempt's
 //! secrets, and have the code that comes back [redeemed](RelyingParty::redeem) for a [`SignedIn`].
-//! What it needs to know stands in [`OidcSettings`]; how it learns about the provider, in
-//! [`discovery`]; what it asks, in [`client`]; what it believes, in [`id_token`] and [`claims`].
+//! What it is told stands in [`OidcSettings`]; how it learns about the provider, in `discovery`
+//! and `provider`; what it asks, in `client`; what it believes, in `id_token` and `claims`.
 
 mod claims;
 mod client;
@@ -11,6 +11,7 @@ mod discovery;
 mod error;
 mod http_client;
 mod id_token;
+mod provider;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,9 +26,10 @@ pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, Setup
 pub use self::http_client::install_crypto_provider;
 
 use self::client::Tokens;
-use self::discovery::{Discovery, Provider};
+use self::discovery::Discovery;
 use self::http_client::HttpClient;
 use self::id_token::{Expected, VerifiedClaims};
+use self::provider::Provider;
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
 use crate::domain::relying_party::OidcSettings;

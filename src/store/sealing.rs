@@ -12,6 +12,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use crate::domain::session_key::SessionKey;
+
 const FORMAT: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const SALT_BYTES: usize = 24;
@@ -88,17 +90,17 @@ impl fmt::Debug for Keyring {
 impl Keyring {
     /// A ring of `first`, which seals, and `others`, which only open.
     #[must_use]
-    pub fn new(first: &[u8; 32], others: &[[u8; 32]]) -> Self {
-        let keys = std::iter::once(first).chain(others).map(Key::new);
+    pub fn new(first: &SessionKey, others: &[SessionKey]) -> Self {
+        let keys = std::iter::once(first).chain(others);
         Self {
-            keys: keys.collect(),
+            keys: keys.map(|key| Key::new(key.expose())).collect(),
         }
     }
 
     /// A ring of one new key that nobody else knows: what it seals ends with the process.
     #[must_use]
     pub fn ephemeral() -> Self {
-        Self::new(&random(), &[])
+        Self::new(&SessionKey::new(Box::new(random())), &[])
     }
 
     fn first(&self) -> &Key {
@@ -218,12 +220,17 @@ pub fn random<const N: usize>() -> [u8; N] {
 mod tests {
     use super::*;
 
-    const OLD: [u8; 32] = [1; 32];
-    const NEW: [u8; 32] = [2; 32];
+    fn old() -> SessionKey {
+        SessionKey::new(Box::new([1; 32]))
+    }
+
+    fn new() -> SessionKey {
+        SessionKey::new(Box::new([2; 32]))
+    }
 
     #[test]
     fn what_was_sealed_opens_there_and_for_that_only() {
-        let ring = Keyring::new(&OLD, &[]);
+        let ring = Keyring::new(&old(), &[]);
         let sealed = ring.seal(Purpose::Ticket, b"films", b"secret");
         let open = |ring: &Keyring, purpose, context: &[u8], sealed: &[u8]| {
             ring.open(purpose, context, sealed)
@@ -250,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_changed_or_cut_value_does_not_open() {
-        let ring = Keyring::new(&OLD, &[]);
+        let ring = Keyring::new(&old(), &[]);
         let sealed = ring.seal(Purpose::Ticket, b"", b"secret");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -270,10 +277,10 @@ mod tests {
 
     #[test]
     fn keys_rotate_without_losing_what_is_sealed() {
-        let before = Keyring::new(&OLD, &[]);
-        let second = Keyring::new(&OLD, &[NEW]);
-        let moved = Keyring::new(&NEW, &[OLD]);
-        let after = Keyring::new(&NEW, &[]);
+        let before = Keyring::new(&old(), &[]);
+        let second = Keyring::new(&old(), &[new()]);
+        let moved = Keyring::new(&new(), &[old()]);
+        let after = Keyring::new(&new(), &[]);
         let sealed = before.seal(Purpose::Session, b"k", b"v");
         assert_eq!(
             moved.open(Purpose::Session, b"k", &sealed),
@@ -310,7 +317,7 @@ mod tests {
     #[test]
     fn keys_are_not_printed() {
         assert_eq!(
-            format!("{:?}", Keyring::new(&OLD, &[NEW])),
+            format!("{:?}", Keyring::new(&old(), &[new()])),
             "Keyring(2 keys)"
         );
     }

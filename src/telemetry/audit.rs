@@ -1,6 +1,8 @@
 //! Audit events, target `audit`: who signed in and out, and what was refused. They name people and pages,
 //! never a credential; of a URL the path alone, because queries hold secrets.
 
+use crate::domain::decision::Decision;
+use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 
 /// Somebody signed in.
@@ -29,5 +31,31 @@ pub fn logout(identity: &Identity) {
         subject = identity.subject,
         username = identity.username,
         "logout"
+    );
+}
+
+/// A request was refused, or could not be decided.
+pub fn refused(
+    id: &str,
+    request: &ForwardedRequest,
+    decision: &Decision<'_>,
+    service: Option<&str>,
+    identity: Option<&Identity>,
+) {
+    tracing::info!(
+        target: "audit",
+        event = "deny",
+        decision = id,
+        outcome = decision.outcome(),
+        reason = decision.reason().code(),
+        detail = %decision.reason(),
+        service,
+        host = %request.authority,
+        method = request.method,
+        path = request.target.path(),
+        client = %request.client,
+        subject = identity.map(|identity| identity.subject.as_str()),
+        username = identity.and_then(|identity| identity.username.as_deref()),
+        "refused"
     );
 }

@@ -1,0 +1,80 @@
+//! `portcullis serve`: runs the service until it is told to stop.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::report;
+use crate::clock::SystemClock;
+use crate::config::{Config, LogFormat};
+use crate::http::panics::log_panics;
+use crate::oidc::install_crypto_provider;
+use crate::startup::Application;
+use crate::telemetry::subscriber::{self, Format};
+
+/// Runs. 0 after a clean stop, 1 when the service could not start or broke.
+#[must_use]
+pub fn run(config: Option<&Path>) -> ExitCode {
+    let config = match Config::load(config) {
+        Ok(config) => config,
+        Err(problems) => {
+            report::problems(&problems);
+            return ExitCode::FAILURE;
+        }
+    };
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Pretty => Format::Pretty,
+    };
+    let _writes_while_it_lives = match subscriber::start(config.log.level, format) {
+        Ok(guard) => guard,
+        Err(error) => {
+            report::error(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    log_panics();
+    install_crypto_provider();
+    match actix_web::rt::System::new().block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            report::error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    for warning in &config.warnings {
+        tracing::warn!(path = warning.path, "{}", warning.message);
+    }
+    let (listen, portal, admin) = {
+        let server = &config.server;
+        (server.listen.clone(), server.portal_listen.clone(), server.admin_listen.clone())
+    };
+    let public_url = config.server.public_url.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let application = Application::build(config, Arc::new(SystemClock))?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %public_url,
+        %listen,
+        %portal,
+        %admin,
+        "portcullis is up"
+    );
+    let stop = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping");
+    };
+    application.run_until(stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}

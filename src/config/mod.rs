@@ -1,0 +1,131 @@
+//! The operator's words in, facts out. The configuration is read here and nowhere else: first as it
+//! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
+//! checks again.
+
+mod problems;
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use url::Url;
+
+pub use self::problems::{Problem, Problems};
+pub use self::raw::{
+    RawBypass, RawConfig, RawLog, RawOidc, RawPolicy, RawRule, RawServer, RawService, RawSession,
+};
+pub use crate::domain::session_key::SessionKey;
+
+use crate::domain::host::Authority;
+use crate::domain::policy::Policies;
+use crate::domain::proxies::TrustedProxies;
+use crate::domain::relying_party::OidcSettings;
+use crate::domain::service::ServiceTable;
+use crate::domain::session::SessionLifetime;
+
+/// What the program may rely on.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Listeners, and what stands before them.
+    pub server: Server,
+    /// The provider, and us as its relying party.
+    pub oidc: OidcSettings,
+    /// Where sessions are kept, and for how long.
+    pub session: SessionSettings,
+    /// By name; the built-in ones included.
+    pub policies: Policies,
+    /// What is protected, by host.
+    pub services: ServiceTable,
+    /// What is logged, and how.
+    pub log: Log,
+    /// What the operator should look at.
+    pub warnings: Vec<Problem>,
+}
+
+/// Listeners, and what stands before them.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// For `/verify`: the proxy alone.
+    pub listen: Listen,
+    /// For what browsers see.
+    pub portal_listen: Listen,
+    /// For health.
+    pub admin_listen: Listen,
+    /// What browsers call the portal; its path is `/`.
+    pub public_url: Url,
+    /// Host and port of `public_url`.
+    pub portal: Authority,
+    /// Whose headers we believe.
+    pub trusted_proxies: TrustedProxies,
+    /// What every request of the proxy must carry in `Portcullis-Proxy`.
+    pub proxy_secret: Option<SecretString>,
+    /// Cookies without `Secure` and without prefixes: for development.
+    pub allow_http: bool,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port; port 0 is any that is free.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// Where sessions are kept, and for how long.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// Where.
+    pub store: StoreLocation,
+    /// What seals them.
+    pub secret: SessionSecret,
+    /// How long they live.
+    pub lifetime: SessionLifetime,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// In this process: they end with it.
+    Memory,
+}
+
+/// The keys that seal sessions, tickets and login attempts.
+#[derive(Debug, Clone)]
+pub enum SessionSecret {
+    /// These: the first seals, all of them open. Never empty.
+    Keys(Vec<SessionKey>),
+    /// This file does not exist yet; it is made when the service starts.
+    ToBeMade(PathBuf),
+    /// One that lives as long as the process.
+    Ephemeral,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// From which level on.
+    pub level: tracing::Level,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people.
+    Pretty,
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

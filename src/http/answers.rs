@@ -1,0 +1,203 @@
+//! What a flow decided, as an HTTP answer: the one place that knows which status a reason has.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde_json::json;
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
+use crate::domain::identity::Identity;
+use crate::domain::identity_headers::IDENTITY_HEADERS;
+use crate::flows::verify::Refusal;
+use crate::http::pages::{Page, RETRY_AFTER};
+
+/// Carries the id of the decision: it stands in the log and on the page too.
+pub(super) const DECISION: HeaderName = HeaderName::from_static("portcullis-decision");
+
+const PROBLEM: &str = "application/problem+json";
+
+fn answer(status: StatusCode, id: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((DECISION, id));
+    response
+}
+
+/// 200: the proxy lets the request pass and copies these headers. `cookie` is what is left of the request's
+/// cookies.
+pub(super) fn pass(id: &str, values: &[String; 4], cookie: Option<Vec<u8>>) -> HttpResponse {
+    let mut response = answer(StatusCode::OK, id);
+    for ((name, _), value) in IDENTITY_HEADERS.iter().zip(values) {
+        // The values hold no control characters, so this never fails; if one did, it would be nobody.
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        response.insert_header((*name, value));
+    }
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_bytes(&cookie).ok()) {
+        response.insert_header((header::COOKIE, cookie));
+    }
+    response.finish()
+}
+
+/// 302, with changes to the cookies of the host that was asked.
+pub(super) fn redirect(id: &str, location: &str, cookies: &[String]) -> HttpResponse {
+    let mut response = answer(StatusCode::FOUND, id);
+    response.insert_header((header::LOCATION, location));
+    // The address holds a ticket or more; the next page need not learn it.
+    response.insert_header((header::REFERRER_POLICY, "no-referrer"));
+    for cookie in cookies {
+        response.append_header((header::SET_COOKIE, cookie.as_str()));
+    }
+    response.finish()
+}
+
+/// 400: the proxy's description of a request does not parse.
+pub(super) fn malformed(id: &str, error: ForwardedError) -> HttpResponse {
+    problem(
+        StatusCode::BAD_REQUEST,
+        id,
+        "Bad request",
+        "malformed_request",
+        &error.to_string(),
+        None,
+    )
+}
+
+/// 403: this peer may not ask.
+pub(super) fn untrusted(id: &str) -> HttpResponse {
+    let detail = "This address is not one of the trusted proxies, so nothing is answered here.";
+    problem(
+        StatusCode::FORBIDDEN,
+        id,
+        "Forbidden",
+        "untrusted_peer",
+        detail,
+        None,
+    )
+}
+
+/// 401, 403, 404 or 503, as a page or for a program.
+pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> HttpResponse {
+    let status = status(&refusal.decision);
+    let reason = refusal.decision.reason();
+    let mut response = if refusal.page {
+        page(id, request, refusal).respond(status)
+    } else {
+        let login_url = refusal.login_url.as_deref();
+        let sentence = reason.to_string();
+        problem(
+            status,
+            id,
+            title(&refusal.decision),
+            reason.code(),
+            &sentence,
+            login_url,
+        )
+    };
+    let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    response.headers_mut().insert(DECISION, id);
+    response
+}
+
+fn status(decision: &Decision<'_>) -> StatusCode {
+    match decision {
+        Decision::Challenge(_) => StatusCode::UNAUTHORIZED,
+        Decision::Deny(Reason::ReservedPath) => StatusCode::NOT_FOUND,
+        Decision::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        // No refusal is an Allow; if one were, it would still be none.
+        Decision::Deny(_) | Decision::Allow(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+fn title(decision: &Decision<'_>) -> &'static str {
+    match decision {
+        Decision::Challenge(_) => "Please sign in",
+        Decision::Deny(Reason::ReservedPath) => "Not found",
+        Decision::Deny(Reason::LoginLoop) => "Signing in goes round in circles",
+        Decision::Deny(Reason::InsecureScheme) => "Please use https",
+        Decision::Unavailable(_) => "Not available right now",
+        Decision::Deny(_) | Decision::Allow(_) => "You may not open this",
+    }
+}
+
+fn page(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> Page {
+    let reason = refusal.decision.reason();
+    let mut page = Page::new(title(&refusal.decision)).line(reason.to_string());
+    if *reason == Reason::LoginLoop {
+        page = loop_advice(page, &request.authority.to_string());
+    }
+    if matches!(refusal.decision, Decision::Challenge(_)) {
+        page = page.line("What you sent was not delivered. Sign in, then try it again.");
+    }
+    if let Some(url) = &refusal.login_url {
+        page = page.link("Sign in", url);
+    }
+    if *reason == Reason::InsecureScheme {
+        let target = request.target.as_str();
+        page = page.link(
+            "Open over https",
+            format!("https://{}{target}", request.authority.host),
+        );
+    }
+    if let Some(identity) = &refusal.identity {
+        page = page
+            .fact("Signed in as", display_name(identity))
+            .link("Sign out", "/.portcullis/logout");
+    }
+    page.fact("Host", request.authority.to_string())
+        .fact("Decision", id)
+}
+
+/// What to look at when a login does not take.
+pub(super) fn loop_advice(page: Page, host: &str) -> Page {
+    page.line(format!(
+        "Most likely this browser keeps no cookies for {host}: they are blocked, or the page is in a private \
+         window that forbids them."
+    ))
+    .line(
+        "Otherwise the proxy may hand the host on under another name, or serve it over http; or the clocks \
+         of the servers differ; or two servers do not share one session secret or one session store.",
+    )
+}
+
+/// What to call somebody.
+pub(super) fn display_name(identity: &Identity) -> &str {
+    let names = [&identity.username, &identity.name, &identity.email];
+    let mut names = names.into_iter().filter_map(|name| name.as_deref());
+    names
+        .find(|name| !name.trim().is_empty())
+        .unwrap_or(&identity.subject)
+}
+
+/// A refusal for programs (RFC 9457).
+fn problem(
+    status: StatusCode,
+    id: &str,
+    title: &str,
+    code: &str,
+    detail: &str,
+    login_url: Option<&str>,
+) -> HttpResponse {
+    let mut body = json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+        "reason": code,
+        "decision": id,
+    });
+    if let Some(url) = login_url {
+        body["login_url"] = url.into();
+    }
+    let mut response = answer(status, id);
+    response.content_type(PROBLEM);
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+    }
+    response.body(body.to_string())
+}

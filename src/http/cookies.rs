@@ -1,0 +1,359 @@
+//! Our cookies: names, scopes, attributes, and what makes a value ours.
+//!
+//! Every name begins with `portcullis` behind its prefix, so that a proxy can cut them all out with one
+//! expression before the app sees them. `__Host-` makes the browser hold each to one host, over https.
+
+use std::time::Duration;
+
+use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::host::Host;
+use crate::domain::session::SessionId;
+use crate::flows::attempt::SealedAttempt;
+use crate::flows::handover::{FlowSecret, LINK_LIFETIME};
+use crate::flows::verify::CookieChange;
+use crate::store::sealing::{Keyring, Purpose};
+
+const OURS: &str = "portcullis";
+const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
+
+/// How long a browser counts that it was sent on without a ticket: a loop goes round in milliseconds.
+const BOUNCE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
+const MAX_TRIED: usize = 8;
+
+/// The names in use here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CookieNames {
+    secure: bool,
+}
+
+/// Which cookie.
+#[derive(Debug, Clone, Copy)]
+enum Kind<'a> {
+    /// A protected host's session.
+    Host,
+    /// A protected host's flow.
+    Flow,
+    /// The portal's session.
+    Portal,
+    /// One login on its way.
+    Attempt(&'a str),
+    /// How often in a row somebody was sent on without a ticket.
+    Bounces,
+}
+
+const ATTEMPT: &str = "login-";
+
+impl CookieNames {
+    /// With prefixes and `Secure`, unless this is development over http.
+    pub(super) const fn new(secure: bool) -> Self {
+        Self { secure }
+    }
+
+    fn name(self, kind: Kind<'_>) -> String {
+        let prefix = if self.secure { "__Host-" } else { "" };
+        match kind {
+            Kind::Host => format!("{prefix}{OURS}"),
+            Kind::Flow => format!("{prefix}{OURS}-flow"),
+            Kind::Portal => format!("{prefix}{OURS}-sso"),
+            Kind::Attempt(label) => format!("{prefix}{OURS}-{ATTEMPT}{label}"),
+            Kind::Bounces => format!("{prefix}{OURS}-bounces"),
+        }
+    }
+
+    // `Lax`, not `Strict`: the callback, and every link to an app from elsewhere, is a navigation from another
+    // site, and Strict would keep the cookie back.
+    fn set(self, kind: Kind<'_>, value: &str, max_age: Duration) -> String {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let (name, seconds) = (self.name(kind), max_age.as_secs());
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    }
+
+    fn drop(self, kind: Kind<'_>) -> String {
+        self.set(kind, "", Duration::ZERO)
+    }
+
+    /// The value of `Set-Cookie` for a change at the protected host `host`.
+    pub(super) fn change(
+        self,
+        change: &CookieChange,
+        host: &Host,
+        keyring: &Keyring,
+        lifetime: Duration,
+    ) -> String {
+        match change {
+            CookieChange::SetFlow(secret) => self.set(Kind::Flow, &secret.to_text(), LINK_LIFETIME),
+            CookieChange::DropFlow => self.drop(Kind::Flow),
+            CookieChange::SetSession(id) => {
+                let value = bind(keyring, Purpose::HostCookie, host, id);
+                self.set(Kind::Host, &value, lifetime)
+            }
+            CookieChange::DropSession => self.drop(Kind::Host),
+        }
+    }
+
+    /// The portal's session.
+    pub(super) fn set_portal(
+        self,
+        id: &SessionId,
+        portal: &Host,
+        keyring: &Keyring,
+        lifetime: Duration,
+    ) -> String {
+        let value = bind(keyring, Purpose::PortalCookie, portal, id);
+        self.set(Kind::Portal, &value, lifetime)
+    }
+
+    pub(super) fn drop_portal(self) -> String {
+        self.drop(Kind::Portal)
+    }
+
+    pub(super) fn set_attempt(self, attempt: &SealedAttempt) -> String {
+        self.set(
+            Kind::Attempt(&attempt.label),
+            &attempt.sealed,
+            LINK_LIFETIME,
+        )
+    }
+
+    pub(super) fn drop_attempt(self, label: &str) -> String {
+        self.drop(Kind::Attempt(label))
+    }
+
+    /// Remembers `bounces`, or forgets them.
+    pub(super) fn set_bounces(self, bounces: u8) -> String {
+        match bounces {
+            0 => self.drop(Kind::Bounces),
+            bounces => self.set(Kind::Bounces, &bounces.to_string(), BOUNCE_LIFETIME),
+        }
+    }
+
+    /// The session that the cookie of the protected host `host` names.
+    pub(super) fn host_session(
+        self,
+        cookies: &Cookies<'_>,
+        host: &Host,
+        keyring: &Keyring,
+    ) -> Option<SessionId> {
+        let mut values = cookies.values(self.name(Kind::Host));
+        values.find_map(|value| unbind(keyring, Purpose::HostCookie, host, value))
+    }
+
+    /// The session that the portal's cookie names.
+    pub(super) fn portal_session(
+        self,
+        cookies: &Cookies<'_>,
+        portal: &Host,
+        keyring: &Keyring,
+    ) -> Option<SessionId> {
+        let mut values = cookies.values(self.name(Kind::Portal));
+        values.find_map(|value| unbind(keyring, Purpose::PortalCookie, portal, value))
+    }
+
+    /// The flow cookie.
+    pub(super) fn flow(self, cookies: &Cookies<'_>) -> Option<FlowSecret> {
+        cookies
+            .values(self.name(Kind::Flow))
+            .find_map(FlowSecret::parse)
+    }
+
+    /// The logins on their way.
+    pub(super) fn attempts(self, cookies: &Cookies<'_>) -> Vec<SealedAttempt> {
+        let prefix = self.name(Kind::Attempt(""));
+        let ours = cookies.pairs.iter().filter_map(|(name, value)| {
+            let label = name.strip_prefix(&prefix)?;
+            Some(SealedAttempt {
+                label: label.to_owned(),
+                sealed: (*value).to_owned(),
+            })
+        });
+        ours.take(MAX_TRIED).collect()
+    }
+
+    /// How often in a row this browser was sent on without a ticket.
+    pub(super) fn bounces(self, cookies: &Cookies<'_>) -> u8 {
+        let mut values = cookies.values(self.name(Kind::Bounces));
+        values
+            .next()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+/// The cookies of ours that came with a request.
+#[derive(Debug)]
+pub(super) struct Cookies<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Cookies<'a> {
+    /// Reads them; what is not text is not ours.
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+        let lines = headers.get_all(COOKIE).map(HeaderValue::as_bytes);
+        let pairs = lines
+            .flat_map(|line| line.split(|byte| *byte == b';'))
+            .filter_map(|pair| std::str::from_utf8(pair).ok())
+            .filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
+            .filter(|(name, _)| is_our_name(name.as_bytes()));
+        Self {
+            pairs: pairs.collect(),
+        }
+    }
+
+    fn values(&self, name: String) -> impl Iterator<Item = &'a str> {
+        let values = self.pairs.iter().filter(move |(found, _)| *found == name);
+        values.map(|(_, value)| *value).take(MAX_TRIED)
+    }
+}
+
+/// What is left of the request's cookies for the app: all but ours, as they came. `None` when that is
+/// nothing.
+pub(super) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut kept: Vec<u8> = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if pair.is_empty() || is_our_name(name.trim_ascii()) {
+                continue;
+            }
+            if !kept.is_empty() {
+                kept.extend(b"; ");
+            }
+            kept.extend(pair);
+        }
+    }
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// Whether a cookie of this name is ours: `portcullis` behind at most one prefix, and what we may add to it.
+fn is_our_name(name: &[u8]) -> bool {
+    let bare = PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix.as_bytes()));
+    let Some(rest) = bare.unwrap_or(name).strip_prefix(OURS.as_bytes()) else {
+        return false;
+    };
+    rest.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// A session id for one host: `id ‖ MAC(purpose, id, host)`, so that it is useless on any other.
+fn bind(keyring: &Keyring, purpose: Purpose, host: &Host, id: &SessionId) -> String {
+    let mac = keyring.mac(purpose, &[id.as_bytes(), host.as_str().as_bytes()]);
+    let mut value = [0; 64];
+    value[..32].copy_from_slice(id.as_bytes());
+    value[32..].copy_from_slice(&mac);
+    URL_SAFE_NO_PAD.encode(value)
+}
+
+fn unbind(keyring: &Keyring, purpose: Purpose, host: &Host, value: &str) -> Option<SessionId> {
+    // 64 bytes are 86 characters; nothing longer is even decoded.
+    if value.len() != 86 {
+        return None;
+    }
+    let bytes: [u8; 64] = URL_SAFE_NO_PAD.decode(value).ok()?.try_into().ok()?;
+    let (id, mac) = bytes.split_first_chunk::<32>()?;
+    let mac = mac.try_into().ok()?;
+    let ours = keyring.verifies(purpose, &[id, host.as_str().as_bytes()], mac);
+    ours.then(|| SessionId::from_bytes(*id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of `Cookie`, and what is left of them.
+    type Case = (&'static [&'static [u8]], Option<&'static [u8]>);
+
+    fn headers(lines: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let value = HeaderValue::from_bytes(line).expect("a header value");
+            headers.append(COOKIE, value);
+        }
+        headers
+    }
+
+    fn host(name: &str) -> Host {
+        Host::parse(name).expect("a host")
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn ours_are_cut_out_and_the_rest_stays_as_it_is() {
+        let cases: [Case; 14] = [
+            (&[b"a=1; b=2"],                                      Some(b"a=1; b=2")),
+            (&[b"__Host-portcullis=x"],                           None),
+            (&[b"a=1; __Host-portcullis=x; b=2"],                 Some(b"a=1; b=2")),
+            (&[b"__Host-portcullis-flow=x;a=1"],                  Some(b"a=1")),
+            (&[b"__Secure-portcullis=x; portcullis=y; a=1"],      Some(b"a=1")),
+            (&[b"portcullis-login-AbC_-1=x; a=1"],                Some(b"a=1")),
+            (&[b"a=1", b"__Host-portcullis=x", b"b=2"],           Some(b"a=1; b=2")),
+            (&[b"portcullis"],                                    None),
+            (&[b" portcullis =x; a=1"],                           Some(b"a=1")),
+            (&[b"myportcullis=1; portcullis.x=2"],                Some(b"myportcullis=1; portcullis.x=2")),
+            (&[b"Portcullis=1"],                                  Some(b"Portcullis=1")),
+            (&[b"a=portcullis=x"],                                Some(b"a=portcullis=x")),
+            (&[b"a=\xff\xfe; portcullis=x"],                      Some(b"a=\xff\xfe")),
+            (&[],                                                 None),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(without_ours(&headers(lines)).as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_cookie_is_for_its_host_and_purpose() {
+        let keyring = Keyring::ephemeral();
+        let names = CookieNames::new(true);
+        let id = SessionId::from_bytes([7; 32]);
+        let films = host("films.example.net");
+        let change = CookieChange::SetSession(id.clone());
+        let set = names.change(&change, &films, &keyring, Duration::from_secs(60));
+        let (pair, attributes) = set.split_once("; ").expect("attributes");
+        assert!(pair.starts_with("__Host-portcullis="));
+        assert_eq!(
+            attributes,
+            "Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
+        );
+        let request = headers(&[pair.as_bytes()]);
+        let cookies = Cookies::read(&request);
+        assert_eq!(names.host_session(&cookies, &films, &keyring), Some(id));
+        assert_eq!(
+            names.host_session(&cookies, &host("notes.example.net"), &keyring),
+            None
+        );
+        assert_eq!(names.portal_session(&cookies, &films, &keyring), None);
+        assert_eq!(
+            names.host_session(&cookies, &films, &Keyring::ephemeral()),
+            None
+        );
+    }
+
+    #[test]
+    fn the_first_cookie_that_opens_counts() {
+        let keyring = Keyring::ephemeral();
+        let names = CookieNames::new(true);
+        let id = SessionId::from_bytes([7; 32]);
+        let films = host("films.example.net");
+        let value = bind(&keyring, Purpose::HostCookie, &films, &id);
+        let line = format!("__Host-portcullis=tossed; __Host-portcullis={value}");
+        let sent = headers(&[line.as_bytes()]);
+        let found = names.host_session(&Cookies::read(&sent), &films, &keyring);
+        assert_eq!(found, Some(id));
+    }
+
+    #[test]
+    fn for_development_cookies_have_no_prefix() {
+        let names = CookieNames::new(false);
+        assert_eq!(
+            names.drop_portal(),
+            "portcullis-sso=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+        );
+    }
+}

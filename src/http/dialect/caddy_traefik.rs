@@ -1,0 +1,168 @@
+//! Caddy's `forward_auth` and Traefik's ForwardAuth: the original request stands in
+//! `X-Forwarded-{Method,Proto,Host,Uri,For}`, and the client's own headers come along.
+//!
+//! Any other header that looks like these (`Forwarded`, `X-Real-IP`, `X-Original-*`, spellings with `_` or
+//! `.`) may be the client's, and so may the query: none of them is read.
+
+use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::domain::decision::Decision;
+use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
+use crate::domain::navigation::Initiator;
+use crate::flows::verify::{Answer, Credentials, verify};
+use crate::http::cookies::{Cookies, without_ours};
+use crate::http::{Http, answers, decision_id, sole_text, sole_value};
+use crate::telemetry::audit;
+
+/// Headers by which some apps let a client choose another method than it used.
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// `/verify`.
+pub(in crate::http) async fn check(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    answer(&request, &http, None).await
+}
+
+/// `/verify/policy/{name}`.
+pub(in crate::http) async fn check_policy(
+    request: HttpRequest,
+    http: web::Data<Http>,
+    name: web::Path<String>,
+) -> HttpResponse {
+    answer(&request, &http, Some(&name)).await
+}
+
+async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> HttpResponse {
+    let id = decision_id::next();
+    if let Err(distrust) = http.trust_peer(request) {
+        http.name_peer(distrust);
+        return answers::untrusted(&id);
+    }
+    let forwarded = match read(request.headers(), http) {
+        Ok(forwarded) => forwarded,
+        Err(error) => {
+            tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
+            return answers::malformed(&id, error);
+        }
+    };
+    let (gate, host) = (&http.gate, &forwarded.authority.host);
+    let cookies = Cookies::read(request.headers());
+    let credentials = Credentials {
+        session: http.cookies.host_session(&cookies, host, &gate.keyring),
+        flow: http.cookies.flow(&cookies),
+    };
+    match verify(gate, &forwarded, policy, &credentials).await {
+        Answer::Pass { reason, headers } => {
+            tracing::debug!(
+                decision = id,
+                host = host.as_str(),
+                reason = reason.code(),
+                "allowed"
+            );
+            answers::pass(&id, &headers, without_ours(request.headers()))
+        }
+        Answer::Redirect { location, cookies } => {
+            tracing::debug!(decision = id, host = host.as_str(), "sent on");
+            let lifetime = gate.sessions.lifetime().absolute;
+            let change = |change| http.cookies.change(change, host, &gate.keyring, lifetime);
+            let cookies: Vec<String> = cookies.iter().map(change).collect();
+            answers::redirect(&id, &location, &cookies)
+        }
+        Answer::Refuse(refusal) => {
+            let (service, identity) = (refusal.service, refusal.identity.as_ref());
+            match &refusal.decision {
+                Decision::Challenge(reason) => {
+                    tracing::debug!(
+                        decision = id,
+                        host = host.as_str(),
+                        reason = reason.code(),
+                        "challenged"
+                    );
+                }
+                refused => audit::refused(&id, &forwarded, refused, service, identity),
+            }
+            answers::refuse(&id, &forwarded, &refusal)
+        }
+    }
+}
+
+/// The original request. What is missing, doubled or malformed is an error: falling back to another header
+/// would be falling back to the client's.
+fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedError> {
+    let method = one(headers, "x-forwarded-method", "X-Forwarded-Method")?;
+    let scheme = one(headers, "x-forwarded-proto", "X-Forwarded-Proto")?;
+    let host = one(headers, "x-forwarded-host", "X-Forwarded-Host")?;
+    let target = one(headers, "x-forwarded-uri", "X-Forwarded-Uri")?;
+    let mut clients = Vec::new();
+    for line in headers.get_all("x-forwarded-for") {
+        clients.push(
+            line.to_str()
+                .map_err(|_| ForwardedError::NotText("X-Forwarded-For"))?,
+        );
+    }
+    if clients.is_empty() {
+        return Err(ForwardedError::Missing("X-Forwarded-For"));
+    }
+    let client = http.trusted_proxies.client_address(clients.into_iter());
+    let overrides_method = METHOD_OVERRIDES
+        .iter()
+        .any(|name| headers.contains_key(*name));
+    ForwardedRequest::parse(
+        method,
+        scheme,
+        host,
+        target,
+        client,
+        initiator(headers),
+        overrides_method,
+    )
+}
+
+fn one<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+    shown: &'static str,
+) -> Result<&'a str, ForwardedError> {
+    if !headers.contains_key(name) {
+        return Err(ForwardedError::Missing(shown));
+    }
+    let value = sole_value(headers, name).ok_or(ForwardedError::Repeated(shown))?;
+    match std::str::from_utf8(value) {
+        Ok(value) if value.is_ascii() => Ok(value),
+        _ => Err(ForwardedError::NotText(shown)),
+    }
+}
+
+/// What the client was doing. A header that came twice says nothing a page could be started by.
+fn initiator(headers: &HeaderMap) -> Initiator {
+    let text = |name: &str| {
+        let value = headers.contains_key(name).then(|| sole_text(headers, name));
+        value.map(|value| value.unwrap_or("repeated").to_owned())
+    };
+    let html = |accept: &str| {
+        let mut types = accept.split(',');
+        types.any(|one| {
+            one.split(';')
+                .next()
+                .is_some_and(|kind| kind.trim() == "text/html")
+        })
+    };
+    let has = |name: &str| headers.contains_key(name);
+    Initiator {
+        fetch_mode: text("sec-fetch-mode"),
+        fetch_dest: text("sec-fetch-dest"),
+        fetch_site: text("sec-fetch-site"),
+        speculative: has("sec-purpose") || has("purpose") || has("x-moz"),
+        accepts_html: headers
+            .get_all(ACCEPT)
+            .filter_map(|line| line.to_str().ok())
+            .any(html),
+        scripted: has("x-requested-with"),
+        // Traefik drops Upgrade itself, and leaves these.
+        upgrade: has("upgrade") || has("sec-websocket-key") || has("sec-websocket-version"),
+    }
+}

@@ -1,0 +1,96 @@
+//! How often one address may begin or complete a login.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
+
+use crate::domain::proxies::ClientAddress;
+
+/// A person opening a browser full of tabs, again and again, stays below this.
+const PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+const BURST: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+
+/// How many addresses are remembered. An address is forgotten once its burst is full again, after 12 s.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Counts requests to `/login` and `/callback` by address; IPv6 by /64, which is what one customer gets.
+pub(super) struct LoginLimit {
+    by_address: DefaultKeyedRateLimiter<IpAddr>,
+    /// For all that are not remembered because the table is full.
+    others: DefaultDirectRateLimiter,
+}
+
+impl Default for LoginLimit {
+    fn default() -> Self {
+        let quota = Quota::per_second(PER_SECOND).allow_burst(BURST);
+        Self {
+            by_address: DefaultKeyedRateLimiter::keyed(quota),
+            others: DefaultDirectRateLimiter::direct(quota),
+        }
+    }
+}
+
+impl LoginLimit {
+    /// Whether `client` may go on.
+    pub(super) fn admits(&self, client: ClientAddress) -> bool {
+        let ClientAddress::Known(address) = client else {
+            return self.others.check().is_ok();
+        };
+        if self.by_address.len() >= MAX_ADDRESSES {
+            self.by_address.retain_recent();
+            if self.by_address.len() >= MAX_ADDRESSES {
+                return self.others.check().is_ok();
+            }
+        }
+        self.by_address.check_key(&customer(address)).is_ok()
+    }
+}
+
+fn customer(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let network = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str) -> ClientAddress {
+        ClientAddress::Known(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn one_address_does_not_use_up_the_others() {
+        let limit = LoginLimit::default();
+        let admitted = (0..200)
+            .filter(|_| limit.admits(client("203.0.113.7")))
+            .count();
+        assert!((60..70).contains(&admitted), "{admitted}");
+        assert!(limit.admits(client("203.0.113.8")));
+    }
+
+    #[test]
+    fn one_customer_counts_once() {
+        let limit = LoginLimit::default();
+        let admitted = (0..200u16)
+            .filter(|n| limit.admits(client(&format!("2001:db8::{n:x}"))))
+            .count();
+        assert!((60..70).contains(&admitted), "{admitted}");
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let limit = LoginLimit::default();
+        for n in 0..20_000u32 {
+            let address = IpAddr::from((0x0b00_0000 + n).to_be_bytes());
+            limit.admits(ClientAddress::Known(address));
+        }
+        assert!(limit.by_address.len() <= MAX_ADDRESSES);
+    }
+}

@@ -1,0 +1,194 @@
+//! `/login` and `/callback`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::flows::callback::{CallbackAnswer, CallbackRequest, callback};
+use crate::flows::login::{LoginAnswer, LoginRequest, Onward, login};
+use crate::http::Http;
+use crate::http::answers::loop_advice;
+use crate::http::cookies::Cookies;
+use crate::http::pages::{self, Page};
+
+/// The parameters of a query, as far as they came once. One that came twice is not used (RFC 6749 §3.1).
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+        Self(pairs.into_owned().collect())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().filter(|(found, _)| found == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// 302 or 303 from the portal, with cookies.
+pub(super) fn redirect(status: StatusCode, location: &str, cookies: &[String]) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((LOCATION, location));
+    for cookie in cookies {
+        response.append_header((SET_COOKIE, cookie.as_str()));
+    }
+    response.finish()
+}
+
+/// `GET /login`.
+pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    if !http.login_limit.admits(http.portal_client(&request)) {
+        return pages::too_many_requests();
+    }
+    let query = Query::of(&request);
+    let cookies = Cookies::read(request.headers());
+    let gate = &http.gate;
+    let portal = &gate.services.portal().host;
+    let answer = login(
+        gate,
+        LoginRequest {
+            target: query.get("rd"),
+            link: query.get("f"),
+            frame: query.get("frame").is_some(),
+            session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
+            attempts: http.cookies.attempts(&cookies),
+            bounces: http.cookies.bounces(&cookies),
+        },
+    );
+    match answer.await {
+        LoginAnswer::Onward(onward) => to(&http, &onward, Vec::new()),
+        LoginAnswer::ToProvider { url, attempt, forget } => {
+            let drop = |label: &String| http.cookies.drop_attempt(label);
+            let mut cookies: Vec<String> = forget.iter().map(drop).collect();
+            cookies.push(http.cookies.set_attempt(&attempt));
+            redirect(StatusCode::FOUND, url.as_str(), &cookies)
+        }
+        LoginAnswer::Shortened { target, continue_url } => Page::new("The address is too long")
+            .line(
+                "The address that you came from is too long to be remembered while you sign in. You will \
+                 come back to this instead:",
+            )
+            .line(target)
+            .link("Go on", continue_url)
+            .respond(StatusCode::OK),
+        LoginAnswer::InNewTab { url } => Page::new("Please sign in")
+            .line("This part of the page needs you to sign in, which works in a tab of its own only.")
+            .line("Sign in there, then load this page again.")
+            .link_in_new_tab("Sign in", url)
+            .frameable()
+            .respond(StatusCode::UNAUTHORIZED),
+        LoginAnswer::Loop { host } => {
+            let page = Page::new("Signing in goes round in circles")
+                .line("Signing in did not take, three times in a row, so it was stopped here.");
+            let host = host.as_deref().unwrap_or("the app");
+            let mut response = loop_advice(page, host).respond(StatusCode::FORBIDDEN);
+            add_cookie(&mut response, &http.cookies.set_bounces(0));
+            response
+        }
+        LoginAnswer::ProviderUnavailable(error) => {
+            tracing::warn!(%error, code = error.code(), "a login could not begin");
+            provider_unavailable()
+        }
+        LoginAnswer::StoreUnavailable(error) => {
+            tracing::error!(%error, "a session could not be looked up");
+            pages::store_unavailable()
+        }
+    }
+}
+
+/// `GET /callback`.
+pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    if !http.login_limit.admits(http.portal_client(&request)) {
+        return pages::too_many_requests();
+    }
+    let query = Query::of(&request);
+    let cookies = Cookies::read(request.headers());
+    let gate = &http.gate;
+    let portal = &gate.services.portal().host;
+    let state = query.get("state");
+    let attempts = http.cookies.attempts(&cookies);
+    // Whatever comes of it, this attempt is over.
+    let over = state.and_then(|state| state.get(..8)).filter(|label| {
+        let mut labels = attempts.iter().map(|attempt| attempt.label.as_str());
+        labels.any(|known| known == *label)
+    });
+    let over: Vec<String> = over
+        .map(|label| http.cookies.drop_attempt(label))
+        .into_iter()
+        .collect();
+    let answer = callback(
+        gate,
+        CallbackRequest {
+            state,
+            code: query.get("code"),
+            iss: query.get("iss"),
+            error: query.get("error"),
+            session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
+            attempts,
+        },
+    );
+    let mut response = match answer.await {
+        CallbackAnswer::SignedIn { session, onward } => {
+            let lifetime = gate.sessions.lifetime().absolute;
+            let mut cookies = over;
+            cookies.push(http.cookies.set_portal(&session, portal, &gate.keyring, lifetime));
+            return to(&http, &onward, cookies);
+        }
+        CallbackAnswer::AlreadySignedIn => {
+            return redirect(StatusCode::FOUND, &gate.portal_url("/"), &over);
+        }
+        CallbackAnswer::UnknownAttempt => Page::new("That sign-in is over")
+            .line(
+                "It took too long, it was finished already, or it was begun in another browser. This also \
+                 happens where the browser keeps no cookies.",
+            )
+            .link("Sign in", gate.portal_url("/login"))
+            .respond(StatusCode::BAD_REQUEST),
+        CallbackAnswer::Refused { error } => Page::new("You were not signed in")
+            .line("The identity provider did not sign you in.")
+            .fact("Its answer", error)
+            .link("Try again", gate.portal_url("/login"))
+            .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::Failed(error) if error.is_unavailable() => provider_unavailable(),
+        CallbackAnswer::Failed(error) => Page::new("You were not signed in")
+            .line("The identity provider's answer could not be accepted. The log says more.")
+            .fact("Reason", error.code())
+            .link("Try again", gate.portal_url("/login"))
+            .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::StoreUnavailable(error) => {
+            tracing::error!(%error, "a session could not be stored");
+            pages::store_unavailable()
+        }
+    };
+    for cookie in &over {
+        add_cookie(&mut response, cookie);
+    }
+    response
+}
+
+fn to(http: &Http, onward: &Onward, mut cookies: Vec<String>) -> HttpResponse {
+    cookies.push(http.cookies.set_bounces(onward.bounces));
+    redirect(StatusCode::FOUND, &onward.location, &cookies)
+}
+
+fn provider_unavailable() -> HttpResponse {
+    Page::new("Sign-in is not available")
+        .line(
+            "The identity provider does not answer, so nobody can sign in just now. Whoever is signed in \
+             already is not affected. Please try again in a moment.",
+        )
+        .respond(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+pub(super) fn add_cookie(response: &mut HttpResponse, cookie: &str) {
+    if let Ok(value) = cookie.parse() {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}

@@ -1,0 +1,72 @@
+//! `/logout` and `/signed-out`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::flows::logout::logout;
+use crate::http::cookies::Cookies;
+use crate::http::login::redirect;
+use crate::http::pages::Page;
+use crate::http::{Http, sole_text};
+
+/// `GET /logout`: asks. A link, or a picture on a foreign page, must not sign anybody out.
+pub(super) async fn ask(http: web::Data<Http>) -> HttpResponse {
+    Page::new("Sign out?")
+        .line("This signs you out here, of every app behind this sign-in, and at the identity provider.")
+        .button("Sign out", "/logout")
+        .link("Back", http.gate.portal_url("/"))
+        .respond(StatusCode::OK)
+}
+
+/// `POST /logout`: acts.
+pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    if !is_from_here(&request, &http) {
+        return Page::new("You are still signed in")
+            .line("This sign-out was asked for by another site, so nothing was done.")
+            .link("Sign out", http.gate.portal_url("/logout"))
+            .respond(StatusCode::FORBIDDEN);
+    }
+    let gate = &http.gate;
+    let cookies = Cookies::read(request.headers());
+    let portal = &gate.services.portal().host;
+    let session = http.cookies.portal_session(&cookies, portal, &gate.keyring);
+    match logout(gate, session.as_ref()).await {
+        Ok(location) => redirect(
+            StatusCode::SEE_OTHER,
+            &location,
+            &[http.cookies.drop_portal()],
+        ),
+        Err(error) => {
+            tracing::error!(%error, "a logout could not be recorded");
+            Page::new("You are NOT signed out")
+                .line("The sign-out could not be recorded, so you may still be signed in. Please try again.")
+                .link("Try again", gate.portal_url("/logout"))
+                .respond(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+}
+
+/// Whether a form was posted from one of our own pages: `SameSite=Lax` keeps the cookie from other sites, but
+/// not from neighbours on the same one.
+fn is_from_here(request: &HttpRequest, http: &Http) -> bool {
+    let headers = request.headers();
+    if headers.contains_key("sec-fetch-site") {
+        return matches!(
+            sole_text(headers, "sec-fetch-site"),
+            Some("same-origin" | "none")
+        );
+    }
+    if headers.contains_key("origin") {
+        let ours = http.gate.public_url.origin().ascii_serialization();
+        return sole_text(headers, "origin") == Some(&ours);
+    }
+    true
+}
+
+/// `GET /signed-out`: where the provider sends the browser after its own logout.
+pub(super) async fn done(http: web::Data<Http>) -> HttpResponse {
+    Page::new("You are signed out")
+        .line("You are signed out of every app behind this sign-in.")
+        .link("Sign in again", http.gate.portal_url("/login"))
+        .respond(StatusCode::OK)
+}

@@ -1,0 +1,83 @@
+//! A panic in a handler costs one request a 500. Without this, the connection would close without an
+//! answer.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+use futures_util::FutureExt;
+
+/// Middleware: answers 500 for a request whose handler panicked.
+///
+/// # Errors
+///
+/// What the handlers within answer as errors, and that 500.
+pub async fn answer_panics(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    // What a handler leaves behind half done is its own: what they share is behind locks that bear it.
+    let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_panic| {
+        let response = HttpResponse::InternalServerError()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .content_type("text/plain; charset=utf-8")
+            .body("Something went wrong on our side; nothing was let through.\n");
+        Err(InternalError::from_response("a handler panicked", response).into())
+    })
+}
+
+/// Has panics logged as one line: where, and what was said there. Ours hold no values from outside.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(place, message, "a panic");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, HttpServer, web};
+
+    use super::*;
+
+    async fn panic() -> HttpResponse {
+        panic!("on purpose")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_500_and_the_next_request_is_served() {
+        let app = || {
+            App::new()
+                .wrap(from_fn(answer_panics))
+                .route("/panic", web::get().to(panic))
+                .route("/fine", web::get().to(HttpResponse::Ok))
+        };
+        let server = HttpServer::new(app)
+            .workers(1)
+            .bind("127.0.0.1:0")
+            .expect("a port");
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        crate::oidc::install_crypto_provider();
+        let client = reqwest::Client::new();
+        for _ in 0..3 {
+            let url = format!("http://{address}/panic");
+            let answer = client.get(url).send().await.expect("an answer");
+            assert_eq!(answer.status(), 500);
+            assert_eq!(answer.headers()["cache-control"], "no-store");
+            let url = format!("http://{address}/fine");
+            let answer = client.get(url).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+        }
+        handle.stop(false).await;
+    }
+}

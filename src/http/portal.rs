@@ -1,0 +1,130 @@
+//! The portal's front page, and `/whoami`.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use crate::domain::policy::Judgement;
+use crate::domain::service::{HostPattern, Service, ServicePolicy};
+use crate::domain::session::Session;
+use crate::flows::Gate;
+use crate::http::Http;
+use crate::http::answers::display_name;
+use crate::http::cookies::Cookies;
+use crate::http::pages::{self, App, Page};
+use crate::store::StoreError;
+
+async fn session_of(request: &HttpRequest, http: &Http) -> Result<Option<Session>, StoreError> {
+    let gate = &http.gate;
+    let cookies = Cookies::read(request.headers());
+    let portal = &gate.services.portal().host;
+    match http.cookies.portal_session(&cookies, portal, &gate.keyring) {
+        Some(id) => gate.sessions.load(&id).await,
+        None => Ok(None),
+    }
+}
+
+/// `GET /`: who you are, and which apps you may open.
+pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    match session_of(&request, &http).await {
+        Ok(Some(session)) => {
+            let apps = apps_for(&http.gate, &session);
+            let page = Page::new(format!("Hello, {}", display_name(&session.identity)));
+            let page = if apps.is_empty() {
+                page.line("There are no apps that you may open. Whoever runs this can put you in a group.")
+            } else {
+                page.line("These are the apps that you may open.")
+            };
+            page.apps(apps)
+                .button("Sign out", "/logout")
+                .respond(StatusCode::OK)
+        }
+        Ok(None) => Page::new("You are not signed in")
+            .link("Sign in", http.gate.portal_url("/login"))
+            .respond(StatusCode::OK),
+        Err(error) => {
+            tracing::error!(%error, "a session could not be looked up");
+            pages::store_unavailable()
+        }
+    }
+}
+
+/// The apps that let this person in. A whole domain has no address to go to, and what the proxy names a
+/// policy for is not known here.
+fn apps_for(gate: &Gate, session: &Session) -> Vec<App> {
+    let port = gate.services.portal().port;
+    let scheme = gate.public_url.scheme();
+    let open = |service: &&Arc<Service>| match &service.policy {
+        ServicePolicy::Own(policy) => matches!(
+            policy.judge(Some(&session.identity)),
+            Judgement::Bypassed | Judgement::Optional | Judgement::SignedIn | Judgement::Member(_)
+        ),
+        ServicePolicy::FromProxy => false,
+    };
+    let app = |service: &Arc<Service>| {
+        let host = service.hosts.iter().find_map(|host| match &host.pattern {
+            HostPattern::Exact(name) => Some((name, host.port.or(port))),
+            HostPattern::Below(_) => None,
+        });
+        let (name, port) = host?;
+        let host = match port {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_string(),
+        };
+        Some(App {
+            name: service.name.clone(),
+            url: format!("{scheme}://{host}/"),
+            host,
+        })
+    };
+    gate.services
+        .services()
+        .iter()
+        .filter(open)
+        .filter_map(app)
+        .collect()
+}
+
+/// `GET /whoami`: who is signed in, for scripts of the portal's own host.
+pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    let (status, body) = match session_of(&request, &http).await {
+        Ok(Some(session)) => {
+            let ends = http.gate.sessions.lifetime().end_of(&session);
+            let identity = &session.identity;
+            let body = json!({
+                "signed_in": true,
+                "issuer": identity.issuer,
+                "subject": identity.subject,
+                "username": identity.username,
+                "name": identity.name,
+                "email": identity.email,
+                "groups": identity.groups,
+                "signed_in_at": session.created.seconds(),
+                "ends_at": ends.seconds(),
+            });
+            (StatusCode::OK, body)
+        }
+        Ok(None) => (StatusCode::UNAUTHORIZED, json!({ "signed_in": false })),
+        Err(error) => {
+            tracing::error!(%error, "a session could not be looked up");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({ "signed_in": null }),
+            )
+        }
+    };
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(body)
+}
+
+/// Everything else.
+pub(super) async fn not_found() -> HttpResponse {
+    Page::new("Not found")
+        .line("There is nothing at this address.")
+        .link("Front page", "/")
+        .respond(StatusCode::NOT_FOUND)
+}

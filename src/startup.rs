@@ -1,0 +1,225 @@
+//! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
+//! nowhere else.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, HttpServer, rt};
+use futures_util::future::{join_all, try_join_all};
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::config::{Config, Listen, SecretError, StoreLocation};
+use crate::flows::Gate;
+use crate::flows::handover::Handover;
+use crate::http::panics::answer_panics;
+use crate::http::{Http, routes};
+use crate::oidc::{RelyingParty, SetupError};
+use crate::store::memory::MemoryStore;
+use crate::store::sealing::Keyring;
+use crate::store::sessions::Sessions;
+
+/// How long a connection may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an unused connection is kept: longer than proxies keep theirs, so that they never send a request
+/// into one that is just closing.
+const KEEP_ALIVE: Duration = Duration::from_secs(150);
+
+/// How long requests may take to end once the service stops, in seconds.
+const DRAIN_SECONDS: u64 = 10;
+
+/// Threads that serve the portal. A login waits for the provider; it does not compute.
+const PORTAL_WORKERS: usize = 2;
+
+/// Why the service could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address or socket cannot be listened on.
+    #[error("cannot listen on {listen}: {cause}")]
+    Listen {
+        /// Which.
+        listen: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The relying party cannot be set up.
+    #[error(transparent)]
+    RelyingParty(#[from] SetupError),
+    /// The session keys cannot be made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// A service that listens, but does not answer yet.
+pub struct Application {
+    servers: Vec<Server>,
+    relying_party: Arc<RelyingParty>,
+    verify: Option<SocketAddr>,
+    portal: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl Application {
+    /// Builds everything and takes the addresses, so that whoever waits for them is not refused. Asks nobody:
+    /// the provider may be down.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], with what has to be mended.
+    pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let server = config.server;
+        let keys = config.session.secret.into_keys()?;
+        let (first, others) = keys.split_first().expect("a session secret is one key at least");
+        let keyring = Arc::new(Keyring::new(first, others));
+        let store = match config.session.store {
+            StoreLocation::Memory => Arc::new(MemoryStore::new(clock.clone())),
+        };
+        let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
+        let gate = Gate {
+            services: config.services,
+            policies: config.policies,
+            sessions: Sessions::new(store, keyring.clone(), clock.clone(), config.session.lifetime),
+            handover: Handover::new(keyring.clone(), clock.clone()),
+            keyring,
+            relying_party: relying_party.clone(),
+            clock,
+            public_url: server.public_url,
+            allow_http: server.allow_http,
+        };
+        let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);
+        let http = Data::new(http);
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let (verify_server, verify) = serve(&server.listen, cores, &http, routes::verify)?;
+        let (portal_server, portal) =
+            serve(&server.portal_listen, PORTAL_WORKERS, &http, routes::portal)?;
+        let (admin_server, admin) = serve(&server.admin_listen, 1, &http, routes::admin)?;
+        Ok(Self {
+            servers: vec![verify_server, portal_server, admin_server],
+            relying_party,
+            verify,
+            portal,
+            admin,
+        })
+    }
+
+    /// Where `/verify` is answered; `None` on a Unix socket.
+    #[must_use]
+    pub fn verify_address(&self) -> Option<SocketAddr> {
+        self.verify
+    }
+
+    /// Where the portal is; `None` on a Unix socket.
+    #[must_use]
+    pub fn portal_address(&self) -> Option<SocketAddr> {
+        self.portal
+    }
+
+    /// Where health is; `None` on a Unix socket.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Answers until `stop` resolves, then lets running requests end.
+    ///
+    /// # Errors
+    ///
+    /// When a listener breaks.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let discovery = rt::spawn(self.relying_party.keep_discovering());
+        let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
+        let mut servers = std::pin::pin!(try_join_all(self.servers));
+        let ended = tokio::select! {
+            ended = &mut servers => ended.map(drop),
+            () = stop => {
+                let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
+                let (ended, _) = tokio::join!(servers, draining);
+                ended.map(drop)
+            }
+        };
+        discovery.abort();
+        ended
+    }
+}
+
+fn serve(
+    listen: &Listen,
+    workers: usize,
+    http: &Data<Http>,
+    routes: fn(&mut ServiceConfig),
+) -> Result<(Server, Option<SocketAddr>), StartError> {
+    let http = http.clone();
+    let app = move || {
+        App::new()
+            .app_data(http.clone())
+            .wrap(from_fn(answer_panics))
+            .configure(routes)
+    };
+    let server = HttpServer::new(app)
+        .workers(workers)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals();
+    let refused = |cause| StartError::Listen {
+        listen: listen.to_string(),
+        cause,
+    };
+    let server = match listen {
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address).map_err(refused)?;
+            server.listen(listener)
+        }
+        Listen::Unix(path) => server.listen_uds(unix_listener(path).map_err(refused)?),
+    };
+    let server = server.map_err(refused)?;
+    let address = server.addrs().first().copied().filter(|_| matches!(listen, Listen::Tcp(_)));
+    Ok((server.run(), address))
+}
+
+/// Listens on a socket in the file system. Whoever may open it counts as the proxy, so it is for its owner and
+/// group alone.
+fn unix_listener(path: &Path) -> io::Result<UnixListener> {
+    remove_dead_socket(path)?;
+    // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
+    let made = temporary_name(path);
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, PermissionsExt::from_mode(0o660))
+        .and_then(|()| std::fs::rename(&made, path))
+        .inspect_err(|_| {
+            // The socket is of no use; a file left over is the lesser evil.
+            let _ = std::fs::remove_file(&made);
+        })?;
+    Ok(listener)
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
+}
+
+/// A socket that a killed process left over answers nobody. One that answers is somebody's.
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let is_socket = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type().is_socket(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !is_socket || UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    std::fs::remove_file(path)
+}

@@ -1,0 +1,6 @@
+//! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
+//! for each subject.
+
+mod discovery;
+mod id_token;
+mod support;

@@ -1,0 +1,313 @@
+//! An OpenID Provider in the test's own process: honest, until a test tells it how to lie.
+//!
+//! It checks what a strict provider checks (redirect URI, PKCE, client authentication, a code used
+//! once) and answers what one answers. [`Behaviour`] holds every lie it knows.
+
+mod endpoints;
+mod keys;
+mod protocol;
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use portcullis::domain::relying_party::{ClaimPath, ClientAuth, OidcSettings};
+
+pub use self::keys::Algorithm;
+use self::keys::Keys;
+use self::protocol::Grant;
+use super::clock::TestClock;
+
+pub const CLIENT_ID: &str = "portcullis";
+
+/// With characters that Basic authentication has to escape (RFC 6749 §2.3.1).
+pub const CLIENT_SECRET: &str = "s3cret: 100%+/=";
+
+/// Somebody with an account.
+#[derive(Debug)]
+pub struct User {
+    /// What `sub` says.
+    pub subject: &'static str,
+    pub username: &'static str,
+    pub name: &'static str,
+    pub email: &'static str,
+    pub groups: &'static [&'static str],
+}
+
+pub const USERS: [User; 3] = [
+    User {
+        subject: "0a11ce00-ada0-4000-8000-000000000001",
+        username: "ada",
+        name: "Ada Lovelace",
+        email: "ada@example.net",
+        groups: &["admins"],
+    },
+    User {
+        subject: "0b0b0000-be00-4000-8000-000000000002",
+        username: "ben",
+        name: "Ben Müller",
+        email: "ben@example.net",
+        groups: &["media"],
+    },
+    User {
+        subject: "0e0e0000-e0e0-4000-8000-000000000003",
+        username: "eve",
+        name: "Eve",
+        email: "eve@example.net",
+        groups: &[],
+    },
+];
+
+/// What an endpoint does instead of answering honestly.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Status(u16),
+    /// A body of one's own, as JSON.
+    Json(String),
+    /// 302 to where the same would be answered honestly.
+    Redirect,
+    /// Two MiB.
+    Oversize,
+    /// Nothing, for a minute.
+    Hang,
+    /// The honest answer, late.
+    Slow(Duration),
+}
+
+/// The endpoints that can be made to answer otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Discovery,
+    Jwks,
+    Authorize,
+    Token,
+    Userinfo,
+    EndSession,
+}
+
+/// The `iss` of an authorization response (RFC 9207).
+#[derive(Debug, Clone, Copy)]
+pub enum ResponseIss {
+    Ours,
+    Missing,
+    Other(&'static str),
+}
+
+type Edit = Box<dyn Fn(&mut Value) + Send>;
+
+/// How the issuer behaves. The default is honest.
+pub struct Behaviour {
+    /// What ID tokens are signed with.
+    pub algorithm: Algorithm,
+    /// Edit the ID token's header and claims before they are signed.
+    pub edit_header: Edit,
+    pub edit_claims: Edit,
+    /// Edits the finished ID token.
+    pub edit_token: Box<dyn Fn(&str) -> String + Send>,
+    pub edit_metadata: Edit,
+    pub edit_jwks: Edit,
+    pub edit_token_answer: Edit,
+    pub edit_userinfo: Edit,
+    pub response_iss: ResponseIss,
+    /// Keep the claims that scopes ask for to userinfo, as OIDC Core §5.4 has it.
+    pub sparse_id_token: bool,
+    /// Send the browser back with this error.
+    pub refuse_login: Option<&'static str>,
+    pub answers: HashMap<Endpoint, Answer>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::Es256,
+            edit_header: Box::new(|_| {}),
+            edit_claims: Box::new(|_| {}),
+            edit_token: Box::new(str::to_owned),
+            edit_metadata: Box::new(|_| {}),
+            edit_jwks: Box::new(|_| {}),
+            edit_token_answer: Box::new(|_| {}),
+            edit_userinfo: Box::new(|_| {}),
+            response_iss: ResponseIss::Ours,
+            sparse_id_token: false,
+            refuse_login: None,
+            answers: HashMap::new(),
+        }
+    }
+}
+
+/// A running issuer. It stops when the test's runtime does, or when told to.
+pub struct FakeIssuer {
+    shared: Arc<Shared>,
+    server: ServerHandle,
+}
+
+/// What the endpoints share.
+struct Shared {
+    /// The issuer identifier.
+    issuer: String,
+    clock: TestClock,
+    state: Mutex<State>,
+}
+
+struct State {
+    user: &'static User,
+    keys: Keys,
+    behaviour: Behaviour,
+    /// By code.
+    codes: HashMap<String, Grant>,
+    /// By access token.
+    access: HashMap<String, Grant>,
+    requests: HashMap<Endpoint, usize>,
+    /// The parameters of the last request to end a session.
+    logged_out: Option<HashMap<String, String>>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FakeIssuer {
+    /// Starts an issuer on a free port of loopback. It signs everybody in as ada until told
+    /// otherwise.
+    pub fn start(clock: &TestClock) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        Self::serve(listener, "", clock)
+    }
+
+    /// Starts an issuer at a chosen address, and with a path in its identifier (`/tenant/`).
+    pub fn start_at(address: SocketAddr, path: &str, clock: &TestClock) -> Self {
+        let listener = TcpListener::bind(address).expect("a free address");
+        Self::serve(listener, path, clock)
+    }
+
+    fn serve(listener: TcpListener, path: &str, clock: &TestClock) -> Self {
+        let address = listener.local_addr().expect("its address");
+        let shared = Arc::new(Shared {
+            issuer: format!("http://{address}{path}"),
+            clock: clock.clone(),
+            state: Mutex::new(State {
+                user: &USERS[0],
+                keys: Keys::new(1),
+                behaviour: Behaviour::default(),
+                codes: HashMap::new(),
+                access: HashMap::new(),
+                requests: HashMap::new(),
+                logged_out: None,
+            }),
+        });
+        let data = web::Data::from(Arc::clone(&shared));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(data.clone())
+                .default_service(web::to(endpoints::answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(0)
+        .listen(listener)
+        .expect("a listening socket")
+        .run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Self {
+            shared,
+            server: handle,
+        }
+    }
+
+    /// An address at which nobody listens.
+    pub fn free_address() -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        listener.local_addr().expect("its address")
+    }
+
+    /// The issuer identifier.
+    pub fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
+    /// Settings of a relying party at `public_url` that is registered here.
+    pub fn settings(&self, public_url: &str) -> OidcSettings {
+        settings(self.issuer(), public_url)
+    }
+
+    /// Whom the next visitors turn out to be.
+    pub fn sign_in_as(&self, username: &str) {
+        let user = USERS.iter().find(|user| user.username == username);
+        self.shared.state().user = user.expect("one of the users");
+    }
+
+    /// Changes how it behaves, from the next request on.
+    pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.shared.state().behaviour);
+    }
+
+    /// Makes `endpoint` answer otherwise.
+    pub fn answer(&self, endpoint: Endpoint, answer: Answer) {
+        self.behave(|behaviour| drop(behaviour.answers.insert(endpoint, answer)));
+    }
+
+    /// Replaces all keys, without overlap.
+    pub fn rotate_keys(&self, generation: u32) {
+        self.shared.state().keys = Keys::new(generation);
+    }
+
+    /// How often `endpoint` was asked.
+    pub fn requests(&self, endpoint: Endpoint) -> usize {
+        let state = self.shared.state();
+        state.requests.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    /// The parameters of the last request to end a session.
+    pub fn logged_out(&self) -> Option<HashMap<String, String>> {
+        self.shared.state().logged_out.clone()
+    }
+
+    /// Does what a browser with a session does at the authorization endpoint, without the network:
+    /// the URL that it is sent back to.
+    ///
+    /// # Errors
+    ///
+    /// What a strict provider finds wrong with the request.
+    pub fn visit(&self, authorization_url: &Url) -> Result<Url, String> {
+        let query = authorization_url.query_pairs().into_owned().collect();
+        protocol::authorize(&self.shared, &query)
+    }
+
+    /// Stops listening, and breaks what is open.
+    pub async fn stop(&self) {
+        self.server.stop(false).await;
+    }
+}
+
+/// Settings of a relying party at `public_url`, for an issuer that need not be running.
+pub fn settings(issuer: &str, public_url: &str) -> OidcSettings {
+    let page = |path: &str| Url::parse(&format!("{public_url}{path}")).expect("a URL");
+    let claim = |name| ClaimPath::parse(name).expect("a claim");
+    let scopes = ["openid", "profile", "email", "groups"];
+    OidcSettings {
+        issuer: issuer.to_owned(),
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: Some(SecretString::from(CLIENT_SECRET)),
+        scopes: scopes.map(str::to_owned).to_vec(),
+        offline_access_when_offered: false,
+        redirect_uri: page("/callback"),
+        post_logout_redirect_uri: page("/signed-out"),
+        username_claim: claim("preferred_username"),
+        groups_claim: claim("groups"),
+        client_auth: ClientAuth::Auto,
+        authorize_params: Vec::new(),
+        extra_roots_pem: None,
+        trust_unverified_email: false,
+        allow_http_endpoints: false,
+    }
+}

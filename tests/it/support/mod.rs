@@ -1,0 +1,5 @@
+//! What the tests bring along: a clock that obeys, and an issuer that can lie.
+
+pub mod clock;
+pub mod issuer;
+pub mod relying_party;
