@@ -3,7 +3,8 @@
 //! It has a cookie jar, sends `Sec-Fetch-*`, resolves every name to the loopback address, trusts
 //! the certificate authority of the test, and remembers every step that it took.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
@@ -184,6 +185,7 @@ impl Browser {
         let client = reqwest::Client::builder()
             .tls_certs_only([root])
             .dns_resolver(Loopback)
+            .local_address(IpAddr::V4(own_address()))
             .no_proxy()
             .redirect(redirect::Policy::none())
             .timeout(TIME_LIMIT)
@@ -410,6 +412,14 @@ fn redirect_target(page: &Page) -> Result<Option<Url>> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each browser comes from an address of its own, as in life: what is limited per address is not
+/// shared. The whole of 127.0.0.0/8 is this machine.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low)
 }
 
 /// Every name is this machine, as `*.localhost` is.
