@@ -66,7 +66,6 @@ impl Demo {
             &provider::Settings {
                 issuer: &issuer,
                 relying_party: &public_url,
-                access_token_lifetime: 3600,
             },
         )?;
         let places = example::Places {

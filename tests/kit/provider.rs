@@ -1,5 +1,8 @@
 //! The real OpenID Provider (`tests/stack/provider`), which listens behind Caddy.
 
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,8 +28,6 @@ pub struct Settings<'a> {
     pub issuer: &'a str,
     /// The relying party's `public_url`.
     pub relying_party: &'a str,
-    /// Seconds.
-    pub access_token_lifetime: u32,
 }
 
 impl Provider {
@@ -44,7 +45,7 @@ impl Provider {
         }
         let client_secret_file = folder.join("client_secret");
         let issued = folder.join("issued.jsonl");
-        std::fs::write(&client_secret_file, random_secret()?)
+        write_secret(&client_secret_file, &random_secret()?)
             .and_then(|()| std::fs::write(&issued, ""))
             .map_err(Failure::of(folder.display()))?;
         let port = ports::free();
@@ -61,10 +62,6 @@ impl Provider {
                 .env(
                     "PROVIDER_POST_LOGOUT_REDIRECT_URIS",
                     format!("{own}/signed-out"),
-                )
-                .env(
-                    "PROVIDER_ACCESS_TTL",
-                    settings.access_token_lifetime.to_string(),
                 )
                 .env("PROVIDER_ISSUED_FILE", &issued);
         })?;
@@ -105,18 +102,18 @@ impl Provider {
     }
 }
 
-/// 256 bits in hexadecimal, from the system.
-pub fn random_secret() -> Result<String> {
-    use std::fmt::Write;
-    use std::io::Read;
+/// For nobody else to read: the service warns of a secret that others can.
+fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(secret.as_bytes())
+}
 
+/// 256 bits in hexadecimal, from the system.
+fn random_secret() -> Result<String> {
     let mut bytes = [0; 32];
-    std::fs::File::open("/dev/urandom")
+    File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))
         .map_err(Failure::of("/dev/urandom"))?;
-    let mut text = String::new();
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a string takes all");
-    }
-    Ok(text)
+    Ok(bytes.map(|byte| format!("{byte:02x}")).concat())
 }

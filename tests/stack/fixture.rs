@@ -32,7 +32,6 @@ impl Fixture {
         let settings = provider::Settings {
             issuer: &issuer,
             relying_party: RELYING_PARTY,
-            access_token_lifetime: 3600,
         };
         let mut provider = Provider::start(folder, &settings).unwrap();
         let sites = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::kit::browser::{Ask, Hop};
-use crate::setup::{FILMS, NOTES, PORTAL, Stack, Variant};
+use crate::setup::{FILMS, NOTES, PORTAL, Stack};
 
 /// Shorter ones (`1`, `en`) would be found anywhere.
 const SHORTEST: usize = 12;
@@ -24,11 +24,7 @@ const SECRET_PARAMETERS: [&str; 8] = [
 
 #[tokio::test]
 async fn no_secret_is_written_to_the_log() {
-    let variant = Variant {
-        log_level: "trace",
-        access_token_lifetime: 5,
-    };
-    let stack = Stack::start(variant).await.unwrap();
+    let stack = Stack::start("trace").await.unwrap();
     let mut secrets = BTreeSet::new();
     let mut keep = |what: &str, value: &str| {
         if value.len() >= SHORTEST {
@@ -180,7 +176,7 @@ async fn the_log_is_one_json_object_a_line() {
 
 #[tokio::test]
 async fn without_the_service_nobody_gets_in() {
-    let mut stack = Stack::start(Variant::default()).await.unwrap();
+    let mut stack = Stack::start("info").await.unwrap();
     let browser = stack.signed_in("ada", FILMS).await;
     let status = stack.gate.running.stop();
     assert!(

@@ -64,26 +64,12 @@ pub struct Stack {
     _folder: TempDir,
 }
 
-pub struct Variant {
-    pub log_level: &'static str,
-    pub access_token_lifetime: u32,
-}
-
-impl Default for Variant {
-    fn default() -> Self {
-        Self {
-            log_level: "info",
-            access_token_lifetime: 3600,
-        }
-    }
-}
-
 impl Stack {
     /// The one that most tests share: they change nothing of it that another could see.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Stack> = OnceCell::const_new();
         SHARED
-            .get_or_init(|| async { Self::start(Variant::default()).await.unwrap() })
+            .get_or_init(|| async { Self::start("info").await.unwrap() })
             .await
     }
 
@@ -92,7 +78,7 @@ impl Stack {
     /// # Errors
     ///
     /// When a part does not start, with what it said.
-    pub async fn start(variant: Variant) -> Result<Self> {
+    pub async fn start(log_level: &str) -> Result<Self> {
         let folder = folder()?;
         let https_port = ports::free();
         let gate_ports = gate::Ports::free();
@@ -104,7 +90,6 @@ impl Stack {
             &provider::Settings {
                 issuer: &issuer,
                 relying_party: &public_url,
-                access_token_lifetime: variant.access_token_lifetime,
             },
         )?;
         let sites = format!(
@@ -129,7 +114,7 @@ impl Stack {
                 client_id: provider::CLIENT_ID,
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
-                log_level: variant.log_level,
+                log_level,
                 rules: RULES,
             },
         )

@@ -37,7 +37,6 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
         &provider::Settings {
             issuer: &issuer,
             relying_party: &public_url,
-            access_token_lifetime: 3600,
         },
     )
     .unwrap();
