@@ -4,6 +4,7 @@
 //! Start reading in [`domain::decision`], which answers it; the layers around it run one way:
 //! `main → cli → startup → http → flows → store, oidc → domain`.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -2,20 +2,27 @@
 //! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
 //! checks again.
 
+mod load;
 mod problems;
 mod raw;
+mod read;
+mod secrets;
+mod validate;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::load::Variables;
 pub use self::problems::{Problem, Problems};
 pub use self::raw::{
     RawBypass, RawConfig, RawLog, RawOidc, RawPolicy, RawRule, RawServer, RawService, RawSession,
 };
+pub use self::secrets::{SecretError, new_key};
 pub use crate::domain::session_key::SessionKey;
+pub use crate::telemetry::subscriber::Format as LogFormat;
 
 use crate::domain::host::Authority;
 use crate::domain::policy::Policies;
@@ -111,14 +118,38 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// For people.
-    Pretty,
+impl Config {
+    /// Reads the configuration of this process: the file `path`, else the one that
+    /// `$PORTCULLIS_CONFIG` names, else `/etc/portcullis/portcullis.toml`; then the environment.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn load(path: Option<&Path>) -> Result<Self, Problems> {
+        Self::load_with(path, &load::variables())
+    }
+
+    /// As [`load`](Self::load), with `variables` for an environment.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn load_with(path: Option<&Path>, variables: &Variables) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        match load::load(path, variables, &mut problems) {
+            Some(loaded) => validate::validate(&loaded.raw, &loaded.base, problems),
+            None => Err(problems),
+        }
+    }
+
+    /// Checks `raw`. Relative paths in it begin at `base`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn from_raw(raw: &RawConfig, base: &Path) -> Result<Self, Problems> {
+        validate::validate(raw, base, Problems::default())
+    }
 }
 
 impl std::fmt::Display for Listen {

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: everything at once, each under the path that the operator
 //! wrote.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// One thing that is wrong, or questionable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,20 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        // One line, whatever was quoted, and nothing that a terminal would obey.
+        for c in self
+            .path
+            .chars()
+            .chain(": ".chars())
+            .chain(self.message.chars())
+        {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 

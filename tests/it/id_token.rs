@@ -50,6 +50,18 @@ fn header(name: &'static str, value: Value) -> impl Fn(&mut Behaviour) {
     }
 }
 
+/// A lie about the published keys.
+fn published(name: &'static str, value: Value) -> impl Fn(&mut Behaviour) {
+    move |behaviour| {
+        let value = value.clone();
+        behaviour.edit_jwks = Box::new(move |jwks| {
+            for key in jwks["keys"].as_array_mut().expect("keys") {
+                set(key, name, value.clone());
+            }
+        });
+    }
+}
+
 /// A lie that is told after signing.
 fn token(edit: fn(&str) -> String) -> impl Fn(&mut Behaviour) {
     move |behaviour| behaviour.edit_token = Box::new(edit)
@@ -119,6 +131,10 @@ async fn each_lie_of_the_id_token_is_caught() {
         ("ES512",                     Box::new(header("alg", json!("ES512"))),                   Err("id_token_alg")),
         ("key of another type",       Box::new(header("kid", json!("rsa-1"))),                   Err("id_token_unknown_key")),
         ("key that is not published", Box::new(header("kid", json!("ec-0"))),                    Err("id_token_unknown_key")),
+        ("key for encryption",        Box::new(published("use", json!("enc"))),                  Err("id_token_unknown_key")),
+        ("key for another algorithm", Box::new(published("alg", json!("ES384"))),                Err("id_token_unknown_key")),
+        ("key on another curve",      Box::new(published("crv", json!("P-384"))),                Err("id_token_signature")),
+        ("a symmetric key",           Box::new(published("kty", json!("oct"))),                  Err("id_token_unknown_key")),
         ("no kid",                    Box::new(header("kid", Value::Null)),                      Ok(())),
         ("kid not a text",            Box::new(header("kid", json!(1))),                         Err("id_token_malformed")),
         ("signature cut",             Box::new(token(|t| t[..t.len() - 6].to_owned())),          Err("id_token_signature")),
@@ -167,6 +183,7 @@ async fn each_lie_of_the_id_token_is_caught() {
         ("iat as text",               Box::new(claim("iat", json!("2026-09-21T00:00:00Z"))),     Err("id_token_claim_type")),
         ("iat within the leeway",     Box::new(claim("iat", at(now + 60))),                      Ok(())),
         ("iat ahead",                 Box::new(claim("iat", at(now + 61))),                      Err("id_token_not_yet_valid")),
+        ("iat ahead, nbf not",        Box::new(iat_ahead_of_nbf),                                Err("id_token_not_yet_valid")),
         ("nbf within the leeway",     Box::new(claim("nbf", at(now + 60))),                      Ok(())),
         ("nbf ahead",                 Box::new(claim("nbf", at(now + 61))),                      Err("id_token_not_yet_valid")),
         ("nbf as text",               Box::new(claim("nbf", json!("0"))),                        Err("id_token_claim_type")),
@@ -192,6 +209,14 @@ async fn each_lie_of_the_id_token_is_caught() {
         let found = outcome(tell).await;
         assert_eq!(found.map(drop), expected, "{lie}");
     }
+}
+
+fn iat_ahead_of_nbf(behaviour: &mut Behaviour) {
+    behaviour.edit_claims = Box::new(|claims| {
+        let now = claims["iat"].as_u64().expect("a date");
+        set(claims, "nbf", json!(now));
+        set(claims, "iat", json!(now + 61));
+    });
 }
 
 /// Puts an administrator's claims under somebody else's signature.

@@ -2,5 +2,9 @@
 //! for each subject.
 
 mod discovery;
+mod hostile;
 mod id_token;
+mod login;
+mod logout;
+mod verify;
 mod support;

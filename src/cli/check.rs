@@ -1,0 +1,70 @@
+//! `portcullis check`: everything that is wrong with the configuration, else what it comes to.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{Config, SessionSecret, StoreLocation};
+use crate::domain::service::{Service, ServicePolicy};
+
+/// Says what is wrong on standard error; where nothing is, sums up on standard output.
+pub(super) fn run(config: Option<&Path>) -> ExitCode {
+    match super::load(config) {
+        Ok(config) => super::print(&Summary(&config).to_string()),
+        Err(code) => code,
+    }
+}
+
+/// What a configuration comes to.
+struct Summary<'a>(&'a Config);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(config) = self;
+        let server = &config.server;
+        writeln!(f, "listen         {} (/verify)", server.listen)?;
+        writeln!(f, "portal_listen  {}", server.portal_listen)?;
+        writeln!(f, "admin_listen   {}", server.admin_listen)?;
+        writeln!(f, "public_url     {}", server.public_url)?;
+        let proxies = server.trusted_proxies.networks().iter();
+        let proxies: Vec<String> = proxies.map(ToString::to_string).collect();
+        writeln!(f, "proxies        {}", proxies.join(", "))?;
+        writeln!(f, "issuer         {}", config.oidc.issuer)?;
+        writeln!(f, "redirect URI   {}", config.oidc.redirect_uri)?;
+        let StoreLocation::Memory = config.session.store;
+        writeln!(f, "store          memory: (sessions end with the process)")?;
+        match &config.session.secret {
+            SessionSecret::Keys(keys) => writeln!(f, "session keys   {}", keys.len())?,
+            SessionSecret::ToBeMade(path) => writeln!(
+                f,
+                "session keys   {} will be made when the service starts",
+                path.display()
+            )?,
+            SessionSecret::Ephemeral => {
+                writeln!(f, "session keys   one that ends with the process")?
+            }
+        }
+        for service in config.services.services() {
+            write_service(f, service)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_service(f: &mut impl Write, service: &Service) -> fmt::Result {
+    let hosts: Vec<String> = service.hosts.iter().map(ToString::to_string).collect();
+    let policy = match &service.policy {
+        ServicePolicy::Own(policy) => policy.name.as_str(),
+        ServicePolicy::FromProxy => "named by the proxy",
+    };
+    write!(
+        f,
+        "service        {}: {}, policy {policy}",
+        service.name,
+        hosts.join(", ")
+    )?;
+    for rule in &service.rules {
+        write!(f, ", {} {}", rule.label, rule.policy.name)?;
+    }
+    writeln!(f)
+}

@@ -1,0 +1,87 @@
+//! The command line: one command a file.
+
+mod check;
+mod secret;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Problem};
+
+/// A forward-auth gate beside the reverse proxy: may this request pass, and as whom?
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about)]
+struct Cli {
+    /// The configuration [default: $PORTCULLIS_CONFIG, else /etc/portcullis/portcullis.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (what happens without a command)
+    Serve,
+    /// Say everything that is wrong with the configuration
+    Check,
+    /// Print a new key for session.secret_file
+    Secret,
+}
+
+/// Reads the arguments of this process and does what they ask for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => match load(config) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(code) => code,
+        },
+        Command::Check => check::run(config),
+        Command::Secret => secret::run(),
+    }
+}
+
+/// Loads the configuration and says on standard error what is wrong or questionable, a line for each.
+/// Where it cannot be used, the error is what to end with.
+fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
+    match Config::load(path) {
+        Ok(config) => {
+            report("warning", &config.warnings);
+            Ok(config)
+        }
+        Err(problems) => {
+            report("warning", problems.warnings());
+            report("error", problems.errors());
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn report(kind: &str, problems: &[Problem]) {
+    let mut stderr = io::stderr().lock();
+    for problem in problems {
+        // There is nowhere left to complain to.
+        let _ = writeln!(stderr, "{kind}: {problem}");
+    }
+}
+
+/// Writes `text` to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "error: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,169 @@
+//! `[server]`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::networks::proxy_network;
+use super::{Files, item, urls};
+use crate::config::problems::Problems;
+use crate::config::raw::RawServer;
+use crate::config::{Listen, Server};
+use crate::domain::host::Authority;
+use crate::domain::proxies::TrustedProxies;
+
+/// The longest path of a socket, in bytes: `sun_path` holds 108 with the final zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+pub(super) fn server(
+    raw: &RawServer,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<Server> {
+    let listeners = [
+        ("server.listen", &raw.listen, 9191),
+        ("server.portal_listen", &raw.portal_listen, 9192),
+        ("server.admin_listen", &raw.admin_listen, 9193),
+    ];
+    let mut taken: Vec<(&str, Listen)> = Vec::new();
+    let [listen, portal_listen, admin_listen] = listeners.map(|(path, written, port)| {
+        let listen = match written {
+            None => Listen::Tcp((Ipv4Addr::LOCALHOST, port).into()),
+            Some(written) => listen_at(path, written, problems)?,
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| collide(other, &listen)) {
+            problems.at(path, format!("{listen} is taken by {other}"));
+        }
+        taken.push((path, listen.clone()));
+        Some(listen)
+    });
+    let portal = public_url(raw, problems);
+    let trusted_proxies = trusted_proxies(raw, listen.as_ref(), problems);
+    let proxy_secret = match &raw.proxy_secret_file {
+        None => None,
+        Some(file) => Some(files.secret("server.proxy_secret_file", file, problems)?),
+    };
+    if raw.danger_allow_http {
+        problems.warn(
+            "server.danger_allow_http",
+            "cookies go without `Secure` and without `__Host-`: for development only",
+        );
+    }
+    let (public_url, portal) = portal?;
+    Some(Server {
+        listen: listen?,
+        portal_listen: portal_listen?,
+        admin_listen: admin_listen?,
+        public_url,
+        portal,
+        trusted_proxies,
+        proxy_secret,
+        allow_http: raw.danger_allow_http,
+    })
+}
+
+fn listen_at(path: &str, written: &str, problems: &mut Problems) -> Option<Listen> {
+    if let Some(socket) = written.strip_prefix("unix:") {
+        return match socket_path(socket) {
+            Ok(socket) => Some(Listen::Unix(socket)),
+            Err(message) => {
+                problems.at(path, message);
+                None
+            }
+        };
+    }
+    let address = match written.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => written.to_owned(),
+    };
+    let Ok(address) = address.parse::<SocketAddr>() else {
+        problems.at(
+            path,
+            "must be an address and a port such as \"127.0.0.1:9191\", or \"unix:/absolute/path\"",
+        );
+        return None;
+    };
+    Some(Listen::Tcp(address))
+}
+
+fn socket_path(written: &str) -> Result<PathBuf, String> {
+    let path = Path::new(written);
+    if !path.is_absolute() || path.file_name().is_none() {
+        return Err(
+            "the path of a socket must be absolute: \"unix:/run/portcullis/verify.sock\"".into(),
+        );
+    }
+    if written.len() > MAX_SOCKET_PATH {
+        return Err(format!(
+            "the path of a socket has at most {MAX_SOCKET_PATH} bytes"
+        ));
+    }
+    if written.contains('\0') {
+        return Err("a path holds no zero byte".into());
+    }
+    Ok(path.to_owned())
+}
+
+/// Whether the second of two listeners could not be opened beside the first. Port 0 is any that is free.
+fn collide(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Unix(one), Listen::Unix(other)) => one == other,
+        (Listen::Tcp(one), Listen::Tcp(other)) => {
+            let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && one.port() != 0 && (everywhere || one.ip() == other.ip())
+        }
+        _ => false,
+    }
+}
+
+fn public_url(raw: &RawServer, problems: &mut Problems) -> Option<(Url, Authority)> {
+    const PATH: &str = "server.public_url";
+    const EXAMPLE: &str = "https://auth.example.net";
+    let Some(written) = &raw.public_url else {
+        let message = format!("must be given: what browsers call the portal, \"{EXAMPLE}\" say");
+        problems.missing(PATH, message);
+        return None;
+    };
+    let mut url = urls::parse(PATH, written, EXAMPLE, problems)?;
+    let mut sound = true;
+    let mut refuse = |message: &str| {
+        problems.at(PATH, message);
+        sound = false;
+    };
+    if url.scheme() != "https" && !raw.danger_allow_http {
+        refuse("must begin with https:// (http needs server.danger_allow_http, for development)");
+    }
+    if url.path() != "/" {
+        refuse("a path in public_url is not supported yet");
+    }
+    let Some(authority) = Authority::of_url(&url) else {
+        refuse("the host is none that browsers can go to");
+        return None;
+    };
+    // Without its final dot, say: the one spelling that everything is compared with.
+    if url.set_host(Some(authority.host.as_str())).is_err() {
+        refuse("the host is none that browsers can go to");
+    }
+    sound.then_some((url, authority))
+}
+
+fn trusted_proxies(
+    raw: &RawServer,
+    listen: Option<&Listen>,
+    problems: &mut Problems,
+) -> TrustedProxies {
+    const PATH: &str = "server.trusted_proxies";
+    let loopback = || vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()];
+    let written = raw.trusted_proxies.clone().unwrap_or_else(loopback);
+    if written.is_empty() && matches!(listen, Some(Listen::Tcp(_))) {
+        problems.warn(
+            PATH,
+            "is empty: every request to server.listen will be refused",
+        );
+    }
+    let networks = written.iter().enumerate().filter_map(|(index, network)| {
+        proxy_network(&item(PATH, index, written.len()), network, problems)
+    });
+    TrustedProxies::new(networks.collect())
+}

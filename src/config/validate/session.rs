@@ -1,0 +1,111 @@
+//! `[session]`
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::Files;
+use crate::config::problems::Problems;
+use crate::config::raw::RawSession;
+use crate::config::{SessionSecret, SessionSettings, StoreLocation, secrets};
+use crate::domain::session::SessionLifetime;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Browsers keep no cookie for longer (RFC 6265bis §5.5).
+const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+pub(super) fn session(
+    raw: &RawSession,
+    inline_secrets: bool,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<SessionSettings> {
+    let store = store(raw, inline_secrets, problems);
+    let secret = match &raw.secret_file {
+        None => Some(SessionSecret::Ephemeral),
+        Some(file) => secret(&files.base.join(file), problems),
+    };
+    let lifetime = lifetime(raw, problems);
+    Some(SessionSettings {
+        store: store?,
+        secret: secret?,
+        lifetime,
+    })
+}
+
+/// The URL is read without ever being repeated: it may hold a password.
+fn store(raw: &RawSession, inline_secrets: bool, problems: &mut Problems) -> Option<StoreLocation> {
+    const PATH: &str = "session.store";
+    let written = raw.store.as_ref().map(ExposeSecret::expose_secret);
+    if written == Some("memory:") {
+        return Some(StoreLocation::Memory);
+    }
+    problems.missing(
+        PATH,
+        "this version keeps sessions in memory only: write store = \"memory:\"",
+    );
+    let url = written.and_then(|written| url::Url::parse(written).ok());
+    if url.is_some_and(|url| url.password().is_some()) && !inline_secrets {
+        problems.at(
+            PATH,
+            "must not hold a password (danger_allow_inline_secrets = true would allow it)",
+        );
+    }
+    None
+}
+
+fn secret(file: &Path, problems: &mut Problems) -> Option<SessionSecret> {
+    const PATH: &str = "session.secret_file";
+    // What cannot be looked at is left to the reading, which says why.
+    if !matches!(file.try_exists(), Ok(false)) || file.is_symlink() {
+        return Files::take(PATH, file, secrets::read_keys(file), problems)
+            .map(SessionSecret::Keys);
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        problems.at(
+            PATH,
+            format!(
+                "{} cannot be made: its folder does not exist",
+                file.display()
+            ),
+        );
+        return None;
+    }
+    Some(SessionSecret::ToBeMade(file.to_owned()))
+}
+
+fn lifetime(raw: &RawSession, problems: &mut Problems) -> SessionLifetime {
+    let absolute = raw.lifetime.unwrap_or(DAY * 30);
+    let idle = raw.idle_timeout.unwrap_or(DAY.min(absolute));
+    for (path, duration) in [
+        ("session.idle_timeout", raw.idle_timeout),
+        ("session.lifetime", raw.lifetime),
+    ] {
+        if duration.is_some_and(|duration| duration.as_secs() == 0) {
+            problems.at(path, "must be one second at least");
+        }
+    }
+    if absolute > MAX_LIFETIME {
+        problems.at(
+            "session.lifetime",
+            "is longer than 400 days, and browsers keep no cookie for so long",
+        );
+    }
+    if idle > absolute {
+        let default = if raw.lifetime.is_none() {
+            " (30 days where it is not given)"
+        } else {
+            ""
+        };
+        problems.at(
+            "session.idle_timeout",
+            format!("longer than session.lifetime{default}"),
+        );
+    }
+    SessionLifetime { idle, absolute }
+}

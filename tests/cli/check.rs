@@ -1,0 +1,185 @@
+//! `portcullis check`: what it says about good and bad configurations.
+
+use super::support::{Folder, Run};
+
+const GOOD: &str = r#"
+    [server]
+    public_url = "https://auth.example.net"
+    [oidc]
+    issuer = "https://id.example.net/"
+    client_id = "portcullis"
+    [session]
+    store = "memory:"
+    [policies]
+    media = { allowed_groups = ["media"] }
+    [services.films]
+    host = ["films.example.net", "*.films.example.net"]
+    policy = "media"
+    bypass = [{ paths = ["/api/*"], allowed_networks = ["10.0.0.0/8"] }]
+    [[services.films.rules]]
+    paths = ["/admin/*"]
+    policy = "deny"
+    [services.any]
+    host = "*.apps.example.net"
+    policy = "from_proxy"
+"#;
+
+#[test]
+fn a_good_configuration_is_summed_up() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.stderr, "");
+    assert_eq!(checked.code, 0);
+    let expected = "\
+        listen         127.0.0.1:9191 (/verify)\n\
+        portal_listen  127.0.0.1:9192\n\
+        admin_listen   127.0.0.1:9193\n\
+        public_url     https://auth.example.net/\n\
+        proxies        127.0.0.0/8, ::1/128\n\
+        issuer         https://id.example.net/\n\
+        redirect URI   https://auth.example.net/callback\n\
+        store          memory: (sessions end with the process)\n\
+        session keys   one that ends with the process\n\
+        service        any: *.apps.example.net, policy named by the proxy\n\
+        service        films: films.example.net, *.films.example.net, policy media, bypass[0] \
+        bypass, rules[0] deny\n";
+    assert_eq!(checked.stdout, expected);
+}
+
+#[test]
+fn everything_is_said_at_once() {
+    let folder = Folder::new();
+    let text = r#"
+        sesion = 1
+        [server]
+        listen = { port = 1 }
+        danger_allow_http = "perhaps"
+        trustedproxies = ["10.0.0.1"]
+        public_url = "http://auth.example.net/portal"
+        [oidc]
+        client_id = "a"
+        client_secret = "hunter2"
+        [session]
+        store = "redis://:hunter3@redis:6379"
+        idle_timeout = "soon"
+        lifetime = "500d"
+        [policies]
+        nobody = {}
+        media = { alowed_groups = ["media"] }
+        [services.films]
+        host = "films.example.net"
+        policy = "medai"
+        [services.notes]
+        host = 7
+        rules = [{ paths = ["notes"], policy = ["x"], method = "GET" }, "x"]
+        [services.web]
+        host = "Films.example.net."
+        policy = "authenticated"
+    "#;
+    let file = folder.write("portcullis.toml", text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.code, 1);
+    assert_eq!(checked.stdout, "");
+    assert!(!checked.stderr.contains("hunter"), "{}", checked.stderr);
+    let lines: Vec<&str> = checked.stderr.lines().collect();
+    let expected: Vec<&str> = EVERYTHING.lines().collect();
+    assert_eq!(lines, expected, "{}", checked.stderr);
+}
+
+const EVERYTHING: &str = "";
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    let checked = Run::new(["check"])
+        .env("PORTCULLIS_CONFIG", &file)
+        .env(
+            "PORTCULLIS__SERVER__LISTEN",
+            "unix:/run/portcullis/verify.sock",
+        )
+        .env(
+            "PORTCULLIS__SERVER__TRUSTED_PROXIES",
+            " 10.0.0.1, ,10.0.0.2 ",
+        )
+        .env("PORTCULLIS__SERVICES__FILMS__HOST", "movies.example.net")
+        .env("PORTCULLIS__SERVICES__FILMS__POLICY", "authenticated")
+        .done();
+    assert_eq!(checked.stderr, "");
+    let expected = [
+        "listen         unix:/run/portcullis/verify.sock (/verify)\n",
+        "proxies        10.0.0.1/32, 10.0.0.2/32\n",
+        "films: movies.example.net, policy authenticated, bypass[0] bypass",
+    ];
+    for line in expected {
+        assert!(checked.stdout.contains(line), "{}", checked.stdout);
+    }
+}
+
+#[test]
+fn the_environment_is_checked_like_the_file() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    let checked = Run::new(["check", "--config"])
+        .arg(&file)
+        .env("PORTCULLIS__SESION__STORE", "memory:")
+        .env("PORTCULLIS__OIDC__SCOPES", "")
+        .env("PORTCULLIS__SERVER__DANGER_ALLOW_HTTP", "maybe")
+        .env("PORTCULLIS__SERVICES__FILMS__BYPASS", "everything")
+        .env("PORTCULLIS__SERVER[9]__X", "1")
+        .done();
+    let expected = "\
+        error: PORTCULLIS__SERVER[9]__X: is not the name of a setting: PORTCULLIS__SECTION__KEY\n\
+        error: sesion: unknown key (did you mean \"session\"?)\n\
+        error: server.danger_allow_http: must be true or false\n\
+        error: services.films.bypass: must be a list of tables\n\
+        error: oidc.scopes: must hold \"openid\": without it there is no login\n";
+    assert_eq!(checked.stderr, expected);
+    assert_eq!(checked.code, 1);
+}
+
+#[test]
+fn json_is_read_too() {
+    let folder = Folder::new();
+    let text = r#"{
+        "server": { "public_url": "https://auth.example.net", "trusted_proxies": null },
+        "oidc": { "issuer": "https://id.example.net", "client_id": "portcullis" },
+        "session": { "store": "memory:" }
+    }"#;
+    let file = folder.write("portcullis.json", text);
+    let checked = Run::new(["--config"]).arg(&file).arg("check").done();
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let warning = "warning: services: there is none, so every request is denied\n";
+    assert_eq!(checked.stderr, warning);
+}
+
+#[test]
+fn files_that_make_no_sense_are_not_repeated() {
+    let folder = Folder::new();
+    #[rustfmt::skip] // the columns are the point
+    let cases = [
+        ("a.toml", "[oidc]\nclient_secret = hunter2\n",            "line 2, column 17: "),
+        ("b.toml", "[oidc]\nclient_secret = \"hunter2\n",          "line 2, column 25: "),
+        ("c.toml", "[oidc]\nclient_id = \"x\"\nclient_id = \"y\"", "line 3, column 1: "),
+        ("d.json", "{ \"oidc\": { \"client_secret\": hunter2 } }", "line 1, column 30: "),
+        ("e.json", "[\"hunter2\"]",                                "cannot be read as a table"),
+    ];
+    for (name, text, expected) in cases {
+        let file = folder.write(name, text);
+        let checked = Run::new(["check", "--config"]).arg(&file).done();
+        assert_eq!(checked.code, 1);
+        let expected = format!("error: {}: {expected}", file.display());
+        assert!(checked.stderr.starts_with(&expected), "{}", checked.stderr);
+        assert_eq!(checked.stderr.lines().count(), 1, "{}", checked.stderr);
+        assert!(!checked.stderr.contains("hunter"), "{}", checked.stderr);
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let checked = Run::new(["check", "--config", "/nowhere/portcullis.toml"]).done();
+    assert_eq!(checked.code, 1);
+    let expected = "error: /nowhere/portcullis.toml: cannot be read: it does not exist\n";
+    assert_eq!(checked.stderr, expected);
+}

@@ -1,0 +1,96 @@
+//! Logout ends the session everywhere at once, and only when its owner asks.
+
+use crate::support::app::spawn_app;
+use crate::support::browser::Browser;
+
+const FILMS: &str = "https://films.example.net/";
+const NOTES: &str = "https://notes.example.net/";
+
+#[actix_web::test]
+async fn at_an_app_it_ends_the_session_on_every_host_and_at_the_provider() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    browser.navigate(NOTES).await;
+    let before = browser.cookie_header("films.example.net");
+    let visit = browser.navigate("https://films.example.net/.portcullis/logout").await;
+    assert_eq!(visit.url(), "https://auth.example.net/signed-out");
+    assert!(visit.end.body.contains("You are signed out"));
+    let told = app.issuer.logged_out().expect("the provider was told");
+    let hint = told.get("id_token_hint").expect("a hint");
+    assert_eq!(hint.split('.').count(), 3);
+    assert_eq!(browser.cookie_names("films.example.net"), Vec::<&str>::new());
+    // A copy of the cookie is of no use.
+    assert_eq!(app.ask(FILMS).fetch().header("cookie", &before).send().await.status, 401);
+    assert_eq!(browser.ask(NOTES).fetch().send().await.status, 401);
+    let whoami = browser.open("https://auth.example.net/whoami").await;
+    assert_eq!(whoami.status, 401);
+}
+
+#[actix_web::test]
+async fn at_the_portal_it_asks_first() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    let page = browser.open("https://auth.example.net/logout").await;
+    assert!(page.status == 200 && page.body.contains("method=\"post\""));
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
+    for site in ["cross-site", "same-site"] {
+        assert_eq!(browser.post("/logout", site).await.status, 403, "{site}");
+    }
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
+    let done = browser.post("/logout", "same-origin").await;
+    assert_eq!(done.status, 303);
+    assert!(done.location().starts_with(app.issuer.issuer()));
+    assert_eq!(browser.cookie_names("auth.example.net"), Vec::<&str>::new());
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+    // Again, with nobody signed in.
+    let again = browser.post("/logout", "same-origin").await;
+    assert_eq!(again.location(), "https://auth.example.net/signed-out");
+}
+
+#[actix_web::test]
+#[rustfmt::skip] // the columns are the point
+async fn no_foreign_page_can_sign_anybody_out() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    let url = "https://films.example.net/.portcullis/logout";
+    let cases = [
+        ("GET",  "navigate",  "document", "cross-site"),
+        ("GET",  "navigate",  "document", "same-site"),
+        ("GET",  "navigate",  "iframe",   "same-origin"),
+        ("GET",  "no-cors",   "image",    "same-origin"),
+        ("GET",  "cors",      "empty",    "same-origin"),
+        ("POST", "navigate",  "document", "same-origin"),
+    ];
+    for (method, mode, dest, site) in cases {
+        let ask = browser.ask(url).method(method).header("sec-fetch-mode", mode);
+        let answer = ask.header("sec-fetch-dest", dest).header("sec-fetch-site", site).send().await;
+        let found = (answer.status.as_u16(), answer.location());
+        assert_eq!(found, (302, "https://auth.example.net/logout"), "{method} {mode} {dest} {site}");
+        assert!(!answer.headers.contains_key("set-cookie"));
+    }
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
+    let old = browser.ask(url).send().await;
+    assert!(old.location().starts_with(app.issuer.issuer()), "{old:?}");
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+}
+
+#[actix_web::test]
+async fn with_nobody_signed_in_the_portal_is_asked() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    let visit = browser.navigate("https://films.example.net/.portcullis/logout").await;
+    assert_eq!(visit.url(), "https://auth.example.net/logout");
+}
+
+#[actix_web::test]
+async fn after_a_logout_the_next_visit_is_a_new_login() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    browser.navigate("https://films.example.net/.portcullis/logout").await;
+    let visit = browser.navigate(FILMS).await;
+    assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
+}

@@ -1,0 +1,269 @@
+//! The real service on free ports, beside an issuer and a clock of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use actix_web::rt;
+use portcullis::config::{Config, RawConfig, RawPolicy, RawRule, RawService};
+use portcullis::startup::Application;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, StatusCode};
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+
+use super::clock::TestClock;
+use super::issuer::{CLIENT_ID, CLIENT_SECRET, FakeIssuer};
+use super::relying_party::PUBLIC_URL;
+
+/// A running service.
+pub struct TestApp {
+    pub clock: TestClock,
+    pub issuer: FakeIssuer,
+    pub client: Client,
+    verify: SocketAddr,
+    portal: SocketAddr,
+    admin: SocketAddr,
+    /// The service stops when this goes.
+    _stop: oneshot::Sender<()>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(HeaderValue::as_bytes);
+        std::str::from_utf8(value.unwrap_or_default()).expect("UTF-8")
+    }
+
+    pub fn location(&self) -> &str {
+        self.header("location")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// The member `reason` of a problem.
+    pub fn reason(&self) -> String {
+        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub async fn spawn_app() -> TestApp {
+    spawn_app_with(|_| {}).await
+}
+
+/// Starts the real service on free ports. `adjust` edits the configuration first. Tests share nothing, so
+/// they may run at once.
+pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
+    let clock = TestClock::new();
+    let issuer = FakeIssuer::start(&clock);
+    let mut raw = test_config(issuer.issuer());
+    adjust(&mut raw);
+    let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
+    portcullis::oidc::install_crypto_provider();
+    let application =
+        Application::build(config, Arc::new(clock.clone())).expect("an application");
+    let address = "a TCP address";
+    let (verify, portal, admin) = (
+        application.verify_address().expect(address),
+        application.portal_address().expect(address),
+        application.admin_address().expect(address),
+    );
+    let (stop, stopped) = oneshot::channel::<()>();
+    rt::spawn(application.run_until(async {
+        let _ = stopped.await;
+    }));
+    let client = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a client");
+    TestApp {
+        clock,
+        issuer,
+        client,
+        verify,
+        portal,
+        admin,
+        _stop: stop,
+    }
+}
+
+/// `films` for admins and media, `notes` for admins, `*.lab.example.org` for everybody who signs in.
+fn test_config(issuer: &str) -> RawConfig {
+    let mut raw = RawConfig {
+        danger_allow_inline_secrets: true,
+        ..RawConfig::default()
+    };
+    let free = || Some("127.0.0.1:0".to_owned());
+    raw.server.listen = free();
+    raw.server.portal_listen = free();
+    raw.server.admin_listen = free();
+    raw.server.public_url = Some(PUBLIC_URL.to_owned());
+    raw.oidc.issuer = Some(issuer.to_owned());
+    raw.oidc.client_id = Some(CLIENT_ID.to_owned());
+    raw.oidc.client_secret = Some(SecretString::from(CLIENT_SECRET));
+    raw.session.store = Some(SecretString::from("memory:"));
+    let policy = |groups: &[&str]| RawPolicy {
+        allowed_groups: Some(owned(groups)),
+        ..RawPolicy::default()
+    };
+    raw.policies.insert("admins".into(), policy(&["admins"]));
+    raw.policies.insert("media".into(), policy(&["admins", "media"]));
+    let service = |host: &str, policy: &str| RawService {
+        host: Some(owned(&[host])),
+        policy: Some(policy.into()),
+        ..RawService::default()
+    };
+    let mut films = service("films.example.net", "media");
+    films.rules = vec![
+        RawRule {
+            paths: Some(owned(&["/ping", "/feed/*"])),
+            policy: Some("bypass".into()),
+            ..RawRule::default()
+        },
+        RawRule {
+            paths: Some(owned(&["/open/*"])),
+            policy: Some("optional".into()),
+            ..RawRule::default()
+        },
+    ];
+    raw.services.insert("films".into(), films);
+    raw.services.insert("notes".into(), service("notes.example.net", "admins"));
+    raw.services.insert("lab".into(), service("*.lab.example.org", "authenticated"));
+    raw.services.insert("wild".into(), service("*.wild.example.org", "from_proxy"));
+    raw
+}
+
+pub fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+impl TestApp {
+    /// What a proxy asks about a request for `url` (`https://host/target`).
+    pub fn ask(&self, url: &str) -> Ask<'_> {
+        let (scheme, rest) = url.split_once("://").expect("a scheme");
+        let slash = rest.find('/').unwrap_or(rest.len());
+        let (host, target) = rest.split_at(slash);
+        let mut ask = Ask {
+            app: self,
+            method: Method::GET,
+            path: "/verify".into(),
+            headers: HeaderMap::new(),
+        };
+        for (name, value) in [
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-proto", scheme),
+            ("x-forwarded-host", host),
+            ("x-forwarded-uri", if target.is_empty() { "/" } else { target }),
+            ("x-forwarded-for", "203.0.113.7"),
+        ] {
+            ask = ask.header(name, value);
+        }
+        ask
+    }
+
+    /// A request to the portal, by way of the proxy.
+    pub fn portal(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path_and_query}", self.portal);
+        self.client
+            .request(method, url)
+            .header("host", "auth.example.net")
+            .header("x-forwarded-for", "203.0.113.7")
+    }
+
+    pub async fn health(&self, name: &str) -> Answer {
+        let url = format!("http://{}/health/{name}", self.admin);
+        answer(self.client.get(url)).await
+    }
+
+    pub fn verify_address(&self) -> SocketAddr {
+        self.verify
+    }
+}
+
+/// One question of a proxy.
+pub struct Ask<'a> {
+    app: &'a TestApp,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+}
+
+impl Ask<'_> {
+    /// Adds a line, or replaces the one that is there.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let (name, value) = header(name, value.as_bytes());
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Adds one more line.
+    pub fn another(mut self, name: &str, value: &[u8]) -> Self {
+        let (name, value) = header(name, value);
+        self.headers.append(name, value);
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// The method of the original request.
+    pub fn method(self, method: &str) -> Self {
+        self.header("x-forwarded-method", method)
+    }
+
+    /// The method of the proxy's own request.
+    pub fn by(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// The path that the proxy asks.
+    pub fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    pub fn navigation(self) -> Self {
+        self.header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+            .header("sec-fetch-site", "none")
+    }
+
+    pub fn fetch(self) -> Self {
+        self.header("sec-fetch-mode", "cors")
+            .header("sec-fetch-dest", "empty")
+            .header("sec-fetch-site", "same-origin")
+    }
+
+    pub async fn send(self) -> Answer {
+        let url = format!("http://{}{}", self.app.verify, self.path);
+        let request = self.app.client.request(self.method, url);
+        answer(request.headers(self.headers)).await
+    }
+}
+
+fn header(name: &str, value: &[u8]) -> (HeaderName, HeaderValue) {
+    let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+    (name, HeaderValue::from_bytes(value).expect("a header value"))
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.expect("an answer");
+    Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.text().await.expect("a body"),
+    }
+}

@@ -1,0 +1,166 @@
+//! A browser, as far as the flows need one: cookies by host, and redirects followed one at a time, at the
+//! protected hosts, the portal and the issuer.
+
+use std::collections::HashMap;
+
+use reqwest::Method;
+use url::Url;
+
+use super::app::{Answer, Ask, TestApp, answer};
+
+/// A chain longer than this is a loop.
+const MAX_REDIRECTS: usize = 20;
+
+pub struct Browser<'a> {
+    app: &'a TestApp,
+    cookies: HashMap<String, HashMap<String, String>>,
+    /// Hosts whose cookies are thrown away.
+    forgets: Vec<&'static str>,
+}
+
+/// Where a navigation led.
+#[derive(Debug)]
+pub struct Visit {
+    /// Every URL on the way, the last included.
+    pub urls: Vec<String>,
+    pub end: Answer,
+}
+
+impl Visit {
+    pub fn url(&self) -> &str {
+        self.urls.last().expect("a navigation begins somewhere")
+    }
+
+    /// How often the issuer was asked.
+    pub fn logins(&self) -> usize {
+        self.urls.iter().filter(|url| url.contains("code_challenge=")).count()
+    }
+}
+
+impl<'a> Browser<'a> {
+    pub fn new(app: &'a TestApp) -> Self {
+        Self {
+            app,
+            cookies: HashMap::new(),
+            forgets: Vec::new(),
+        }
+    }
+
+    /// Keeps no cookie of `host`.
+    pub fn forgetting(mut self, host: &'static str) -> Self {
+        self.forgets.push(host);
+        self
+    }
+
+    /// Opens `url` and goes wherever it is sent.
+    pub async fn navigate(&mut self, url: &str) -> Visit {
+        let mut urls = vec![url.to_owned()];
+        let mut end = self.open(url).await;
+        while end.headers.contains_key("location") && urls.len() <= MAX_REDIRECTS {
+            let next = end.location().to_owned();
+            end = self.open(&next).await;
+            urls.push(next);
+        }
+        Visit { urls, end }
+    }
+
+    /// Opens `url` and goes nowhere else.
+    pub async fn open(&mut self, url: &str) -> Answer {
+        let parsed = Url::parse(url).expect("a URL");
+        let host = parsed.host_str().expect("a host").to_owned();
+        if url.starts_with(self.app.issuer.issuer()) {
+            return self.visit_issuer(&parsed).await;
+        }
+        let end = if host == "auth.example.net" {
+            let path = &parsed[url::Position::BeforePath..url::Position::AfterQuery];
+            let request = self.app.portal(Method::GET, path);
+            answer(request.header("cookie", self.cookie_header(&host))).await
+        } else {
+            self.ask(url).navigation().send().await
+        };
+        self.keep(&host, &end);
+        end
+    }
+
+    async fn visit_issuer(&self, url: &Url) -> Answer {
+        if url.path().ends_with("/authorize") {
+            let back = self.app.issuer.visit(url).expect("a request that a strict provider takes");
+            let headers = [(reqwest::header::LOCATION, back.as_str().parse().expect("a value"))];
+            return Answer {
+                status: reqwest::StatusCode::FOUND,
+                headers: headers.into_iter().collect(),
+                body: String::new(),
+            };
+        }
+        answer(self.app.client.get(url.clone())).await
+    }
+
+    /// What a proxy asks about a request of this browser for `url`.
+    pub fn ask(&self, url: &str) -> Ask<'a> {
+        let parsed = Url::parse(url).expect("a URL");
+        let host = parsed.host_str().expect("a host");
+        let ask = self.app.ask(url);
+        match self.cookie_header(host) {
+            cookies if cookies.is_empty() => ask,
+            cookies => ask.header("cookie", &cookies),
+        }
+    }
+
+    /// Posts the form of the portal's page at `path`.
+    pub async fn post(&mut self, path: &str, site: &str) -> Answer {
+        let host = "auth.example.net";
+        let request = self
+            .app
+            .portal(Method::POST, path)
+            .header("sec-fetch-site", site)
+            .header("cookie", self.cookie_header(host));
+        let end = answer(request).await;
+        self.keep(host, &end);
+        end
+    }
+
+    pub fn cookie(&self, host: &str, name: &str) -> Option<&str> {
+        self.cookies.get(host)?.get(name).map(String::as_str)
+    }
+
+    pub fn set_cookie(&mut self, host: &str, name: &str, value: &str) {
+        let jar = self.cookies.entry(host.to_owned()).or_default();
+        jar.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn cookie_names(&self, host: &str) -> Vec<&str> {
+        let jar = self.cookies.get(host);
+        let mut names: Vec<&str> = jar.into_iter().flat_map(HashMap::keys).map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub fn cookie_header(&self, host: &str) -> String {
+        let jar = self.cookies.get(host);
+        let pairs = jar.into_iter().flatten().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+
+    fn keep(&mut self, host: &str, answer: &Answer) {
+        if self.forgets.contains(&host) {
+            return;
+        }
+        let jar = self.cookies.entry(host.to_owned()).or_default();
+        for line in answer.headers.get_all("set-cookie") {
+            let line = line.to_str().expect("text");
+            let (pair, attributes) = line.split_once(';').expect("attributes");
+            let (name, value) = pair.split_once('=').expect("a name");
+            assert!(name.starts_with("__Host-portcullis"), "{line}");
+            for needed in ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"] {
+                assert!(attributes.contains(needed), "{line}");
+            }
+            assert!(!attributes.contains("Domain"), "{line}");
+            assert!(line.len() < 4_096, "browsers drop longer cookies: {}", line.len());
+            if attributes.contains("Max-Age=0;") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
