@@ -1,8 +1,8 @@
 //! **Portcullis** stands beside a reverse proxy and answers one question for every request: may this
 //! pass, and as whom?
 //!
-//! Start reading in [`domain::decision`], which answers it; the layers around it run one way:
-//! `main → cli → startup → http → flows → store, oidc → domain`.
+//! Start reading in [`domain::decision`], which answers it. Imports run one way:
+//! `main → cli → startup → http → flows → store, oidc → domain`, and `config → domain`.
 
 pub mod cli;
 pub mod clock;
@@ -11,5 +11,6 @@ pub mod domain;
 pub mod flows;
 pub mod http;
 pub mod oidc;
+pub mod startup;
 pub mod store;
 pub mod telemetry;

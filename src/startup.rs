@@ -81,7 +81,9 @@ impl Application {
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let server = config.server;
         let keys = config.session.secret.into_keys()?;
-        let (first, others) = keys.split_first().expect("a session secret is one key at least");
+        let (first, others) = keys
+            .split_first()
+            .expect("a session secret is one key at least");
         let keyring = Arc::new(Keyring::new(first, others));
         let store = match config.session.store {
             StoreLocation::Memory => Arc::new(MemoryStore::new(clock.clone())),
@@ -90,7 +92,12 @@ impl Application {
         let gate = Gate {
             services: config.services,
             policies: config.policies,
-            sessions: Sessions::new(store, keyring.clone(), clock.clone(), config.session.lifetime),
+            sessions: Sessions::new(
+                store,
+                keyring.clone(),
+                clock.clone(),
+                config.session.lifetime,
+            ),
             handover: Handover::new(keyring.clone(), clock.clone()),
             keyring,
             relying_party: relying_party.clone(),
@@ -185,7 +192,11 @@ fn serve(
         Listen::Unix(path) => server.listen_uds(unix_listener(path).map_err(refused)?),
     };
     let server = server.map_err(refused)?;
-    let address = server.addrs().first().copied().filter(|_| matches!(listen, Listen::Tcp(_)));
+    let address = server
+        .addrs()
+        .first()
+        .copied()
+        .filter(|_| matches!(listen, Listen::Tcp(_)));
     Ok((server.run(), address))
 }
 

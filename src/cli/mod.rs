@@ -2,6 +2,7 @@
 
 mod check;
 mod secret;
+mod serve;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,10 +39,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config.as_deref();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => match load(config) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(code) => code,
-        },
+        Command::Serve => serve::run(config),
         Command::Check => check::run(config),
         Command::Secret => secret::run(),
     }

@@ -1,12 +1,13 @@
 //! `portcullis serve`: runs the service until it is told to stop.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::report;
+use crate::cli::load;
 use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat};
 use crate::http::panics::log_panics;
@@ -17,12 +18,9 @@ use crate::telemetry::subscriber::{self, Format};
 /// Runs. 0 after a clean stop, 1 when the service could not start or broke.
 #[must_use]
 pub fn run(config: Option<&Path>) -> ExitCode {
-    let config = match Config::load(config) {
+    let config = match load(config) {
         Ok(config) => config,
-        Err(problems) => {
-            report::problems(&problems);
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     let format = match config.log.format {
         LogFormat::Json => Format::Json,
@@ -31,7 +29,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     let _writes_while_it_lives = match subscriber::start(config.log.level, format) {
         Ok(guard) => guard,
         Err(error) => {
-            report::error(&error.to_string());
+            complain(&error.to_string());
             return ExitCode::FAILURE;
         }
     };
@@ -41,10 +39,16 @@ pub fn run(config: Option<&Path>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
-            report::error(&error.to_string());
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// On standard error: the log may be read by nobody.
+fn complain(error: &str) {
+    // There is nowhere left to complain to.
+    let _ = writeln!(std::io::stderr(), "error: {error}");
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +57,11 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     }
     let (listen, portal, admin) = {
         let server = &config.server;
-        (server.listen.clone(), server.portal_listen.clone(), server.admin_listen.clone())
+        (
+            server.listen.clone(),
+            server.portal_listen.clone(),
+            server.admin_listen.clone(),
+        )
     };
     let public_url = config.server.public_url.clone();
     let mut terminate = signal(SignalKind::terminate())?;

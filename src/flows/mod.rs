@@ -1,13 +1,12 @@
 //! The use cases, one a file: what happens in which order. No framework; what outlives a request is
 //! reached through the [`Gate`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use url::Url;
 
 use crate::clock::Clock;
-use crate::domain::policy::Policy;
+use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
 use crate::domain::service::ServiceTable;
 use crate::domain::session::SessionId;
@@ -32,7 +31,7 @@ pub struct Gate {
     /// The protected apps.
     pub services: ServiceTable,
     /// The policies that a proxy may name.
-    pub policies: HashMap<String, Arc<Policy>>,
+    pub policies: Policies,
     /// Who is signed in.
     pub sessions: Sessions,
     /// What seals and opens.

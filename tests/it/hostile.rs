@@ -39,28 +39,51 @@ async fn no_random_cookie_opens_anything_or_breaks_anything() {
     let mut browser = Browser::new(&app);
     browser.navigate("https://films.example.net/").await;
     let name = "__Host-portcullis";
-    let real = browser.cookie("films.example.net", name).expect("a cookie").to_owned();
+    let real = browser
+        .cookie("films.example.net", name)
+        .expect("a cookie")
+        .to_owned();
     let strategy = cookie_values(real.clone());
     let mut runner = TestRunner::deterministic();
     let values = (0..COOKIES).map(|n| {
         let value = strategy.new_tree(&mut runner).expect("a value").current();
         (n, value)
     });
-    let asks = values.filter(|(_, value)| *value != real).map(|(n, value)| {
-        let (app, names) = (&app, ["", "-flow", "-sso", "-login-abcdefgh"]);
-        let line = format!("a=1; {name}{}={value}; {name}={value}", names[n % names.len()]);
-        async move {
-            let answer = if n % 10 == 0 {
-                answer(app.portal(Method::GET, "/whoami").header("cookie", line)).await
-            } else {
-                app.ask("https://films.example.net/").fetch().header("cookie", &line).send().await
-            };
-            assert_eq!(answer.status, 401, "{value:?}");
-        }
-    });
-    futures_util::stream::iter(asks).buffer_unordered(32).collect::<()>().await;
+    let asks = values
+        .filter(|(_, value)| *value != real)
+        .map(|(n, value)| {
+            let (app, names) = (&app, ["", "-flow", "-sso", "-login-abcdefgh"]);
+            let line = format!(
+                "a=1; {name}{}={value}; {name}={value}",
+                names[n % names.len()]
+            );
+            async move {
+                let answer = if n % 10 == 0 {
+                    answer(app.portal(Method::GET, "/whoami").header("cookie", line)).await
+                } else {
+                    app.ask("https://films.example.net/")
+                        .fetch()
+                        .header("cookie", &line)
+                        .send()
+                        .await
+                };
+                assert_eq!(answer.status, 401, "{value:?}");
+            }
+        });
+    futures_util::stream::iter(asks)
+        .buffer_unordered(32)
+        .collect::<()>()
+        .await;
     // Nobody was harmed.
-    assert_eq!(browser.ask("https://films.example.net/").fetch().send().await.status, 200);
+    assert_eq!(
+        browser
+            .ask("https://films.example.net/")
+            .fetch()
+            .send()
+            .await
+            .status,
+        200
+    );
 }
 
 #[actix_web::test]
@@ -96,7 +119,9 @@ async fn malformed_requests_to_the_portal_are_refused_in_plain_words() {
 async fn statuses(app: &TestApp, path: &str, from: &str, times: usize) -> Vec<u16> {
     let mut found = Vec::new();
     for _ in 0..times {
-        let request = app.portal(Method::GET, path).header("x-forwarded-for", from);
+        let request = app
+            .portal(Method::GET, path)
+            .header("x-forwarded-for", from);
         found.push(answer(request).await.status.as_u16());
     }
     found
@@ -109,7 +134,9 @@ async fn logins_are_limited_by_address_and_checks_are_not() {
     assert!(asked.contains(&429), "{asked:?}");
     assert!(asked.iter().all(|status| [400, 429].contains(status)));
     for _ in 0..150 {
-        let ping = app.ask("https://films.example.net/ping").header("x-forwarded-for", "198.51.100.1");
+        let ping = app
+            .ask("https://films.example.net/ping")
+            .header("x-forwarded-for", "198.51.100.1");
         assert_eq!(ping.send().await.status, 200);
     }
 }

@@ -36,7 +36,10 @@ async fn a_second_app_on_another_root_domain_needs_no_second_login() {
     assert_eq!(browser.navigate(FILMS).await.logins(), 1);
     for url in [NOTES, LAB] {
         let visit = browser.navigate(url).await;
-        assert_eq!((visit.end.status.as_u16(), visit.url(), visit.logins()), (200, url, 0));
+        assert_eq!(
+            (visit.end.status.as_u16(), visit.url(), visit.logins()),
+            (200, url, 0)
+        );
     }
     assert_eq!(app.issuer.requests(Endpoint::Token), 1);
 }
@@ -46,14 +49,20 @@ async fn a_cookie_is_refused_on_every_other_host() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
     browser.navigate(FILMS).await;
-    let films = browser.cookie("films.example.net", SESSION).expect("a cookie").to_owned();
+    let films = browser
+        .cookie("films.example.net", SESSION)
+        .expect("a cookie")
+        .to_owned();
     let sso = browser.cookie(PORTAL, SSO).expect("a cookie").to_owned();
     for (host, value) in [
         ("https://notes.example.net/", &films),
         ("https://a.lab.example.org/", &films),
         ("https://films.example.net/", &sso),
     ] {
-        let ask = app.ask(host).fetch().header("cookie", &format!("{SESSION}={value}"));
+        let ask = app
+            .ask(host)
+            .fetch()
+            .header("cookie", &format!("{SESSION}={value}"));
         assert_eq!(ask.send().await.status, 401, "{host}");
     }
     for (name, value) in [(SSO, &films), (SESSION, &sso), (SESSION, &films)] {
@@ -79,7 +88,10 @@ async fn tabs_that_begin_at_once_all_arrive() {
     // They come back in another order.
     for (url, callback) in urls.iter().zip(&callbacks).rev() {
         let visit = browser.navigate(callback).await;
-        assert_eq!((visit.end.status.as_u16(), visit.url()), (200, url.as_str()));
+        assert_eq!(
+            (visit.end.status.as_u16(), visit.url()),
+            (200, url.as_str())
+        );
     }
 }
 
@@ -91,7 +103,13 @@ async fn a_fourth_tab_takes_the_place_of_the_first() {
     for tab in 0..4 {
         let login = browser.open(&format!("{FILMS}{tab}")).await;
         let provider = browser.open(login.location()).await;
-        callbacks.push(browser.open(provider.location()).await.location().to_owned());
+        callbacks.push(
+            browser
+                .open(provider.location())
+                .await
+                .location()
+                .to_owned(),
+        );
         app.clock.advance(Duration::from_secs(1));
     }
     assert_eq!(browser.cookie_names(PORTAL).len(), 3);
@@ -108,14 +126,21 @@ async fn a_callback_works_once_and_in_one_browser() {
     let mut browser = Browser::new(&app);
     let login = browser.open(FILMS).await;
     let provider = browser.open(login.location()).await;
-    let callback = browser.open(provider.location()).await.location().to_owned();
+    let callback = browser
+        .open(provider.location())
+        .await
+        .location()
+        .to_owned();
     let other = Browser::new(&app).navigate(&callback).await;
     assert_eq!(other.end.status, 400);
     assert_eq!(app.issuer.requests(Endpoint::Token), 0);
     assert_eq!(browser.navigate(&callback).await.end.status, 200);
     // Again, by the back button: signed in already.
     let again = browser.navigate(&callback).await;
-    assert_eq!((again.end.status.as_u16(), again.url()), (200, "https://auth.example.net/"));
+    assert_eq!(
+        (again.end.status.as_u16(), again.url()),
+        (200, "https://auth.example.net/")
+    );
     assert_eq!(app.issuer.requests(Endpoint::Token), 1);
 }
 
@@ -125,7 +150,11 @@ async fn an_attempt_is_over_after_ten_minutes() {
     let mut browser = Browser::new(&app);
     let login = browser.open(FILMS).await;
     let provider = browser.open(login.location()).await;
-    let callback = browser.open(provider.location()).await.location().to_owned();
+    let callback = browser
+        .open(provider.location())
+        .await
+        .location()
+        .to_owned();
     app.clock.advance(Duration::from_secs(600));
     assert_eq!(browser.navigate(&callback).await.end.status, 400);
 }
@@ -135,7 +164,10 @@ async fn every_login_gets_a_new_session_and_ends_the_old_one() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
     browser.navigate(FILMS).await;
-    let old = browser.cookie("films.example.net", SESSION).expect("a cookie").to_owned();
+    let old = browser
+        .cookie("films.example.net", SESSION)
+        .expect("a cookie")
+        .to_owned();
     let old_sso = browser.cookie(PORTAL, SSO).expect("a cookie").to_owned();
     // Somebody begins a second login while the first one lives.
     browser.set_cookie(PORTAL, SSO, "lost");
@@ -144,7 +176,10 @@ async fn every_login_gets_a_new_session_and_ends_the_old_one() {
     browser.set_cookie(PORTAL, SSO, &old_sso);
     browser.navigate(&callback).await;
     assert_ne!(browser.cookie(PORTAL, SSO), Some(old_sso.as_str()));
-    let ask = app.ask(FILMS).fetch().header("cookie", &format!("{SESSION}={old}"));
+    let ask = app
+        .ask(FILMS)
+        .fetch()
+        .header("cookie", &format!("{SESSION}={old}"));
     assert_eq!(ask.send().await.status, 401);
 }
 
@@ -154,7 +189,11 @@ async fn ticket(browser: &mut Browser<'_>) -> String {
     let provider = browser.open(login.location()).await;
     let callback = browser.open(provider.location()).await;
     let enter = browser.open(callback.location()).await;
-    assert!(enter.location().starts_with("https://films.example.net/.portcullis/enter?ticket="));
+    assert!(
+        enter
+            .location()
+            .starts_with("https://films.example.net/.portcullis/enter?ticket=")
+    );
     enter.location().to_owned()
 }
 
@@ -167,7 +206,11 @@ async fn a_ticket_is_for_the_browser_that_asked() {
     let mut thief = Browser::new(&app);
     let stolen = thief.open(&enter).await;
     assert_eq!(stolen.status, 302);
-    assert!(stolen.location().starts_with("https://auth.example.net/login?"));
+    assert!(
+        stolen
+            .location()
+            .starts_with("https://auth.example.net/login?")
+    );
     assert_eq!(thief.cookie("films.example.net", SESSION), None);
     // Whoever is signed in keeps their own session.
     app.issuer.sign_in_as("ben");
@@ -175,14 +218,28 @@ async fn a_ticket_is_for_the_browser_that_asked() {
     ben.navigate(FILMS).await;
     let mine = ben.cookie("films.example.net", SESSION).map(str::to_owned);
     let visit = ben.navigate(&enter).await;
-    assert_eq!((visit.end.status.as_u16(), visit.end.header("remote-user")), (200, "ben"));
-    assert_eq!(ben.cookie("films.example.net", SESSION).map(str::to_owned), mine);
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.end.header("remote-user")),
+        (200, "ben")
+    );
+    assert_eq!(
+        ben.cookie("films.example.net", SESSION).map(str::to_owned),
+        mine
+    );
     // It still works where it belongs, once.
     let visit = browser.navigate(&enter).await;
-    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, "https://films.example.net/x?y=z"));
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.url()),
+        (200, "https://films.example.net/x?y=z")
+    );
     browser.set_cookie("films.example.net", SESSION, "lost");
     let again = browser.open(&enter).await;
-    assert!(again.location().starts_with("https://auth.example.net/login?"), "{again:?}");
+    assert!(
+        again
+            .location()
+            .starts_with("https://auth.example.net/login?"),
+        "{again:?}"
+    );
 }
 
 #[actix_web::test]
@@ -192,17 +249,28 @@ async fn a_ticket_is_good_for_a_minute_and_no_longer_than_its_session() {
     let enter = ticket(&mut browser).await;
     app.clock.advance(Duration::from_secs(60));
     let late = browser.open(&enter).await;
-    assert!(late.location().starts_with("https://auth.example.net/login?"), "{late:?}");
+    assert!(
+        late.location()
+            .starts_with("https://auth.example.net/login?"),
+        "{late:?}"
+    );
     assert_eq!(browser.cookie("films.example.net", SESSION), None);
     // It says where to go, so one more hop arrives.
     let visit = browser.navigate(&enter).await;
-    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, "https://films.example.net/x?y=z"));
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.url()),
+        (200, "https://films.example.net/x?y=z")
+    );
 
     let mut browser = Browser::new(&app);
     let enter = ticket(&mut browser).await;
     browser.post("/logout", "same-origin").await;
     let dead = browser.open(&enter).await;
-    assert!(dead.location().starts_with("https://auth.example.net/login?"), "{dead:?}");
+    assert!(
+        dead.location()
+            .starts_with("https://auth.example.net/login?"),
+        "{dead:?}"
+    );
 }
 
 #[actix_web::test]
@@ -210,10 +278,18 @@ async fn a_ticket_is_not_used_up_by_a_guess_nor_taken_from_a_form() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
     let enter = ticket(&mut browser).await;
-    let guess = browser.ask(&enter).navigation().header("sec-purpose", "prefetch").send().await;
+    let guess = browser
+        .ask(&enter)
+        .navigation()
+        .header("sec-purpose", "prefetch")
+        .send()
+        .await;
     let form = browser.ask(&enter).navigation().method("POST").send().await;
     for answer in [guess, form] {
-        assert_eq!((answer.status.as_u16(), answer.location()), (302, "https://films.example.net/x?y=z"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.location()),
+            (302, "https://films.example.net/x?y=z")
+        );
         assert!(!answer.headers.contains_key("set-cookie"));
     }
     assert_eq!(browser.navigate(&enter).await.end.status, 200);
@@ -225,10 +301,17 @@ async fn a_ticket_opens_on_its_own_host_only() {
     let mut browser = Browser::new(&app);
     let enter = ticket(&mut browser).await;
     let foreign = enter.replace("films.example.net", "notes.example.net");
-    let flow = browser.cookie("films.example.net", FLOW).expect("a flow").to_owned();
+    let flow = browser
+        .cookie("films.example.net", FLOW)
+        .expect("a flow")
+        .to_owned();
     browser.set_cookie("notes.example.net", FLOW, &flow);
     let answer = browser.open(&foreign).await;
-    assert!(answer.location().starts_with("https://auth.example.net/login?"));
+    assert!(
+        answer
+            .location()
+            .starts_with("https://auth.example.net/login?")
+    );
     assert_eq!(browser.cookie("notes.example.net", SESSION), None);
 }
 
@@ -239,7 +322,11 @@ async fn a_browser_without_cookies_ends_at_a_page() {
     let mut browser = Browser::new(&app).forgetting("films.example.net");
     let visit = browser.navigate(FILMS).await;
     assert_eq!(visit.end.status, 403);
-    assert!(visit.end.body.contains("films.example.net"), "{}", visit.end.body);
+    assert!(
+        visit.end.body.contains("films.example.net"),
+        "{}",
+        visit.end.body
+    );
     assert!(visit.end.body.contains("round in circles") && visit.end.body.contains("cookies"));
     assert!(visit.urls.len() < 16, "{:?}", visit.urls);
     assert_eq!(visit.logins(), 1);
@@ -307,11 +394,23 @@ async fn an_address_too_long_is_cut_and_that_is_said() {
     let login = browser.open(&long).await;
     let page = browser.open(login.location()).await;
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("too long") && page.body.contains("https://films.example.net/report"));
-    let link = page.body.split("href=\"").nth(1).and_then(|rest| rest.split('"').next());
-    let link = link.expect("a link").replace("&#38;", "&").replace("&amp;", "&");
+    assert!(
+        page.body.contains("too long") && page.body.contains("https://films.example.net/report")
+    );
+    let link = page
+        .body
+        .split("href=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let link = link
+        .expect("a link")
+        .replace("&#38;", "&")
+        .replace("&amp;", "&");
     let visit = browser.navigate(&link).await;
-    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, "https://films.example.net/report"));
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.url()),
+        (200, "https://films.example.net/report")
+    );
     assert_eq!(browser.cookie_names("films.example.net"), [SESSION]);
 }
 
@@ -321,7 +420,10 @@ async fn the_longest_address_that_is_kept_fits_its_cookie() {
     let mut browser = Browser::new(&app);
     let url = format!("{FILMS}?q={}", "x".repeat(1_990 - FILMS.len()));
     let visit = browser.navigate(&url).await;
-    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, url.as_str()));
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.url()),
+        (200, url.as_str())
+    );
 }
 
 #[actix_web::test]
@@ -365,14 +467,21 @@ async fn a_provider_that_was_never_there_is_said_within_a_second() {
     assert_eq!(Browser::new(&app).navigate(FILMS).await.end.status, 503);
     let begun = Instant::now();
     assert_eq!(Browser::new(&app).navigate(FILMS).await.end.status, 503);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(app.health("ready").await.json()["provider"], "down");
 }
 
 #[actix_web::test]
 async fn a_response_of_another_issuer_or_of_none_is_refused() {
     let app = spawn_app().await;
-    for iss in [ResponseIss::Missing, ResponseIss::Other("https://evil.example")] {
+    for iss in [
+        ResponseIss::Missing,
+        ResponseIss::Other("https://evil.example"),
+    ] {
         app.issuer.behave(|behaviour| behaviour.response_iss = iss);
         let mut browser = Browser::new(&app);
         let visit = browser.navigate(FILMS).await;
@@ -385,11 +494,13 @@ async fn a_response_of_another_issuer_or_of_none_is_refused() {
 #[actix_web::test]
 async fn a_refusal_of_the_provider_is_a_page() {
     let app = spawn_app().await;
-    app.issuer.behave(|behaviour| behaviour.refuse_login = Some("access_denied"));
+    app.issuer
+        .behave(|behaviour| behaviour.refuse_login = Some("access_denied"));
     let visit = Browser::new(&app).navigate(FILMS).await;
     assert_eq!(visit.end.status, 403);
     assert!(visit.end.body.contains("access_denied"));
-    app.issuer.behave(|behaviour| behaviour.refuse_login = Some("<script>alert(1)</script>"));
+    app.issuer
+        .behave(|behaviour| behaviour.refuse_login = Some("<script>alert(1)</script>"));
     let visit = Browser::new(&app).navigate(FILMS).await;
     assert!(visit.end.body.contains("unknown_error") && !visit.end.body.contains("<script"));
 }
@@ -398,15 +509,26 @@ async fn a_refusal_of_the_provider_is_a_page() {
 async fn a_frame_is_led_out_of_itself() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
-    let frame = browser.ask(FILMS).navigation().header("sec-fetch-dest", "iframe");
+    let frame = browser
+        .ask(FILMS)
+        .navigation()
+        .header("sec-fetch-dest", "iframe");
     let login = frame.header("sec-fetch-site", "same-origin").send().await;
     let page = browser.open(login.location()).await;
     assert_eq!(page.status, 401);
-    assert!(page.body.contains("target=\"_blank\"") && !page.headers.contains_key("x-frame-options"));
-    assert!(page.header("content-security-policy").ends_with("frame-ancestors https:"));
+    assert!(
+        page.body.contains("target=\"_blank\"") && !page.headers.contains_key("x-frame-options")
+    );
+    assert!(
+        page.header("content-security-policy")
+            .ends_with("frame-ancestors https:")
+    );
     // With a session at the portal it goes straight through.
     browser.navigate(NOTES).await;
-    let frame = browser.ask(FILMS).navigation().header("sec-fetch-dest", "iframe");
+    let frame = browser
+        .ask(FILMS)
+        .navigation()
+        .header("sec-fetch-dest", "iframe");
     let login = frame.header("sec-fetch-site", "same-origin").send().await;
     let enter = browser.open(login.location()).await;
     assert!(enter.location().contains("/.portcullis/enter?ticket="));
@@ -419,7 +541,10 @@ async fn the_portal_says_who_is_signed_in_and_what_they_may_open() {
     let mut browser = Browser::new(&app);
     let stranger = browser.open("https://auth.example.net/").await;
     assert!(stranger.body.contains("You are not signed in"));
-    assert_eq!(browser.open("https://auth.example.net/whoami").await.status, 401);
+    assert_eq!(
+        browser.open("https://auth.example.net/whoami").await.status,
+        401
+    );
     browser.navigate("https://auth.example.net/login").await;
     let front = browser.open("https://auth.example.net/").await;
     assert!(front.body.contains("Hello, ben") && front.body.contains("https://films.example.net/"));

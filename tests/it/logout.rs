@@ -13,15 +13,28 @@ async fn at_an_app_it_ends_the_session_on_every_host_and_at_the_provider() {
     browser.navigate(FILMS).await;
     browser.navigate(NOTES).await;
     let before = browser.cookie_header("films.example.net");
-    let visit = browser.navigate("https://films.example.net/.portcullis/logout").await;
+    let visit = browser
+        .navigate("https://films.example.net/.portcullis/logout")
+        .await;
     assert_eq!(visit.url(), "https://auth.example.net/signed-out");
     assert!(visit.end.body.contains("You are signed out"));
     let told = app.issuer.logged_out().expect("the provider was told");
     let hint = told.get("id_token_hint").expect("a hint");
     assert_eq!(hint.split('.').count(), 3);
-    assert_eq!(browser.cookie_names("films.example.net"), Vec::<&str>::new());
+    assert_eq!(
+        browser.cookie_names("films.example.net"),
+        Vec::<&str>::new()
+    );
     // A copy of the cookie is of no use.
-    assert_eq!(app.ask(FILMS).fetch().header("cookie", &before).send().await.status, 401);
+    assert_eq!(
+        app.ask(FILMS)
+            .fetch()
+            .header("cookie", &before)
+            .send()
+            .await
+            .status,
+        401
+    );
     assert_eq!(browser.ask(NOTES).fetch().send().await.status, 401);
     let whoami = browser.open("https://auth.example.net/whoami").await;
     assert_eq!(whoami.status, 401);
@@ -81,7 +94,9 @@ async fn no_foreign_page_can_sign_anybody_out() {
 async fn with_nobody_signed_in_the_portal_is_asked() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
-    let visit = browser.navigate("https://films.example.net/.portcullis/logout").await;
+    let visit = browser
+        .navigate("https://films.example.net/.portcullis/logout")
+        .await;
     assert_eq!(visit.url(), "https://auth.example.net/logout");
 }
 
@@ -90,7 +105,9 @@ async fn after_a_logout_the_next_visit_is_a_new_login() {
     let app = spawn_app().await;
     let mut browser = Browser::new(&app);
     browser.navigate(FILMS).await;
-    browser.navigate("https://films.example.net/.portcullis/logout").await;
+    browser
+        .navigate("https://films.example.net/.portcullis/logout")
+        .await;
     let visit = browser.navigate(FILMS).await;
     assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
 }

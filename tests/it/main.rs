@@ -6,5 +6,5 @@ mod hostile;
 mod id_token;
 mod login;
 mod logout;
-mod verify;
 mod support;
+mod verify;

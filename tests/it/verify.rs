@@ -8,7 +8,12 @@ use crate::support::app::{Answer, owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 
 const FILMS: &str = "https://films.example.net/";
-const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
+const IDENTITY: [&str; 4] = [
+    "remote-user",
+    "remote-name",
+    "remote-email",
+    "remote-groups",
+];
 
 fn identity_of(answer: &Answer) -> [&str; 4] {
     IDENTITY.map(|name| answer.header(name))
@@ -77,7 +82,10 @@ async fn a_description_that_is_not_whole_is_refused() {
 async fn other_headers_and_the_query_change_nothing() {
     let app = spawn_app().await;
     let forged = [
-        ("forwarded", "for=10.0.0.1;host=films.example.net;proto=https"),
+        (
+            "forwarded",
+            "for=10.0.0.1;host=films.example.net;proto=https",
+        ),
         ("x-real-ip", "127.0.0.1"),
         ("x-original-url", "https://films.example.net/ping"),
         ("x-original-uri", "/ping"),
@@ -96,7 +104,11 @@ async fn other_headers_and_the_query_change_nothing() {
     for (name, value) in forged {
         let ask = app.ask(FILMS).fetch().header(name, value);
         let answer = ask.at("/verify?policy=bypass&rd=/ping").send().await;
-        assert_eq!((answer.status.as_u16(), answer.reason()), (401, "not_signed_in".into()), "{name}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason()),
+            (401, "not_signed_in".into()),
+            "{name}"
+        );
         tells_nothing(&answer);
     }
 }
@@ -105,7 +117,10 @@ async fn other_headers_and_the_query_change_nothing() {
 async fn a_peer_that_is_no_proxy_gets_nothing() {
     let app = spawn_app_with(|raw| raw.server.trusted_proxies = Some(owned(&["10.0.0.0/8"]))).await;
     let answer = app.ask("https://films.example.net/ping").send().await;
-    assert_eq!((answer.status.as_u16(), answer.reason()), (403, "untrusted_peer".into()));
+    assert_eq!(
+        (answer.status.as_u16(), answer.reason()),
+        (403, "untrusted_peer".into())
+    );
     tells_nothing(&answer);
 }
 
@@ -118,11 +133,21 @@ async fn a_secret_of_the_proxy_is_asked_for_each_time() {
     let app = spawn_app_with(secret).await;
     let ask = || app.ask("https://films.example.net/ping");
     assert_eq!(ask().send().await.status, 403);
-    assert_eq!(ask().header("portcullis-proxy", "let-me-as").send().await.status, 403);
+    assert_eq!(
+        ask()
+            .header("portcullis-proxy", "let-me-as")
+            .send()
+            .await
+            .status,
+        403
+    );
     let right = ask().header("portcullis-proxy", "let-me-ask");
     assert_eq!(right.send().await.status, 200);
     let twice = ask().header("portcullis-proxy", "let-me-ask");
-    let twice = twice.another("portcullis-proxy", b"let-me-ask").send().await;
+    let twice = twice
+        .another("portcullis-proxy", b"let-me-ask")
+        .send()
+        .await;
     assert_eq!(twice.status, 403);
 }
 
@@ -134,7 +159,8 @@ async fn hosts_and_reserved_paths() {
         ("https://unknown.example.net/",             403, "unknown_host"),
         ("https://example.org/",                     403, "unknown_host"),
         ("https://lab.example.org/",                 403, "unknown_host"),
-        ("https://127.0.0.1/",                       403, "unknown_host"),
+        ("https://127.0.0.2/",                       403, "unknown_host"),
+        ("https://127.0.0.1/",                       403, "own_host"), // the issuer, in this test
         ("https://films.example.net:8443/",          403, "unknown_port"),
         ("https://auth.example.net/verify",          403, "own_host"),
         ("https://auth.example.net/",                403, "own_host"),
@@ -190,11 +216,17 @@ async fn the_path_alone_names_a_policy() {
 #[actix_web::test]
 async fn any_method_of_the_proxy_is_answered() {
     let app = spawn_app().await;
-    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE"] {
+    for method in [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE",
+    ] {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let ping = app.ask("https://films.example.net/ping").by(method.clone());
         assert_eq!(ping.send().await.status, 200, "{method}");
-        assert_eq!(app.ask(FILMS).by(method.clone()).send().await.status, 401, "{method}");
+        assert_eq!(
+            app.ask(FILMS).by(method.clone()).send().await.status,
+            401,
+            "{method}"
+        );
     }
 }
 
@@ -203,25 +235,43 @@ async fn an_upgrade_is_answered_plainly() {
     let app = spawn_app().await;
     let ask = |url: &str| {
         let ask = app.ask(url).header("upgrade", "websocket");
-        ask.header("connection", "upgrade").header("sec-websocket-key", "x")
+        ask.header("connection", "upgrade")
+            .header("sec-websocket-key", "x")
     };
-    assert_eq!(ask("https://films.example.net/ping").send().await.status, 200);
+    assert_eq!(
+        ask("https://films.example.net/ping").send().await.status,
+        200
+    );
     let stranger = ask(FILMS).navigation().send().await;
-    assert_eq!((stranger.status.as_u16(), stranger.reason()), (401, "not_signed_in".into()));
+    assert_eq!(
+        (stranger.status.as_u16(), stranger.reason()),
+        (401, "not_signed_in".into())
+    );
 }
 
 #[actix_web::test]
 async fn a_stranger_is_sent_to_log_in_or_told_to() {
     let app = spawn_app().await;
-    let page = app.ask("https://films.example.net/a?b=c%20d").navigation().send().await;
+    let page = app
+        .ask("https://films.example.net/a?b=c%20d")
+        .navigation()
+        .send()
+        .await;
     assert_eq!(page.status, 302);
     let expected =
         "https://auth.example.net/login?rd=https%3A%2F%2Ffilms.example.net%2Fa%3Fb%3Dc%2520d&f=";
     assert!(page.location().starts_with(expected), "{}", page.location());
-    assert!(page.header("set-cookie").starts_with("__Host-portcullis-flow="));
+    assert!(
+        page.header("set-cookie")
+            .starts_with("__Host-portcullis-flow=")
+    );
     tells_nothing(&page);
 
-    let script = app.ask("https://films.example.net/a?b").fetch().send().await;
+    let script = app
+        .ask("https://films.example.net/a?b")
+        .fetch()
+        .send()
+        .await;
     assert_eq!(script.status, 401);
     assert_eq!(script.header("content-type"), "application/problem+json");
     assert_eq!(script.header("www-authenticate"), "Bearer");
@@ -241,19 +291,40 @@ async fn a_stranger_is_sent_to_log_in_or_told_to() {
     assert!(form.header("content-type").starts_with("text/html"));
     assert!(form.body.contains("Sign in") && !form.headers.contains_key("location"));
 
-    let prefetch = app.ask(FILMS).navigation().header("sec-purpose", "prefetch").send().await;
+    let prefetch = app
+        .ask(FILMS)
+        .navigation()
+        .header("sec-purpose", "prefetch")
+        .send()
+        .await;
     assert_eq!(prefetch.status, 401);
 
-    let frame = app.ask(FILMS).navigation().header("sec-fetch-dest", "iframe");
+    let frame = app
+        .ask(FILMS)
+        .navigation()
+        .header("sec-fetch-dest", "iframe");
     let own = frame.header("sec-fetch-site", "same-site").send().await;
-    assert!(own.status == 302 && own.location().ends_with("&frame=1"), "{own:?}");
-    let frame = app.ask(FILMS).navigation().header("sec-fetch-dest", "iframe");
+    assert!(
+        own.status == 302 && own.location().ends_with("&frame=1"),
+        "{own:?}"
+    );
+    let frame = app
+        .ask(FILMS)
+        .navigation()
+        .header("sec-fetch-dest", "iframe");
     let foreign = frame.header("sec-fetch-site", "cross-site").send().await;
     assert!(foreign.status == 401 && foreign.header("content-type").starts_with("text/html"));
 
-    let old = app.ask(FILMS).header("accept", "text/html,*/*;q=0.8").send().await;
+    let old = app
+        .ask(FILMS)
+        .header("accept", "text/html,*/*;q=0.8")
+        .send()
+        .await;
     assert_eq!(old.status, 302);
-    let doubled = app.ask(FILMS).navigation().another("sec-fetch-mode", b"navigate");
+    let doubled = app
+        .ask(FILMS)
+        .navigation()
+        .another("sec-fetch-mode", b"navigate");
     assert_eq!(doubled.send().await.status, 401);
 }
 
@@ -267,9 +338,16 @@ async fn a_member_passes_with_the_right_headers_and_no_cookie_of_ours() {
     browser.set_cookie(host, "theme", "dark");
     browser.set_cookie(host, "__Host-portcullis-flow", "x");
     let ask = browser.ask("https://films.example.net/x").fetch();
-    let answer = ask.header("remote-user", "admin").header("remote-groups", "admins").send().await;
+    let answer = ask
+        .header("remote-user", "admin")
+        .header("remote-groups", "admins")
+        .send()
+        .await;
     assert_eq!(answer.status, 200);
-    assert_eq!(identity_of(&answer), ["ben", "Ben Müller", "ben@example.net", "media"]);
+    assert_eq!(
+        identity_of(&answer),
+        ["ben", "Ben Müller", "ben@example.net", "media"]
+    );
     assert_eq!(answer.header("cookie"), "theme=dark");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("portcullis-decision").len(), 16);
@@ -286,14 +364,26 @@ async fn a_non_member_is_refused_and_not_sent_anywhere() {
     let page = &visit.end;
     tells_nothing(page);
     assert!(page.header("content-type").starts_with("text/html"));
-    for part in ["none of the groups", "media", "eve", page.header("portcullis-decision")] {
+    for part in [
+        "none of the groups",
+        "media",
+        "eve",
+        page.header("portcullis-decision"),
+    ] {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
-    for header in ["content-security-policy", "x-frame-options", "x-content-type-options"] {
+    for header in [
+        "content-security-policy",
+        "x-frame-options",
+        "x-content-type-options",
+    ] {
         assert!(page.headers.contains_key(header), "{header}");
     }
     let script = browser.ask(FILMS).fetch().send().await;
-    assert_eq!((script.status.as_u16(), script.reason()), (403, "not_a_member".into()));
+    assert_eq!(
+        (script.status.as_u16(), script.reason()),
+        (403, "not_a_member".into())
+    );
     assert!(script.json().get("login_url").is_none());
 }
 
@@ -305,9 +395,15 @@ async fn a_bypass_names_nobody_and_an_optional_policy_does() {
     let ping = browser.ask("https://films.example.net/ping").send().await;
     assert_eq!((ping.status.as_u16(), identity_of(&ping)), (200, [""; 4]));
     let open = browser.ask("https://films.example.net/open/x").send().await;
-    assert_eq!((open.status.as_u16(), open.header("remote-user")), (200, "ada"));
+    assert_eq!(
+        (open.status.as_u16(), open.header("remote-user")),
+        (200, "ada")
+    );
     let stranger = app.ask("https://films.example.net/open/x").send().await;
-    assert_eq!((stranger.status.as_u16(), identity_of(&stranger)), (200, [""; 4]));
+    assert_eq!(
+        (stranger.status.as_u16(), identity_of(&stranger)),
+        (200, [""; 4])
+    );
     // All four are there, empty: the proxy replaces what the client sent.
     for name in IDENTITY {
         assert!(stranger.headers.contains_key(name), "{name}");
@@ -323,7 +419,11 @@ async fn health_is_on_its_own_listener() {
     assert_eq!(ready.json()["store"], "up");
     assert_eq!(app.health("other").await.status, 404);
     for path in ["/health/live", "/verify", "/metrics"] {
-        let answer = app.portal(Method::GET, path).send().await.expect("an answer");
+        let answer = app
+            .portal(Method::GET, path)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 404, "{path}");
     }
 }
@@ -335,9 +435,16 @@ async fn on_http_for_development_nothing_asks_for_https() {
         raw.server.danger_allow_http = true;
     })
     .await;
-    let page = app.ask("http://films.example.net/").navigation().send().await;
+    let page = app
+        .ask("http://films.example.net/")
+        .navigation()
+        .send()
+        .await;
     assert_eq!(page.status, 302);
-    assert!(page.location().starts_with("http://auth.example.net/login?"));
+    assert!(
+        page.location()
+            .starts_with("http://auth.example.net/login?")
+    );
     assert!(page.header("set-cookie").starts_with("portcullis-flow="));
     assert!(!page.header("set-cookie").contains("Secure"));
 }

@@ -52,7 +52,10 @@ impl Answer {
 
     /// The member `reason` of a problem.
     pub fn reason(&self) -> String {
-        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+        self.json()["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -69,8 +72,7 @@ pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     adjust(&mut raw);
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
     portcullis::oidc::install_crypto_provider();
-    let application =
-        Application::build(config, Arc::new(clock.clone())).expect("an application");
+    let application = Application::build(config, Arc::new(clock.clone())).expect("an application");
     let address = "a TCP address";
     let (verify, portal, admin) = (
         application.verify_address().expect(address),
@@ -117,7 +119,8 @@ fn test_config(issuer: &str) -> RawConfig {
         ..RawPolicy::default()
     };
     raw.policies.insert("admins".into(), policy(&["admins"]));
-    raw.policies.insert("media".into(), policy(&["admins", "media"]));
+    raw.policies
+        .insert("media".into(), policy(&["admins", "media"]));
     let service = |host: &str, policy: &str| RawService {
         host: Some(owned(&[host])),
         policy: Some(policy.into()),
@@ -137,9 +140,12 @@ fn test_config(issuer: &str) -> RawConfig {
         },
     ];
     raw.services.insert("films".into(), films);
-    raw.services.insert("notes".into(), service("notes.example.net", "admins"));
-    raw.services.insert("lab".into(), service("*.lab.example.org", "authenticated"));
-    raw.services.insert("wild".into(), service("*.wild.example.org", "from_proxy"));
+    raw.services
+        .insert("notes".into(), service("notes.example.net", "admins"));
+    raw.services
+        .insert("lab".into(), service("*.lab.example.org", "authenticated"));
+    raw.services
+        .insert("wild".into(), service("*.wild.example.org", "from_proxy"));
     raw
 }
 
@@ -163,7 +169,10 @@ impl TestApp {
             ("x-forwarded-method", "GET"),
             ("x-forwarded-proto", scheme),
             ("x-forwarded-host", host),
-            ("x-forwarded-uri", if target.is_empty() { "/" } else { target }),
+            (
+                "x-forwarded-uri",
+                if target.is_empty() { "/" } else { target },
+            ),
             ("x-forwarded-for", "203.0.113.7"),
         ] {
             ask = ask.header(name, value);
@@ -256,7 +265,10 @@ impl Ask<'_> {
 
 fn header(name: &str, value: &[u8]) -> (HeaderName, HeaderValue) {
     let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-    (name, HeaderValue::from_bytes(value).expect("a header value"))
+    (
+        name,
+        HeaderValue::from_bytes(value).expect("a header value"),
+    )
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {

@@ -33,7 +33,10 @@ impl Visit {
 
     /// How often the issuer was asked.
     pub fn logins(&self) -> usize {
-        self.urls.iter().filter(|url| url.contains("code_challenge=")).count()
+        self.urls
+            .iter()
+            .filter(|url| url.contains("code_challenge="))
+            .count()
     }
 }
 
@@ -84,8 +87,15 @@ impl<'a> Browser<'a> {
 
     async fn visit_issuer(&self, url: &Url) -> Answer {
         if url.path().ends_with("/authorize") {
-            let back = self.app.issuer.visit(url).expect("a request that a strict provider takes");
-            let headers = [(reqwest::header::LOCATION, back.as_str().parse().expect("a value"))];
+            let back = self
+                .app
+                .issuer
+                .visit(url)
+                .expect("a request that a strict provider takes");
+            let headers = [(
+                reqwest::header::LOCATION,
+                back.as_str().parse().expect("a value"),
+            )];
             return Answer {
                 status: reqwest::StatusCode::FOUND,
                 headers: headers.into_iter().collect(),
@@ -130,14 +140,21 @@ impl<'a> Browser<'a> {
 
     pub fn cookie_names(&self, host: &str) -> Vec<&str> {
         let jar = self.cookies.get(host);
-        let mut names: Vec<&str> = jar.into_iter().flat_map(HashMap::keys).map(String::as_str).collect();
+        let mut names: Vec<&str> = jar
+            .into_iter()
+            .flat_map(HashMap::keys)
+            .map(String::as_str)
+            .collect();
         names.sort_unstable();
         names
     }
 
     pub fn cookie_header(&self, host: &str) -> String {
         let jar = self.cookies.get(host);
-        let pairs = jar.into_iter().flatten().map(|(name, value)| format!("{name}={value}"));
+        let pairs = jar
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}={value}"));
         pairs.collect::<Vec<_>>().join("; ")
     }
 
@@ -155,7 +172,11 @@ impl<'a> Browser<'a> {
                 assert!(attributes.contains(needed), "{line}");
             }
             assert!(!attributes.contains("Domain"), "{line}");
-            assert!(line.len() < 4_096, "browsers drop longer cookies: {}", line.len());
+            assert!(
+                line.len() < 4_096,
+                "browsers drop longer cookies: {}",
+                line.len()
+            );
             if attributes.contains("Max-Age=0;") {
                 jar.remove(name);
             } else {
