@@ -15,7 +15,7 @@ pub struct Seen {
     pub method: String,
     /// Path and query, byte for byte.
     pub target: String,
-    /// In the order of arrival; bytes that are not UTF-8 are replaced.
+    /// Identity first, then by name; bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
 }
 
@@ -103,20 +103,18 @@ struct State {
 }
 
 async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let lines = request.headers().iter();
+    let mut headers: Vec<(String, String)> = lines
+        .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+        .collect();
+    // A stable sort: lines of one name stay in their order.
+    headers.sort_by_key(|(name, _)| (!name.starts_with("remote-"), name.clone()));
     let seen = Seen {
         app: state.name.clone(),
         method: request.method().to_string(),
         target: request.uri().to_string(),
-        headers: request
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect(),
+        headers,
     };
     state
         .seen
@@ -169,8 +167,8 @@ fn page(seen: &Seen) -> String {
   table {{ border-collapse: collapse; width: 100%; }}
   th, td {{ text-align: left; vertical-align: top; padding: .25rem .5rem; overflow-wrap: anywhere;
            border-top: 1px solid #8884; font-weight: normal; }}
-  th {{ white-space: nowrap; }}
-  .identity {{ font-weight: bold; background: #4a81; }}
+  th {{ white-space: nowrap; width: 1%; padding-right: 2rem; }}
+  .identity {{ background: #4a83; }}
   .identity th {{ font-weight: bold; }}
 </style>
 <h1>{app}</h1>

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::kit::browser::{Ask, Page};
+use crate::kit::cookies::FetchSite;
 use crate::setup::{FILMS, MIXED, PORTAL, Stack};
 
 /// Sites with the same policy; a path each that some other directive of the site would serve.
@@ -165,5 +166,54 @@ async fn whoever_is_no_member_is_refused_and_not_sent_to_log_in_again() {
             assert_eq!(identity_headers_of(&page), [""; 0], "{url}");
             assert!(page.seen().is_none(), "{url}: the app was not asked");
         }
+    }
+}
+
+#[tokio::test]
+async fn only_what_a_person_looks_at_starts_a_login() {
+    let stack = Stack::shared().await;
+    let url = stack.url(FILMS, "/");
+    let ask = |mode: &str, destination: &str| {
+        Ask::navigation(&url)
+            .header("sec-fetch-mode", mode)
+            .header("sec-fetch-dest", destination)
+    };
+    #[rustfmt::skip] // the columns are the point
+    let cases = [
+        ("a page",           ask("navigate", "document"),                                302),
+        ("a worker's page",  ask("navigate", "empty"),                                   302),
+        ("its headers",      ask("navigate", "document").method(reqwest::Method::HEAD),  302),
+        ("a prefetch",       ask("navigate", "document").header("sec-purpose", "prefetch"), 401),
+        ("a picture",        ask("no-cors", "image"),                                    401),
+        ("a manifest",       ask("cors", "manifest"),                                    401),
+        ("a service worker", ask("same-origin", "serviceworker"),                        401),
+        ("an event stream",  ask("cors", "empty").header("accept", "text/event-stream"), 401),
+        ("a foreign frame",  ask("navigate", "iframe").site(FetchSite::CrossSite),       401),
+    ];
+    for (what, ask, expected) in cases {
+        let page = stack.browser().ask(ask).await.unwrap();
+        assert_eq!(page.status, expected, "{what}: {}", page.body);
+        assert_eq!(
+            page.header("location").is_empty(),
+            expected != 302,
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_of_a_stranger_is_refused_at_once() {
+    let stack = Stack::shared().await;
+    for host in [FILMS, MIXED] {
+        let ask = Ask::fetch(&stack.url(host, "/socket"))
+            .header("sec-fetch-mode", "websocket")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("Origin", &stack.url(host, ""));
+        let page = stack.browser().ask(ask).await.unwrap();
+        assert_eq!(page.status, 401, "{}", page.body);
+        assert_eq!(page.header("location"), "");
     }
 }

@@ -19,6 +19,7 @@ mod example;
 mod fixture;
 mod forgery;
 mod forwarded;
+mod handover;
 mod secrecy;
 mod sessions;
 mod setup;

@@ -11,7 +11,7 @@ const page = (title, body) => `<!doctype html>
 <style>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 12vh auto; padding: 0 1rem;
          color-scheme: light dark; }
-  button { display: flex; justify-content: space-between; width: 100%; margin: .5rem 0;
+  button { display: flex; align-items: baseline; justify-content: space-between; width: 100%; margin: .5rem 0;
            padding: .75rem 1rem; font: inherit; border: 1px solid #8888; border-radius: .5rem;
            background: none; color: inherit; cursor: pointer; }
   button:hover, button:focus-visible { border-color: currentColor; }
