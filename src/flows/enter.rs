@@ -4,8 +4,9 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::service::Service;
+use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::challenge::begin_login;
 use crate::flows::handover::Ticket;
-use crate::flows::verify::{Answer, CookieChange, Credentials, Refusal, begin_login};
 use crate::flows::{Gate, MAX_HOPS};
 
 /// Takes the ticket, or sends the browser on without.

@@ -6,7 +6,7 @@ use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
 use crate::flows::Gate;
-use crate::flows::verify::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
 use crate::store::StoreError;
 use crate::telemetry::audit;
 

@@ -15,8 +15,10 @@ use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
 
+pub mod answer;
 pub mod attempt;
 pub mod callback;
+mod challenge;
 pub mod enter;
 pub mod handover;
 pub mod login;

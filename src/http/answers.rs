@@ -9,7 +9,7 @@ use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
 use crate::domain::identity_headers::IDENTITY_HEADERS;
-use crate::flows::verify::Refusal;
+use crate::flows::answer::Refusal;
 use crate::http::pages::{Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::host::Host;
 use crate::domain::session::SessionId;
+use crate::flows::answer::CookieChange;
 use crate::flows::attempt::SealedAttempt;
 use crate::flows::handover::{FlowSecret, LINK_LIFETIME};
-use crate::flows::verify::CookieChange;
 use crate::store::sealing::{Keyring, Purpose};
 
 const OURS: &str = "portcullis";

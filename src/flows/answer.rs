@@ -1,0 +1,83 @@
+//! What the check of a request works with, and what the proxy is told.
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::identity::Identity;
+use crate::domain::service::Service;
+use crate::domain::session::SessionId;
+use crate::flows::handover::FlowSecret;
+
+/// What the browser brought along for the host that it asked.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// The session that this host's cookie names. It may have ended.
+    pub session: Option<SessionId>,
+    /// This host's flow cookie.
+    pub flow: Option<FlowSecret>,
+}
+
+/// What the proxy is told.
+#[derive(Debug)]
+pub enum Answer<'g> {
+    /// Let it pass, with the values of the identity headers.
+    Pass {
+        /// Why.
+        reason: Reason<'g>,
+        /// In the order of [`identity_headers::IDENTITY_HEADERS`].
+        headers: [String; 4],
+    },
+    /// Send the browser elsewhere.
+    Redirect {
+        /// An absolute URL.
+        location: String,
+        /// What to do to the cookies of the host that was asked.
+        cookies: Vec<CookieChange>,
+    },
+    /// Do not let it pass.
+    Refuse(Refusal<'g>),
+}
+
+/// A refusal, with all that a page about it can say.
+#[derive(Debug)]
+pub struct Refusal<'g> {
+    /// The decision; never an Allow.
+    pub decision: Decision<'g>,
+    /// Whether a person waits for a page.
+    pub page: bool,
+    /// Where to sign in, if that would help.
+    pub login_url: Option<String>,
+    /// The app that was asked for.
+    pub service: Option<&'g str>,
+    /// Who asked.
+    pub identity: Option<Identity>,
+}
+
+/// A change to the cookies of a protected host.
+#[derive(Debug)]
+pub enum CookieChange {
+    /// Remember that a login was begun here.
+    SetFlow(FlowSecret),
+    /// Forget it.
+    DropFlow,
+    /// Remember the session.
+    SetSession(SessionId),
+    /// Forget it.
+    DropSession,
+}
+
+impl<'g> Refusal<'g> {
+    pub(super) fn new(request: &ForwardedRequest, decision: Decision<'g>) -> Self {
+        Self {
+            decision,
+            page: request.initiator.is_navigation(),
+            login_url: None,
+            service: None,
+            identity: None,
+        }
+    }
+
+    pub(super) fn at(mut self, service: &'g Service) -> Self {
+        self.service = Some(&service.name);
+        self
+    }
+}
