@@ -3,7 +3,7 @@
 //! A real Caddy with https, a real OpenID Provider with three sample users, the service, and two
 //! apps that show the headers they get. Runs until Ctrl-C. With `DEMO_CHECK=1` it goes through a
 //! login and a logout by itself, says what it saw and exits 0 or 1. `DEMO_PORT` (8443) is where
-//! Caddy listens.
+//! Caddy listens; 0 stands for any free port.
 
 #![allow(
     clippy::print_stdout,
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use kit::{Failure, Result};
+use kit::{Failure, Result, ports};
 use setup::Demo;
 
 /// How often the demo looks whether one of its programs has ended.
@@ -50,13 +50,15 @@ async fn run() -> Result<()> {
             .map_err(Failure::of(format!("DEMO_PORT is {text:?}")))?,
         Err(_) => 8443,
     };
+    let port = if port == 0 { ports::free() } else { port };
+    let checks = std::env::var_os("DEMO_CHECK").is_some_and(|value| value == "1");
     // Before the first program runs, so that a signal during the start ends them too.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of("SIGINT"))?;
     let work = async {
         println!("Starting Caddy, the provider, the service and two apps ...");
-        let mut demo = Demo::start(port).await?;
-        if std::env::var_os("DEMO_CHECK").is_some_and(|value| value == "1") {
+        let mut demo = Demo::start(port, checks).await?;
+        if checks {
             let outcome = check::run(&demo).await;
             return outcome.map_err(|failure| demo.explain(&failure));
         }

@@ -38,12 +38,13 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts everything; Caddy listens on `port`.
+    /// Starts everything; Caddy listens on `port`. A check keeps its files apart, so that it does
+    /// not disturb a demo that runs.
     ///
     /// # Errors
     ///
     /// When the port is taken, a program is missing or does not start.
-    pub async fn start(port: u16) -> Result<Self> {
+    pub async fn start(port: u16, checks: bool) -> Result<Self> {
         if !ports::is_free(port) {
             return Err(Failure(format!(
                 "port {port} is taken: stop what listens there, or say another: \
@@ -51,7 +52,8 @@ impl Demo {
             )));
         }
         // It stays, so that Caddy's root certificate does: who has imported it need not again.
-        let folder = tools::source_root().join("target/demo");
+        let name = if checks { "demo-check" } else { "demo" };
+        let folder = tools::source_root().join("target").join(name);
         std::fs::create_dir_all(&folder).map_err(Failure::of(folder.display()))?;
         for log in ["caddy.log", "provider.log", "portcullis.log"] {
             // Of the run before; there is none at first.
