@@ -1,7 +1,9 @@
 //! The demo without a person: one browser after another, each step told.
 
 use super::setup::{Demo, FILMS, NOTES, PORTAL};
-use crate::kit::browser::{Ask, Browser, Page};
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
+use crate::kit::page::Page;
 use crate::kit::{Failure, Result};
 
 /// Goes the whole way once and prints what it saw.

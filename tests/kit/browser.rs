@@ -9,13 +9,14 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Certificate, Method, redirect};
 use url::Url;
 
+use super::ask::Ask;
 use super::cookies::{FetchSite, Jar};
-use super::html::{self, Form};
-use super::upstream::Seen;
+use super::html::Form;
+use super::page::{Hop, Page};
 use super::{Failure, Result};
 
 /// As many redirects as Chromium follows.
@@ -29,141 +30,6 @@ pub struct Browser {
     /// Hosts whose cookies are thrown away, as some privacy settings do.
     no_cookies_for: Vec<String>,
     history: Mutex<Vec<Hop>>,
-}
-
-/// One request and what came back.
-#[derive(Clone, Debug)]
-pub struct Hop {
-    pub method: Method,
-    pub url: Url,
-    pub sent_cookies: String,
-    pub status: u16,
-    pub headers: HeaderMap,
-}
-
-impl Hop {
-    /// A header of the answer; empty when it did not come.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    }
-
-    pub fn set_cookies(&self) -> impl Iterator<Item = &str> {
-        self.headers
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-    }
-}
-
-/// Where a navigation or a fetch ended.
-#[derive(Debug)]
-pub struct Page {
-    pub url: Url,
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: String,
-    /// Every step of this navigation, the last one too.
-    pub hops: Vec<Hop>,
-}
-
-impl Page {
-    /// A header of the answer; empty when it did not come.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    }
-
-    /// What the sample app was asked; `None` when this is not its answer.
-    pub fn seen(&self) -> Option<Seen> {
-        serde_json::from_str(&self.body)
-            .ok()
-            .or_else(|| html::embedded_json(&self.body))
-    }
-
-    pub fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
-    }
-
-    /// The way here, one step a line, without the values in queries.
-    pub fn way(&self) -> String {
-        let step = |hop: &Hop| {
-            let query = if hop.url.query().is_some() {
-                "?…"
-            } else {
-                ""
-            };
-            let host = hop.url.host_str().unwrap_or_default();
-            format!(
-                "{} {} {host}{}{query}",
-                hop.status,
-                hop.method,
-                hop.url.path()
-            )
-        };
-        self.hops.iter().map(step).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// A request that is not a plain navigation.
-pub struct Ask {
-    method: Method,
-    url: Url,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    site: FetchSite,
-    navigates: bool,
-}
-
-impl Ask {
-    /// What a script of the page at the same origin sends by `fetch`.
-    pub fn fetch(url: &str) -> Self {
-        Self::new(url, FetchSite::SameOrigin, false)
-    }
-
-    /// What a browser sends for an address that was typed in.
-    pub fn navigation(url: &str) -> Self {
-        Self::new(url, FetchSite::None, true)
-    }
-
-    fn new(url: &str, site: FetchSite, navigates: bool) -> Self {
-        let url = Url::parse(url).expect("the tests write valid URLs");
-        Self {
-            method: Method::GET,
-            url,
-            headers: Vec::new(),
-            body: None,
-            site,
-            navigates,
-        }
-    }
-
-    pub fn method(mut self, method: Method) -> Self {
-        self.method = method;
-        self
-    }
-
-    /// Adds a header line; the same name twice makes two lines.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub fn site(mut self, site: FetchSite) -> Self {
-        self.site = site;
-        self
-    }
-
-    /// Posts these form fields, already encoded.
-    pub fn form(mut self, body: String) -> Self {
-        self.method = Method::POST;
-        self.body = Some(body);
-        self.header("content-type", "application/x-www-form-urlencoded")
-    }
 }
 
 impl Browser {

@@ -1,6 +1,7 @@
 //! Runs the real programs: Caddy, the OpenID Provider, the service itself, an app behind them,
 //! and a client that behaves as a browser does. Used by the end-to-end tests and by the demo.
 
+pub mod ask;
 pub mod browser;
 pub mod caddy;
 pub mod child;
@@ -8,6 +9,7 @@ pub mod cookies;
 pub mod example;
 pub mod gate;
 pub mod html;
+pub mod page;
 pub mod ports;
 pub mod provider;
 pub mod ready;

@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::browser::{Ask, Browser, Page};
+use super::ask::Ask;
+use super::browser::Browser;
 use super::child::Running;
+use super::page::Page;
 use super::{Failure, Result, ports, tools};
 
 pub const CLIENT_ID: &str = "portcullis";

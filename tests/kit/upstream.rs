@@ -40,7 +40,6 @@ impl Seen {
 
 /// An app that listens on the loopback address until the process ends.
 pub struct Upstream {
-    pub name: String,
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -79,11 +78,7 @@ impl Upstream {
             }
         });
         outcome.recv().map_err(Failure::of("app"))??;
-        Ok(Self {
-            name: name.to_owned(),
-            port,
-            seen,
-        })
+        Ok(Self { port, seen })
     }
 
     /// Every request so far whose target holds `mark`. Tests that share an app put a mark of

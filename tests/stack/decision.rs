@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::kit::browser::{Ask, Page};
+use crate::kit::ask::Ask;
 use crate::kit::cookies::FetchSite;
+use crate::kit::page::Page;
 use crate::setup::{FILMS, MIXED, PORTAL, Stack};
 
 /// Sites with the same policy; a path each that some other directive of the site would serve.
@@ -87,16 +88,26 @@ async fn a_post_of_a_stranger_is_refused_as_a_page() {
 #[tokio::test]
 async fn nothing_of_a_site_is_served_to_a_stranger() {
     let stack = Stack::shared().await;
-    let browser = stack.browser();
+    let mark = "nothing-for-strangers";
     for (host, path) in PLACES {
-        let url = stack.url(host, &format!("{path}#nothing-for-strangers"));
-        for ask in [Ask::navigation(&url), Ask::fetch(&url)] {
-            let page = browser.ask(ask).await.unwrap();
-            assert!(page.seen().is_none(), "{url}: {}", page.body);
+        let url = stack.url(host, &format!("{}?{mark}", path.trim_end_matches("?x=1")));
+        for ask in [
+            Ask::navigation(&url),
+            Ask::fetch(&url),
+            Ask::fetch(&url).method(reqwest::Method::POST),
+            Ask::fetch(&url).method(reqwest::Method::OPTIONS),
+        ] {
+            let page = stack.browser().ask(ask).await.unwrap();
+            assert!(!(200..300).contains(&page.status), "{url}: {}", page.body);
             assert!(!page.body.contains("from handle"), "{url}: {}", page.body);
             assert!(!page.body.contains("from respond"), "{url}: {}", page.body);
         }
     }
+    assert_eq!(
+        stack.films.requests_with(mark).len(),
+        0,
+        "the app was not even asked"
+    );
 }
 
 #[tokio::test]

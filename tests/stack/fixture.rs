@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use url::Url;
 
-use crate::kit::browser::{Ask, Browser};
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::ports;
 use crate::kit::provider::{self, Provider};

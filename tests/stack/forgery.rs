@@ -1,6 +1,6 @@
 //! What a client makes up about itself never reaches the app, through a real Caddy.
 
-use crate::kit::browser::Ask;
+use crate::kit::ask::Ask;
 use crate::setup::{FILMS, MIXED, NOTES, OPEN, PORTAL, Stack};
 
 const FORGED: [(&str, &str); 8] = [

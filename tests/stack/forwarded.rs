@@ -2,7 +2,7 @@
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::kit::browser::Ask;
+use crate::kit::ask::Ask;
 use crate::kit::gate::plain_client;
 use crate::setup::{BROKEN, FILMS, Stack};
 

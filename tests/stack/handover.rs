@@ -1,6 +1,8 @@
 //! The way of a login from host to host, and what somebody could do with a piece of it.
 
-use crate::kit::browser::{Ask, Browser, Hop};
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
+use crate::kit::page::Hop;
 use crate::setup::{FILMS, ISSUER, NOTES, PORTAL, Stack};
 
 /// The first URL that a browser was at, below this path.

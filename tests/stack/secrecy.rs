@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::kit::browser::{Ask, Hop};
+use crate::kit::ask::Ask;
+use crate::kit::page::Hop;
 use crate::setup::{FILMS, NOTES, PORTAL, Stack};
 
 /// Shorter ones (`1`, `en`) would be found anywhere.
@@ -183,11 +184,10 @@ async fn without_the_service_nobody_gets_in() {
         status.is_some_and(|status| status.success()),
         "a clean stop: {status:?}"
     );
-    for ask in [
-        Ask::navigation(&stack.url(FILMS, "/")),
-        Ask::fetch(&stack.url(FILMS, "/")),
-    ] {
+    let url = stack.url(FILMS, "/after-the-end");
+    for ask in [Ask::navigation(&url), Ask::fetch(&url)] {
         let page = browser.ask(ask).await.unwrap();
         assert_eq!(page.status, 502, "{}", page.body);
     }
+    assert_eq!(stack.films.requests_with("after-the-end").len(), 0);
 }

@@ -1,7 +1,9 @@
 //! From the first click to the last logout, over several apps, through a real Caddy.
 
-use crate::kit::browser::{Ask, Browser, Hop, Page};
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
 use crate::kit::cookies::FetchSite;
+use crate::kit::page::{Hop, Page};
 use crate::setup::{FILMS, ISSUER, NOTES, PORTAL, Stack};
 
 fn asked_who_it_is(hops: &[Hop]) -> bool {

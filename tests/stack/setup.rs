@@ -60,6 +60,8 @@ pub struct Stack {
     pub caddy: Caddy,
     pub provider: Provider,
     pub gate: Gate,
+    /// What stands behind all sites but [`NOTES`].
+    pub films: Upstream,
     root: Vec<u8>,
     _folder: TempDir,
 }
@@ -123,6 +125,7 @@ impl Stack {
             caddy,
             provider,
             gate,
+            films,
             root,
             _folder: folder,
         })

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::kit::browser::{Ask, Browser};
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
