@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::kit::ask::Ask;
 use crate::kit::cookies::FetchSite;
 use crate::kit::page::Page;
-use crate::setup::{FILMS, MIXED, PORTAL, Stack};
+use crate::setup::{FILMS, MIXED, PORTAL, Stack, UNNAMED};
 
 /// Sites with the same policy; a path each that some other directive of the site would serve.
 const PLACES: [(&str, &str); 6] = [
@@ -227,4 +227,19 @@ async fn a_websocket_of_a_stranger_is_refused_at_once() {
         assert_eq!(page.status, 401, "{}", page.body);
         assert_eq!(page.header("location"), "");
     }
+}
+
+#[tokio::test]
+async fn a_host_that_no_service_names_is_refused_by_its_name() {
+    let stack = Stack::shared().await;
+    let ada = stack.signed_in("ada", FILMS).await;
+    for browser in [&stack.browser(), &ada] {
+        let url = stack.url(UNNAMED, "/unnamed");
+        for ask in [Ask::navigation(&url), Ask::fetch(&url)] {
+            let page = browser.ask(ask).await.unwrap();
+            assert_eq!(page.status, 403, "{}", page.body);
+            assert!(page.body.contains(UNNAMED), "{}", page.body);
+        }
+    }
+    assert_eq!(stack.films.requests_with("/unnamed").len(), 0);
 }

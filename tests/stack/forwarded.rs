@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::kit::ask::Ask;
 use crate::kit::gate::plain_client;
-use crate::setup::{BROKEN, FILMS, Stack};
+use crate::setup::{BROKEN, FILMS, MISTOLD, Stack};
 
 /// What Caddy sends for a fetch of `/page`, without what has nothing to do with it.
 fn as_caddy_sends_it() -> Vec<(&'static str, &'static str)> {
@@ -106,14 +106,31 @@ async fn an_unreadable_client_address_is_an_unknown_client_and_no_more() {
 async fn a_caddy_that_leaves_one_out_or_writes_nonsense_lets_nobody_in() {
     let stack = Stack::shared().await;
     let browser = stack.signed_in("ada", FILMS).await;
-    let missing = ["Method", "Proto", "Host", "Uri", "For"].map(|what| format!("/missing/{what}/"));
-    let malformed = ["Method", "Proto", "Host", "Uri"].map(|what| format!("/malformed/{what}/"));
-    for path in missing.iter().chain(&malformed) {
-        let page = browser
-            .ask(Ask::navigation(&stack.url(BROKEN, path)))
-            .await
-            .unwrap();
-        assert_eq!(page.status, 400, "{path}: {}", page.body);
-        assert!(page.seen().is_none(), "{path}");
+    for (path, change) in MISTOLD.iter().filter(|(path, _)| *path != "/plain-http") {
+        let url = stack.url(BROKEN, &format!("{path}/page"));
+        let page = browser.ask(Ask::navigation(&url)).await.unwrap();
+        assert_eq!(page.status, 400, "{change}: {}", page.body);
+        assert!(page.seen().is_none(), "{change}");
     }
+    assert_eq!(stack.films.requests_with("/malformed/").len(), 0);
+}
+
+#[tokio::test]
+async fn a_host_asked_over_http_never_starts_a_login() {
+    let stack = Stack::shared().await;
+    let url = stack.url(BROKEN, "/plain-http/page");
+    let page = stack.browser().ask(Ask::navigation(&url)).await.unwrap();
+    assert!(
+        (400..500).contains(&page.status),
+        "{} {}",
+        page.status,
+        page.body
+    );
+    assert_eq!(page.header("location"), "");
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(
+        page.body.contains("https"),
+        "it names the cause: {}",
+        page.body
+    );
 }

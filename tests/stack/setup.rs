@@ -25,10 +25,27 @@ pub const NOTES: &str = "notes.work.localhost";
 pub const MIXED: &str = "mixed.home.localhost";
 /// Anybody may read it, so nobody's identity goes there.
 pub const OPEN: &str = "open.home.localhost";
+/// Caddy asks about it, and the service's configuration does not name it.
+pub const UNNAMED: &str = "unnamed.home.localhost";
 /// A site whose forward_auth does not hand on what it should.
 pub const BROKEN: &str = "broken.home.localhost";
 pub const PORTAL: &str = "auth.localhost";
 pub const ISSUER: &str = "id.localhost";
+
+/// Paths of [`BROKEN`] and what its Caddy does to the headers of the auth request.
+#[rustfmt::skip] // the columns are the point
+pub const MISTOLD: [(&str, &str); 10] = [
+    ("/missing/method",   "-X-Forwarded-Method"),
+    ("/missing/proto",    "-X-Forwarded-Proto"),
+    ("/missing/host",     "-X-Forwarded-Host"),
+    ("/missing/uri",      "-X-Forwarded-Uri"),
+    ("/missing/for",      "-X-Forwarded-For"),
+    ("/malformed/method", "X-Forwarded-Method \"a b\""),
+    ("/malformed/proto",  "X-Forwarded-Proto gopher"),
+    ("/malformed/host",   "X-Forwarded-Host a,b"),
+    ("/malformed/uri",    "X-Forwarded-Uri no-slash"),
+    ("/plain-http",       "X-Forwarded-Proto http"),
+];
 
 const RULES: &str = r#"
 [policies]
@@ -192,40 +209,19 @@ fn sweep(parent: &Path) {
 /// Sites that the tests need beside those of the example.
 fn further_sites(gate: gate::Ports, app: u16, provider: u16) -> String {
     let gate = gate.verify;
-    let broken = |name: &str, line: &str| {
+    let broken_sites = MISTOLD.map(|(path, change)| {
         format!(
-            "	handle /{name}/* {{
+            "	handle {path}/* {{
 		forward_auth 127.0.0.1:{gate} {{
 			uri /verify?
-			{line}
+			header_up {change}
 		}}
 		reverse_proxy 127.0.0.1:{app}
 	}}
 "
         )
-    };
-    let broken_sites: String = ["Method", "Proto", "Host", "Uri", "For"]
-        .iter()
-        .map(|what| {
-            broken(
-                &format!("missing/{what}"),
-                &format!("header_up -X-Forwarded-{what}"),
-            )
-        })
-        .chain(
-            [
-                ("Method", "a b"),
-                ("Proto", "gopher"),
-                ("Host", "a,b"),
-                ("Uri", "no-slash"),
-            ]
-            .iter()
-            .map(|(what, value)| {
-                let line = format!("header_up X-Forwarded-{what} \"{value}\"");
-                broken(&format!("malformed/{what}"), &line)
-            }),
-        )
-        .collect();
+    });
+    let broken_sites = broken_sites.concat();
     format!(
         "
 {ISSUER} {{
@@ -245,6 +241,11 @@ fn further_sites(gate: gate::Ports, app: u16, provider: u16) -> String {
 }}
 
 {OPEN} {{
+	import portcullis
+	reverse_proxy 127.0.0.1:{app}
+}}
+
+{UNNAMED} {{
 	import portcullis
 	reverse_proxy 127.0.0.1:{app}
 }}
