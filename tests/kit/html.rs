@@ -38,6 +38,13 @@ impl Form {
     }
 }
 
+/// Where the link with this text leads.
+pub fn link(page: &str, text: &str) -> Option<String> {
+    let (before, _) = page.split_once(&format!(">{text}</a>"))?;
+    let (_, tag) = before.rsplit_once("<a")?;
+    attribute(tag, "href")
+}
+
 /// The value of `name="…"` in a tag.
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let marker = format!(" {name}=\"");
@@ -92,5 +99,12 @@ mod tests {
         };
         assert_eq!(Form::first_in(page), Some(expected));
         assert_eq!(Form::first_in("<p>none"), None);
+    }
+
+    #[test]
+    fn finds_a_link_by_its_text() {
+        let page = r#"<a href="/one">One</a> <a class="b" href="/two?a=1&#38;b=2">Two</a>"#;
+        assert_eq!(link(page, "Two").as_deref(), Some("/two?a=1&b=2"));
+        assert_eq!(link(page, "Three"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
+use crate::kit::html;
 use crate::kit::page::Hop;
 use crate::setup::{FILMS, ISSUER, NOTES, PORTAL, Stack};
 
@@ -151,4 +152,59 @@ async fn nobody_is_led_to_a_foreign_page() {
         .append_pair("rd", &format!("{films}/page"));
     let page = browser.navigate(login.as_str()).await.unwrap();
     assert_eq!(page.url.as_str(), format!("{films}/page"), "{}", page.way());
+}
+
+#[tokio::test]
+async fn a_return_url_too_long_for_a_cookie_loses_its_query() {
+    let stack = Stack::shared().await;
+    for length in [2_500, 20_000] {
+        let browser = stack.browser();
+        let url = stack.url(FILMS, &format!("/long?q={}", "x".repeat(length)));
+        let told = browser.navigate(&url).await.unwrap();
+        assert_eq!(
+            (told.status, told.host()),
+            (200, PORTAL),
+            "it says so: {}",
+            told.body
+        );
+        let link = html::link(&told.body, "Go on").expect("a way on");
+        let page = browser.sign_in(&link, "ben").await.unwrap();
+        assert_eq!(
+            page.url.as_str(),
+            stack.url(FILMS, "/long"),
+            "{}",
+            page.way()
+        );
+        assert_eq!(page.status, 200, "{}", page.way());
+    }
+}
+
+#[tokio::test]
+async fn a_new_login_is_a_new_session_and_the_old_one_is_over() {
+    let stack = Stack::shared().await;
+    let (films, portal) = (stack.url(FILMS, "/"), stack.url(PORTAL, "/"));
+    let browser = stack.signed_in("ada", FILMS).await;
+    let cookie = |url: &str, name: &str| browser.cookie(url, name).expect("signed in");
+    let before = (
+        cookie(&films, "__Host-portcullis"),
+        cookie(&portal, "__Host-portcullis-sso"),
+    );
+    browser
+        .navigate(&stack.url(FILMS, "/.portcullis/logout"))
+        .await
+        .unwrap();
+    browser.sign_in(&films, "ada").await.unwrap();
+    let after = (
+        cookie(&films, "__Host-portcullis"),
+        cookie(&portal, "__Host-portcullis-sso"),
+    );
+    assert_ne!(before.0, after.0);
+    assert_ne!(before.1, after.1);
+    let old = format!("__Host-portcullis={}", before.0);
+    let page = stack
+        .browser()
+        .ask(Ask::fetch(&films).header("Cookie", &old))
+        .await
+        .unwrap();
+    assert_eq!(page.status, 401);
 }
