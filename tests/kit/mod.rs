@@ -12,7 +12,6 @@ pub mod html;
 pub mod page;
 pub mod ports;
 pub mod provider;
-pub mod ready;
 pub mod tools;
 pub mod upstream;
 

@@ -2,18 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use crate::kit::child::Running;
-use crate::kit::{Failure, Result, ports, ready, tools};
+use crate::kit::{Failure, Result, ports, tools};
 use crate::setup::{FILMS, NOTES, PORTAL, Stack, folder};
 
 /// Chromium needs seconds for its first page on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
+
+const POLL: Duration = Duration::from_millis(20);
 
 const FLAGS: [&str; 11] = [
     "--headless",
@@ -120,7 +122,7 @@ async fn drive_two_tabs(stack: &Stack, page: &Client) -> Result<()> {
         .await
         .map_err(Failure::new)?;
     let start = page.window().await.map_err(Failure::new)?;
-    let tabs = ready::wait_for("two tabs", LIMIT, || async {
+    let tabs = eventually("two tabs", LIMIT, || async {
         let all = page.windows().await.map_err(Failure::new)?;
         let tabs: Vec<_> = all.into_iter().filter(|tab| *tab != start).collect();
         if tabs.len() == 2 {
@@ -186,7 +188,7 @@ async fn text(page: &Client, selector: &str) -> Result<String> {
 }
 
 async fn arrive(page: &Client, url: &str) -> Result<()> {
-    ready::wait_for(url, LIMIT, || async {
+    eventually(url, LIMIT, || async {
         let here = page.current_url().await.map_err(Failure::new)?;
         if here.as_str() == url || here.as_str().starts_with(&format!("{url}?")) {
             Ok(())
@@ -201,6 +203,28 @@ async fn fetch(page: &Client, url: &str) -> Result<Value> {
     page.execute_async(FETCH, vec![json!(url)])
         .await
         .map_err(Failure::of(url))
+}
+
+/// Asks until `attempt` succeeds, at most for `limit`.
+///
+/// # Errors
+///
+/// The last attempt's, when the time is up.
+async fn eventually<T, F, Fut>(what: &str, limit: Duration, mut attempt: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(failure) if start.elapsed() > limit => {
+                return Err(Failure(format!("{what}: not after {limit:?}: {failure}")));
+            }
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
+    }
 }
 
 /// A Chromium without a window, and the driver that moves it.
