@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::service::{Service, ServicePolicy};
 
-/// Says what is wrong on standard error; where nothing is, sums up on standard output.
+/// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
     match super::load(config) {
-        Ok(config) => super::print(&Summary(&config).to_string()),
+        Ok(config) => {
+            super::report("warning", &config.warnings);
+            super::print(&Summary(&config).to_string())
+        }
         Err(code) => code,
     }
 }
@@ -41,7 +44,7 @@ impl fmt::Display for Summary<'_> {
                 path.display()
             )?,
             SessionSecret::Ephemeral => {
-                writeln!(f, "session keys   one that ends with the process")?
+                writeln!(f, "session keys   one that ends with the process")?;
             }
         }
         for service in config.services.services() {

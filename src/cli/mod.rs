@@ -45,20 +45,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Loads the configuration and says on standard error what is wrong or questionable, a line for each.
-/// Where it cannot be used, the error is what to end with.
+/// Loads the configuration. Where it cannot be used, says on standard error all that is wrong or
+/// questionable, a line for each, and what to end with.
 fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
-    match Config::load(path) {
-        Ok(config) => {
-            report("warning", &config.warnings);
-            Ok(config)
-        }
-        Err(problems) => {
-            report("warning", problems.warnings());
-            report("error", problems.errors());
-            Err(ExitCode::FAILURE)
-        }
-    }
+    Config::load(path).map_err(|problems| {
+        report("warning", problems.warnings());
+        report("error", problems.errors());
+        ExitCode::FAILURE
+    })
 }
 
 fn report(kind: &str, problems: &[Problem]) {

@@ -9,11 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::load;
 use crate::clock::SystemClock;
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
 use crate::http::panics::log_panics;
 use crate::oidc::install_crypto_provider;
 use crate::startup::Application;
-use crate::telemetry::subscriber::{self, Format};
+use crate::telemetry::subscriber;
 
 /// Runs. 0 after a clean stop, 1 when the service could not start or broke.
 #[must_use]
@@ -22,11 +22,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let format = match config.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Pretty => Format::Pretty,
-    };
-    let _writes_while_it_lives = match subscriber::start(config.log.level, format) {
+    let _writes_while_it_lives = match subscriber::start(config.log.level, config.log.format) {
         Ok(guard) => guard,
         Err(error) => {
             complain(&error.to_string());

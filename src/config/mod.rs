@@ -160,3 +160,7 @@ impl std::fmt::Display for Listen {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

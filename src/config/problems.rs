@@ -68,6 +68,12 @@ impl Problems {
         }
     }
 
+    /// Whether an error was found at exactly `path`.
+    #[must_use]
+    pub fn any_at(&self, path: &str) -> bool {
+        self.errors.iter().any(|problem| problem.path == path)
+    }
+
     /// Whether an error was found at `path` or in what lies below it.
     #[must_use]
     pub fn any_at_or_below(&self, path: &str) -> bool {

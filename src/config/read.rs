@@ -1,7 +1,7 @@
 //! Tables of the configuration into the structs of [`raw`](super::raw): every unknown key and every
 //! wrong type is reported, each under its own path, and what could be read is kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use config::{ConfigError, Value, ValueKind};
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor, value};
@@ -13,6 +13,8 @@ use super::raw::{RawBypass, RawConfig, RawRule};
 
 /// A table, by key.
 type Table = HashMap<String, Value>;
+
+const MUST_BE_A_TABLE: &str = "must be a table";
 
 /// Reads the whole of it.
 pub(super) fn read(mut root: Table, problems: &mut Problems) -> RawConfig {
@@ -88,34 +90,55 @@ where
     };
     if !matches!(value.kind, ValueKind::Table(_)) {
         // Said here, since serde would repeat the text that stands there, and it may be a secret.
-        problems.at(path, "must be a table");
+        problems.at(path, MUST_BE_A_TABLE);
         return T::default();
     }
-    loop {
+    // Tables have no order, so what is found in them is put in one.
+    let mut found: BTreeSet<(Vec<Step>, String)> = BTreeSet::new();
+    let table = loop {
         let mut unknown = Vec::new();
         let mut track = Track::new();
         let tracked = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
         let read = serde_ignored::deserialize(tracked, |key| unknown.push(steps(&key)));
         let error = match read {
             Ok(table) => {
-                unknown.sort();
-                for key in unknown {
-                    report_unknown::<T>(path, &key, problems);
-                }
-                return table;
+                found.extend(unknown.into_iter().filter_map(say_unknown::<T>));
+                break table;
             }
             Err(error) => error,
         };
         let place: Vec<Step> = track.path().iter().filter_map(step).collect();
-        problems.at(join(path, &place), explain(&error));
-        // The key that holds it goes as a whole: without one item, the others would be counted anew.
-        let keep = place.iter().rposition(|step| matches!(step, Step::Key(_)));
-        let Some(last) = keep else {
-            return T::default();
-        };
-        if !remove(&mut value, &place[..=last]) {
-            return T::default();
+        let taken_out = take_out(&mut value, &place, &error);
+        found.insert((place, explain(&error)));
+        if !taken_out {
+            break T::default();
         }
+    };
+    for (place, message) in found {
+        problems.at(join(path, &place), message);
+    }
+    table
+}
+
+/// Takes what `error` is about out of `value`; whether that could be done.
+fn take_out(value: &mut Value, place: &[Step], error: &ConfigError) -> bool {
+    if matches!(place.last(), Some(Step::Index(_))) && explain(error) == MUST_BE_A_TABLE {
+        // Among tables an empty one takes its place, so that the others keep their numbers.
+        return at(value, place).is_some_and(|item| {
+            item.kind = ValueKind::Table(Table::new());
+            true
+        });
+    }
+    // Otherwise the key that holds it goes as a whole: half a list is not what was meant.
+    let Some(last) = place.iter().rposition(|step| matches!(step, Step::Key(_))) else {
+        return false;
+    };
+    let Step::Key(key) = &place[last] else {
+        return false;
+    };
+    match at(value, &place[..last]).map(|holder| &mut holder.kind) {
+        Some(ValueKind::Table(table)) => table.remove(key).is_some(),
+        _ => false,
     }
 }
 
@@ -150,43 +173,35 @@ fn steps(path: &serde_ignored::Path<'_>) -> Vec<Step> {
 }
 
 fn join(path: &str, steps: &[Step]) -> String {
-    let mut joined = path.to_owned();
-    for step in steps {
-        match step {
-            Step::Key(key) => {
-                joined.push('.');
-                joined.push_str(key);
-            }
-            Step::Index(index) => joined.push_str(&format!("[{index}]")),
-        }
-    }
-    joined
+    let steps = steps.iter().map(|step| match step {
+        Step::Key(key) => format!(".{key}"),
+        Step::Index(index) => format!("[{index}]"),
+    });
+    std::iter::once(path.to_owned()).chain(steps).collect()
 }
 
-/// Takes out what stands at `place`; whether something did.
-fn remove(value: &mut Value, place: &[Step]) -> bool {
-    match (&mut value.kind, place) {
-        (ValueKind::Table(table), [Step::Key(key)]) => table.remove(key).is_some(),
-        (ValueKind::Table(table), [Step::Key(key), rest @ ..]) => {
-            table.get_mut(key).is_some_and(|value| remove(value, rest))
-        }
-        (ValueKind::Array(items), [Step::Index(index), rest @ ..]) => items
-            .get_mut(*index)
-            .is_some_and(|value| remove(value, rest)),
-        _ => false,
-    }
+/// What stands at `place`.
+fn at<'a>(value: &'a mut Value, place: &[Step]) -> Option<&'a mut Value> {
+    place
+        .iter()
+        .try_fold(value, |value, step| match (&mut value.kind, step) {
+            (ValueKind::Table(table), Step::Key(key)) => table.get_mut(key),
+            (ValueKind::Array(items), Step::Index(index)) => items.get_mut(*index),
+            _ => None,
+        })
 }
 
-fn report_unknown<T: DeserializeOwned>(path: &str, steps: &[Step], problems: &mut Problems) {
-    let Some(Step::Key(key)) = steps.last() else {
-        return;
-    };
-    let known = match steps {
+fn say_unknown<T: DeserializeOwned>(place: Vec<Step>) -> Option<(Vec<Step>, String)> {
+    let known = match place.as_slice() {
         [Step::Key(list), Step::Index(_), _] if list == "rules" => fields_of::<RawRule>(),
         [Step::Key(list), Step::Index(_), _] if list == "bypass" => fields_of::<RawBypass>(),
         _ => fields_of::<T>(),
     };
-    problems.at(join(path, steps), unknown_key(key, known.iter().copied()));
+    let Some(Step::Key(key)) = place.last() else {
+        return None;
+    };
+    let message = unknown_key(key, known.iter().copied());
+    Some((place, message))
 }
 
 fn unknown_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> String {

@@ -161,7 +161,10 @@ impl SessionSecret {
                     Err(error) => {
                         return Err(SecretError::NotWritten {
                             path: shown(&path),
-                            reason: plain(&error),
+                            reason: match error.kind() {
+                                io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+                                _ => plain(&error),
+                            },
                         });
                     }
                 }
@@ -199,7 +202,7 @@ fn parse_key(line: &str) -> Option<SessionKey> {
         0..32 => return None,
         32 => key.copy_from_slice(&decoded),
         _ => {
-            *key = blake3::derive_key("portcullis 2026 session key from a longer secret", &decoded)
+            *key = blake3::derive_key("portcullis 2026 session key from a longer secret", &decoded);
         }
     }
     Some(SessionKey::new(key))

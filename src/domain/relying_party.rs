@@ -9,7 +9,7 @@ use url::Url;
 
 /// Parameters of the authorization request that the relying party sets itself. An operator who
 /// could set them again would leave it to the provider which of the two counts.
-const OWN_AUTHORIZE_PARAMS: [&str; 10] = [
+const OWN_AUTHORIZE_PARAMS: [&str; 11] = [
     "response_type",
     "response_mode",
     "client_id",
@@ -20,6 +20,7 @@ const OWN_AUTHORIZE_PARAMS: [&str; 10] = [
     "code_challenge",
     "code_challenge_method",
     "request",
+    "request_uri",
 ];
 
 /// Everything the relying party needs to know about its provider and about itself.

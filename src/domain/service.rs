@@ -170,7 +170,7 @@ impl ServiceTable {
         table
     }
 
-    /// All services, in the order of the configuration.
+    /// All services, in the order in which they were given: the configuration's is that of their names.
     #[must_use]
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services

@@ -39,3 +39,11 @@ pub(super) async fn ready(http: web::Data<Http>) -> HttpResponse {
         "provider": up(http.gate.relying_party.is_ready()),
     }))
 }
+
+/// Everything else on the listeners that are not for people.
+pub(super) async fn not_found() -> HttpResponse {
+    HttpResponse::NotFound()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body("There is nothing at this address.\n")
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -127,4 +127,16 @@ pub(super) async fn not_found() -> HttpResponse {
         .line("There is nothing at this address.")
         .link("Front page", "/")
         .respond(StatusCode::NOT_FOUND)
+}
+
+/// A page of ours, by a method other than those it takes.
+pub(super) fn wrong_method(allow: &'static str) -> HttpResponse {
+    let mut response = Page::new("That does not work here")
+        .line("This address exists, but not for requests of this kind.")
+        .link("Front page", "/")
+        .respond(StatusCode::METHOD_NOT_ALLOWED);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
+    response
 }

@@ -1,6 +1,7 @@
 //! Which URL is answered where.
 
-use actix_web::web::{ServiceConfig, get, head, post, resource};
+use actix_web::Resource;
+use actix_web::web::{ServiceConfig, get, head, post, resource, to};
 
 use crate::http::dialect::caddy_traefik;
 use crate::http::{admin, login, logout, portal};
@@ -9,42 +10,62 @@ use crate::http::{admin, login, logout, portal};
 pub fn verify(config: &mut ServiceConfig) {
     config
         .service(resource("/verify").to(caddy_traefik::check))
-        .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy));
+        .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy))
+        .default_service(to(admin::not_found));
 }
 
 /// `server.portal_listen`: what browsers see.
 pub fn portal(config: &mut ServiceConfig) {
-    let page = |path: &str| resource(path.to_owned());
+    let page = |path: &str, allow: &'static str| {
+        let wrong = move || async move { portal::wrong_method(allow) };
+        resource(path.to_owned()).default_service(to(wrong))
+    };
     config
         .service(
-            page("/")
+            page("/", "GET, HEAD")
                 .route(get().to(portal::front))
                 .route(head().to(portal::front)),
         )
         .service(
-            page("/login")
+            page("/login", "GET, HEAD")
                 .route(get().to(login::begin))
                 .route(head().to(login::begin)),
         )
-        .service(page("/callback").route(get().to(login::complete)))
+        .service(page("/callback", "GET").route(get().to(login::complete)))
         .service(
-            page("/logout")
+            page("/logout", "GET, HEAD, POST")
                 .route(get().to(logout::ask))
                 .route(head().to(logout::ask))
                 .route(post().to(logout::act)),
         )
         .service(
-            page("/signed-out")
+            page("/signed-out", "GET, HEAD")
                 .route(get().to(logout::done))
                 .route(head().to(logout::done)),
         )
-        .service(page("/whoami").route(get().to(portal::whoami)))
-        .default_service(actix_web::web::to(portal::not_found));
+        .service(
+            page("/whoami", "GET, HEAD")
+                .route(get().to(portal::whoami))
+                .route(head().to(portal::whoami)),
+        )
+        .default_service(to(portal::not_found));
 }
 
 /// `server.admin_listen`: health.
 pub fn admin(config: &mut ServiceConfig) {
+    let read_only = |path: &str| -> Resource {
+        resource(path.to_owned()).default_service(to(admin::not_found))
+    };
     config
-        .service(resource("/health/live").route(get().to(admin::live)))
-        .service(resource("/health/ready").route(get().to(admin::ready)));
+        .service(
+            read_only("/health/live")
+                .route(get().to(admin::live))
+                .route(head().to(admin::live)),
+        )
+        .service(
+            read_only("/health/ready")
+                .route(get().to(admin::ready))
+                .route(head().to(admin::ready)),
+        )
+        .default_service(to(admin::not_found));
 }

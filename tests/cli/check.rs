@@ -82,12 +82,32 @@ fn everything_is_said_at_once() {
     assert_eq!(checked.code, 1);
     assert_eq!(checked.stdout, "");
     assert!(!checked.stderr.contains("hunter"), "{}", checked.stderr);
-    let lines: Vec<&str> = checked.stderr.lines().collect();
-    let expected: Vec<&str> = EVERYTHING.lines().collect();
-    assert_eq!(lines, expected, "{}", checked.stderr);
+    assert_eq!(checked.stderr, EVERYTHING);
 }
 
-const EVERYTHING: &str = "";
+/// First what could not be read, then what makes no sense.
+const EVERYTHING: &str = r#"error: sesion: unknown key (did you mean "session"?)
+error: server.danger_allow_http: must be true or false
+error: server.listen: must be a text
+error: server.trustedproxies: unknown key (did you mean "trusted_proxies"?)
+error: session.idle_timeout: must be a time such as "90s", "12h" or "30d"
+error: policies.media.alowed_groups: unknown key (did you mean "allowed_groups"?)
+error: services.notes.host: must be a list of texts
+error: services.notes.rules[0].method: unknown key (did you mean "methods"?)
+error: services.notes.rules[0].policy: must be a text
+error: services.notes.rules[1]: must be a table
+error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
+error: server.public_url: a path in public_url is not supported yet
+error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
+error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
+error: session.store: this version keeps sessions in memory only: write store = "memory:"
+error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
+error: policies.nobody: asks for nothing: give allowed_groups, required_groups or denied_groups, or use the built-in policy "authenticated"
+error: services.films.policy: no policy is called "medai" (did you mean "media"?)
+error: services.notes.policy: must be given: the name of a policy, or "from_proxy" where the proxy names it
+error: services.notes.rules[0].paths: "notes" must begin with '/'
+error: services.web.host: "films.example.net" belongs to services.films already
+"#;
 
 #[test]
 fn the_environment_wins_over_the_file() {

@@ -30,7 +30,7 @@ pub(super) fn validate(
     let issuer = oidc::issuer(&raw.oidc, portal, &mut problems);
     let inline = raw.danger_allow_inline_secrets;
     let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
-    let session = session::session(&raw.session, inline, &files, &mut problems);
+    let session = session::session(&raw.session, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
     let own = services::OwnHosts {
         portal: server.as_ref().map(|server| &server.portal),

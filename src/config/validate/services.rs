@@ -162,23 +162,29 @@ fn rules(
     let mut rules = Vec::new();
     for (index, raw) in raw.bypass.iter().enumerate() {
         let label = format!("bypass[{index}]");
-        rules.extend(bypass(service, label, raw, policies, problems));
+        let path = format!("{service}.{label}");
+        // One that is no table has been reported, and nothing is known about it.
+        if !problems.any_at(&path) {
+            rules.extend(bypass(&path, label, raw, policies, problems));
+        }
     }
     for (index, raw) in raw.rules.iter().enumerate() {
         let label = format!("rules[{index}]");
-        rules.extend(rule(service, label, raw, policies, problems));
+        let path = format!("{service}.{label}");
+        if !problems.any_at(&path) {
+            rules.extend(rule(&path, label, raw, policies, problems));
+        }
     }
     rules
 }
 
 fn bypass(
-    service: &str,
+    path: &str,
     label: String,
     raw: &RawBypass,
     policies: &Policies,
     problems: &mut Problems,
 ) -> Option<Rule> {
-    let path = format!("{service}.{label}");
     let conditions = Conditions {
         paths: raw.paths.as_deref(),
         methods: raw.methods.as_deref(),
@@ -186,22 +192,21 @@ fn bypass(
     };
     if conditions.paths.is_none() && conditions.networks.is_none() {
         problems.missing(
-            &path,
+            path,
             "needs paths or allowed_networks: it would open too much without",
         );
     }
     let policy = policies.get("bypass").cloned();
-    conditions.rule(&path, label, policy, problems)
+    conditions.rule(path, label, policy, problems)
 }
 
 fn rule(
-    service: &str,
+    path: &str,
     label: String,
     raw: &RawRule,
     policies: &Policies,
     problems: &mut Problems,
 ) -> Option<Rule> {
-    let path = format!("{service}.{label}");
     let conditions = Conditions {
         paths: raw.paths.as_deref(),
         methods: raw.methods.as_deref(),
@@ -211,19 +216,17 @@ fn rule(
         conditions.paths.is_none() && conditions.methods.is_none() && conditions.networks.is_none();
     if unconditional {
         problems.missing(
-            &path,
+            path,
             "needs paths, methods or allowed_networks: what holds always is the service's own policy",
         );
     }
     let policy_path = format!("{path}.policy");
-    let policy = match raw.policy.as_deref() {
-        Some(name) => named(&policy_path, name, policies, &[], problems),
-        None => {
-            problems.missing(policy_path, "must be given: the policy that then decides");
-            None
-        }
-    };
-    conditions.rule(&path, label, policy, problems)
+    let policy = raw.policy.as_deref();
+    if policy.is_none() {
+        problems.missing(&policy_path, "must be given: the policy that then decides");
+    }
+    let policy = policy.and_then(|name| named(&policy_path, name, policies, &[], problems));
+    conditions.rule(path, label, policy, problems)
 }
 
 /// What a rule asks of a request, as written. A key that is given must say something: an empty list

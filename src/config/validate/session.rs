@@ -18,11 +18,10 @@ const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 pub(super) fn session(
     raw: &RawSession,
-    inline_secrets: bool,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<SessionSettings> {
-    let store = store(raw, inline_secrets, problems);
+    let store = store(raw, problems);
     let secret = match &raw.secret_file {
         None => Some(SessionSecret::Ephemeral),
         Some(file) => secret(&files.base.join(file), problems),
@@ -36,7 +35,7 @@ pub(super) fn session(
 }
 
 /// The URL is read without ever being repeated: it may hold a password.
-fn store(raw: &RawSession, inline_secrets: bool, problems: &mut Problems) -> Option<StoreLocation> {
+fn store(raw: &RawSession, problems: &mut Problems) -> Option<StoreLocation> {
     const PATH: &str = "session.store";
     let written = raw.store.as_ref().map(ExposeSecret::expose_secret);
     if written == Some("memory:") {
@@ -46,13 +45,6 @@ fn store(raw: &RawSession, inline_secrets: bool, problems: &mut Problems) -> Opt
         PATH,
         "this version keeps sessions in memory only: write store = \"memory:\"",
     );
-    let url = written.and_then(|written| url::Url::parse(written).ok());
-    if url.is_some_and(|url| url.password().is_some()) && !inline_secrets {
-        problems.at(
-            PATH,
-            "must not hold a password (danger_allow_inline_secrets = true would allow it)",
-        );
-    }
     None
 }
 

@@ -193,10 +193,6 @@ impl TestApp {
         let url = format!("http://{}/health/{name}", self.admin);
         answer(self.client.get(url)).await
     }
-
-    pub fn verify_address(&self) -> SocketAddr {
-        self.verify
-    }
 }
 
 /// One question of a proxy.
