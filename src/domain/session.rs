@@ -131,4 +131,37 @@ mod tests {
             "SessionId(..)"
         );
     }
+
+    /// The clock was a day ahead when the session began or was used, and was set right since.
+    #[test]
+    fn review_nothing_lives_longer_for_a_clock_that_was_ahead() {
+        let day = 24 * 3_600;
+        let lifetime = SessionLifetime {
+            idle: Duration::from_secs(3_600),
+            absolute: Duration::from_secs(day),
+        };
+        let session = |created, seen| Session {
+            identity: Identity {
+                issuer: String::new(),
+                subject: String::new(),
+                username: None,
+                name: None,
+                email: None,
+                groups: Vec::new(),
+            },
+            created: Timestamp::from_seconds(created),
+            seen: Timestamp::from_seconds(seen),
+            auth_time: None,
+            amr: Vec::new(),
+            sid: None,
+        };
+        let at = Timestamp::from_seconds;
+        let start = 1_000_000;
+        // Begun while the clock was a day ahead; then not used for two hours, with an idle time-out of one.
+        let ahead = session(start + day, start + day);
+        assert!(!lifetime.is_live(&ahead, at(start + 2 * 3_600)));
+        // Used once while the clock was half a day ahead; then not for two hours.
+        let touched = session(start, start + day / 2);
+        assert!(!lifetime.is_live(&touched, at(start + 2 * 3_600)));
+    }
 }

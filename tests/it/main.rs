@@ -6,5 +6,7 @@ mod hostile;
 mod id_token;
 mod login;
 mod logout;
+mod review_flows;
+mod review_verify;
 mod support;
 mod verify;
