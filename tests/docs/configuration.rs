@@ -54,8 +54,8 @@ fn reference() -> Document {
 fn documented<'a>(reference: &'a Document, heading: &str) -> BTreeSet<&'a str> {
     let sections = reference.sections();
     let found = sections.into_iter().find(|(name, _)| *name == heading);
-    let (_, rows) = found.unwrap_or_else(|| panic!("no heading \"{heading}\""));
-    rows.into_iter().collect()
+    assert!(found.is_some(), "no heading {heading}");
+    found.into_iter().flat_map(|(_, rows)| rows).collect()
 }
 
 #[test]

@@ -26,7 +26,9 @@ pub fn root() -> &'static Path {
 /// A file of the source tree.
 pub fn source(name: &str) -> String {
     let path = root().join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    let text = fs::read_to_string(&path);
+    assert!(text.is_ok(), "{}: {text:?}", path.display());
+    text.unwrap_or_default()
 }
 
 /// All documents: those at the root and those in `docs/`.
@@ -110,12 +112,9 @@ impl Document {
 
     /// What the links in the prose lead to.
     pub fn links(&self) -> Vec<&str> {
-        let ends_here = |rest: &'static str, part: &str| part.find(rest);
         let lines = self.prose().into_iter();
         let targets = lines.flat_map(|line| line.split("](").skip(1));
-        targets
-            .map(|part| &part[..ends_here(")", part).unwrap_or(part.len())])
-            .collect()
+        targets.filter_map(|part| part.split(')').next()).collect()
     }
 
     /// The anchors that links to this document may name, as code hosts make them.
