@@ -21,7 +21,7 @@ demo: tools-demo ## Run the whole chain here and print what to try (DEMO_CHECK=1
 
 .PHONY: test
 test: check tools ## Format, lints, all tests, and the demo by itself
-	cargo test --no-fail-fast
+	PORTCULLIS_TOOLS=required cargo test --no-fail-fast
 	DEMO_CHECK=1 DEMO_PORT=0 $(BUILT)/examples/demo
 
 .PHONY: check
