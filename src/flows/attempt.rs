@@ -14,8 +14,8 @@ use crate::flows::handover::{Flow, LINK_LIFETIME};
 use crate::oidc::AttemptSecrets;
 use crate::store::sealing::{Purpose, random};
 
-/// How many logins one browser may have on their way: each has a slot, a cookie of its own.
-pub const SLOTS: usize = 3;
+/// How many logins one browser may have on their way; with more, the oldest goes.
+const MAX_ATTEMPTS: usize = 3;
 
 /// The longest address that `state` carries, in bytes: providers bound the length of a request.
 const MAX_TARGET_IN_STATE: usize = 1_000;
@@ -27,25 +27,25 @@ pub struct Attempt {
     state_hash: [u8; 32],
     /// Nonce and code verifier.
     pub secrets: AttemptSecrets,
-    /// Where to go then.
-    pub target: Option<String>,
+    /// Where to go then, unless `state` says it.
+    target: Option<String>,
     /// The protected host's side of it.
     pub flow: Option<Flow>,
     /// When it began.
     pub made: Timestamp,
 }
 
-/// A sealed attempt: a cookie's value, and which of the cookies.
+/// A sealed attempt: a cookie's value, and what its name ends in.
 pub struct SealedAttempt {
-    /// Below [`SLOTS`].
-    pub slot: usize,
+    /// Tells attempts apart: tabs that begin at once do not know of each other, and each needs its own.
+    pub label: String,
     /// The cookie's value.
     pub sealed: String,
 }
 
 impl fmt::Debug for SealedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealedAttempt({}, ..)", self.slot)
+        write!(f, "SealedAttempt({}, ..)", self.label)
     }
 }
 
@@ -76,6 +76,11 @@ fn hash(state: &str) -> [u8; 32] {
     blake3::derive_key("portcullis v1 login state", state.as_bytes())
 }
 
+/// What the name of an attempt's cookie ends in: the beginning of `state`, which alone opens nothing.
+pub(super) fn label_of(state: &str) -> Option<&str> {
+    state.get(..8)
+}
+
 impl Attempt {
     /// An attempt that begins now.
     #[must_use]
@@ -89,28 +94,39 @@ impl Attempt {
         Self {
             state_hash: hash(state),
             secrets,
-            target,
+            // Once is enough: the cookie is to be small, since there may be several.
+            target: target.filter(|_| !state.contains('.')),
             flow,
             made: gate.clock.now(),
         }
     }
 
-    /// Seals it for the browser to keep in `slot`.
+    /// Where to go then. `state` is the attempt's own.
     #[must_use]
-    pub fn seal(&self, gate: &Gate, slot: usize) -> SealedAttempt {
+    pub fn target(&self, gate: &Gate, state: &str) -> Option<String> {
+        self.target.clone().or_else(|| target_in_state(gate, state))
+    }
+
+    /// Seals it for the browser to keep. `state` is the attempt's own.
+    #[must_use]
+    pub fn seal(&self, gate: &Gate, state: &str) -> SealedAttempt {
         let plain = serde_json::to_vec(self).expect("an attempt has string keys");
-        let sealed = gate.keyring.seal(Purpose::LoginAttempt, &[], &plain);
+        let label = label_of(state).unwrap_or_default().to_owned();
+        let sealed = gate
+            .keyring
+            .seal(Purpose::LoginAttempt, label.as_bytes(), &plain);
         SealedAttempt {
-            slot,
+            label,
             sealed: URL_SAFE_NO_PAD.encode(sealed),
         }
     }
 
     fn open(gate: &Gate, cookie: &SealedAttempt) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(&cookie.sealed).ok()?;
+        let context = cookie.label.as_bytes();
         let plain = gate
             .keyring
-            .open(Purpose::LoginAttempt, &[], &sealed)
+            .open(Purpose::LoginAttempt, context, &sealed)
             .ok()?;
         let attempt: Self = serde_json::from_slice(&plain).ok()?;
         gate.handover
@@ -118,31 +134,31 @@ impl Attempt {
             .then_some(attempt)
     }
 
-    /// The attempt among `cookies` that `state` belongs to, and its slot.
+    /// The attempt among `cookies` that `state` belongs to.
     #[must_use]
-    pub fn find(gate: &Gate, cookies: &[SealedAttempt], state: &str) -> Option<(usize, Self)> {
+    pub fn find(gate: &Gate, cookies: &[SealedAttempt], state: &str) -> Option<Self> {
+        let label = label_of(state)?;
         let asked = hash(state);
-        let mut opened = cookies
-            .iter()
-            .filter_map(|cookie| Some((cookie.slot, Self::open(gate, cookie)?)));
-        opened.find(|(_, attempt)| attempt.state_hash.ct_eq(&asked).into())
+        let candidates = cookies.iter().filter(|cookie| cookie.label == label);
+        candidates
+            .filter_map(|cookie| Self::open(gate, cookie))
+            .find(|attempt| attempt.state_hash.ct_eq(&asked).into())
     }
+}
 
-    /// The slot for one more attempt: a free one, else one whose attempt is over, else that of the oldest. Among
-    /// free ones chance decides, so that tabs that begin at once seldom meet.
-    #[must_use]
-    pub fn slot_for_new(gate: &Gate, cookies: &[SealedAttempt]) -> usize {
-        let used = |slot: &usize| cookies.iter().any(|cookie| cookie.slot == *slot);
-        let free: Vec<usize> = (0..SLOTS).filter(|slot| !used(slot)).collect();
-        let [chance]: [u8; 1] = random();
-        if !free.is_empty() {
-            return free[usize::from(chance) % free.len()];
+/// The labels of those `cookies` that have to go so that `further` attempts fit: what does not open any more, and
+/// the oldest. Tabs that begin at once may leave more than fit; the next request clears them away.
+pub(super) fn to_forget(gate: &Gate, cookies: &[SealedAttempt], further: usize) -> Vec<String> {
+    let mut alive = Vec::new();
+    let mut forget = Vec::new();
+    for cookie in cookies {
+        match Attempt::open(gate, cookie) {
+            Some(attempt) => alive.push((attempt.made, cookie.label.clone())),
+            None => forget.push(cookie.label.clone()),
         }
-        let age = |cookie: &&SealedAttempt| Self::open(gate, cookie).map(|attempt| attempt.made);
-        // `None`, what is over, orders before every time.
-        cookies
-            .iter()
-            .min_by_key(age)
-            .map_or(0, |cookie| cookie.slot)
     }
+    alive.sort();
+    let excess = (alive.len() + further).saturating_sub(MAX_ATTEMPTS);
+    forget.extend(alive.into_iter().take(excess).map(|(_, label)| label));
+    forget
 }

@@ -3,7 +3,7 @@
 use crate::domain::identity_headers::unsendable_groups;
 use crate::domain::session::SessionId;
 use crate::flows::Gate;
-use crate::flows::attempt::{Attempt, SealedAttempt, target_in_state};
+use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, onward};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
@@ -55,8 +55,8 @@ pub enum CallbackAnswer {
 
 /// A callback, answered.
 pub struct Completed {
-    /// The slot of the attempt that is over now, whatever came of it.
-    pub over: Option<usize>,
+    /// Labels of attempts for the browser to forget: this one, whatever came of it, and what has piled up.
+    pub forget: Vec<String>,
     /// What came of it.
     pub answer: CallbackAnswer,
 }
@@ -65,20 +65,24 @@ pub struct Completed {
 pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
     let attempt = request
         .state
-        .and_then(|state| Attempt::find(gate, &request.attempts, state));
-    match attempt {
-        Some((slot, attempt)) => Completed {
-            over: Some(slot),
-            answer: complete(gate, request, attempt).await,
-        },
-        None => Completed {
-            over: None,
-            answer: without_attempt(gate, &request).await,
-        },
-    }
+        .and_then(|state| Some((state, Attempt::find(gate, &request.attempts, state)?)));
+    let mut forget = to_forget(gate, &request.attempts, 0);
+    let answer = match attempt {
+        Some((state, attempt)) => {
+            forget.extend(attempt::label_of(state).map(str::to_owned));
+            complete(gate, request, state, attempt).await
+        }
+        None => without_attempt(gate, &request).await,
+    };
+    Completed { forget, answer }
 }
 
-async fn complete(gate: &Gate, request: CallbackRequest<'_>, attempt: Attempt) -> CallbackAnswer {
+async fn complete(
+    gate: &Gate,
+    request: CallbackRequest<'_>,
+    state: &str,
+    attempt: Attempt,
+) -> CallbackAnswer {
     let Some(code) = request.code else {
         // Only a refusal from our issuer is one (RFC 9207 §2.4).
         if let Err(error) = gate.relying_party.check_response_issuer(request.iss).await {
@@ -97,10 +101,8 @@ async fn complete(gate: &Gate, request: CallbackRequest<'_>, attempt: Attempt) -
         Err(error) => return failed(error),
     };
     // Checked at the start already; the services may have changed since.
-    let target = attempt
-        .target
-        .as_ref()
-        .and_then(|raw| gate.return_to(raw).ok());
+    let target = attempt.target(gate, state);
+    let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let onward = |session: &SessionId| onward(gate, session, target.as_ref(), attempt.flow, 0);
     let before = match &request.session {
         Some(id) => match gate.sessions.load(id).await {

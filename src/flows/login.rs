@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::SessionId;
-use crate::flows::attempt::{Attempt, SealedAttempt, new_state};
+use crate::flows::attempt::{Attempt, SealedAttempt, new_state, to_forget};
 use crate::flows::handover::Flow;
 use crate::flows::{Gate, MAX_HOPS};
 use crate::oidc::ProviderError;
@@ -45,6 +45,8 @@ pub enum LoginAnswer {
         url: Url,
         /// For the browser to keep.
         attempt: SealedAttempt,
+        /// Labels of attempts for the browser to forget.
+        forget: Vec<String>,
     },
     /// The address is too long to be kept: tell, and offer to go on with what is left of it.
     Shortened {
@@ -124,11 +126,11 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     let state = new_state(gate, target.as_deref());
     match gate.relying_party.authorization_request(&state).await {
         Ok(authorization) => {
-            let slot = Attempt::slot_for_new(gate, &request.attempts);
             let attempt = Attempt::new(gate, &state, authorization.secrets, target, flow);
             LoginAnswer::ToProvider {
                 url: authorization.url,
-                attempt: attempt.seal(gate, slot),
+                attempt: attempt.seal(gate, &state),
+                forget: to_forget(gate, &request.attempts, 1),
             }
         }
         Err(error) => LoginAnswer::ProviderUnavailable(error),

@@ -53,16 +53,22 @@ pub(super) fn redirect(id: &str, location: &str, cookies: &[String]) -> HttpResp
     response.finish()
 }
 
-/// 400: the proxy's description of a request does not parse.
-pub(super) fn malformed(id: &str, error: ForwardedError) -> HttpResponse {
-    problem(
-        StatusCode::BAD_REQUEST,
-        id,
-        "Bad request",
-        "malformed_request",
-        &error.to_string(),
-        None,
-    )
+/// 400: the proxy's description of a request does not parse. As a page where a person waits for one.
+pub(super) fn malformed(id: &str, error: ForwardedError, page: bool) -> HttpResponse {
+    let (status, title, detail) = (StatusCode::BAD_REQUEST, "Bad request", error.to_string());
+    if !page {
+        return problem(status, id, title, "malformed_request", &detail, None);
+    }
+    let page = Page::new(title)
+        .line(format!("This request cannot be decided: {detail}."))
+        .fact("Decision", id);
+    identified(page.respond(status), id)
+}
+
+fn identified(mut response: HttpResponse, id: &str) -> HttpResponse {
+    let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    response.headers_mut().insert(DECISION, id);
+    response
 }
 
 /// 403: this peer may not ask.
@@ -96,7 +102,7 @@ pub(super) fn no_such_question(id: &str) -> HttpResponse {
 pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> HttpResponse {
     let status = status(&refusal.decision);
     let reason = refusal.decision.reason();
-    let mut response = if refusal.page {
+    let response = if refusal.page {
         page(id, request, refusal).respond(status)
     } else {
         let login_url = refusal.login_url.as_deref();
@@ -110,9 +116,7 @@ pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>
             login_url,
         )
     };
-    let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    response.headers_mut().insert(DECISION, id);
-    response
+    identified(response, id)
 }
 
 fn status(decision: &Decision<'_>) -> StatusCode {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::domain::host::Host;
 use crate::domain::session::SessionId;
 use crate::flows::answer::CookieChange;
-use crate::flows::attempt::{SLOTS, SealedAttempt};
+use crate::flows::attempt::SealedAttempt;
 use crate::flows::handover::{FlowSecret, LINK_LIFETIME};
 use crate::flows::login::Bounces;
 use crate::store::sealing::{Keyring, Purpose};
@@ -26,6 +26,10 @@ const LOOP_TIME: Duration = Duration::from_secs(10);
 /// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
 const MAX_TRIED: usize = 8;
 
+/// How many attempts of one browser are looked at. They are cleared away down to three; a browser that restores
+/// more tabs than this at once has to sign in once more.
+const MAX_ATTEMPTS_READ: usize = 64;
+
 /// The names in use here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CookieNames {
@@ -34,15 +38,15 @@ pub(super) struct CookieNames {
 
 /// Which cookie.
 #[derive(Clone, Copy)]
-enum Kind {
+enum Kind<'a> {
     /// A protected host's session.
     Host,
     /// A protected host's flow.
     Flow,
     /// The portal's session.
     Portal,
-    /// One login on its way, by slot.
-    Attempt(usize),
+    /// One login on its way.
+    Attempt(&'a str),
     /// How often in a row somebody was sent on without a ticket.
     Bounces,
     /// How many logins in a row have just ended at a protected host.
@@ -55,13 +59,13 @@ impl CookieNames {
         Self { secure }
     }
 
-    fn name(self, kind: Kind) -> String {
+    fn name(self, kind: Kind<'_>) -> String {
         let prefix = if self.secure { "__Host-" } else { "" };
         match kind {
             Kind::Host => format!("{prefix}{OURS}"),
             Kind::Flow => format!("{prefix}{OURS}-flow"),
             Kind::Portal => format!("{prefix}{OURS}-sso"),
-            Kind::Attempt(slot) => format!("{prefix}{OURS}-login-{slot}"),
+            Kind::Attempt(label) => format!("{prefix}{OURS}-login-{label}"),
             Kind::Bounces => format!("{prefix}{OURS}-bounces"),
             Kind::Hops => format!("{prefix}{OURS}-hops"),
         }
@@ -69,13 +73,13 @@ impl CookieNames {
 
     // `Lax`, not `Strict`: the callback, and every link to an app from elsewhere, is a navigation from another
     // site, and Strict would keep the cookie back.
-    fn set(self, kind: Kind, value: &str, max_age: Duration) -> String {
+    fn set(self, kind: Kind<'_>, value: &str, max_age: Duration) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
         let (name, seconds) = (self.name(kind), max_age.as_secs());
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 
-    fn drop(self, kind: Kind) -> String {
+    fn drop(self, kind: Kind<'_>) -> String {
         self.set(kind, "", Duration::ZERO)
     }
 
@@ -117,11 +121,15 @@ impl CookieNames {
     }
 
     pub(super) fn set_attempt(self, attempt: &SealedAttempt) -> String {
-        self.set(Kind::Attempt(attempt.slot), &attempt.sealed, LINK_LIFETIME)
+        self.set(
+            Kind::Attempt(&attempt.label),
+            &attempt.sealed,
+            LINK_LIFETIME,
+        )
     }
 
-    pub(super) fn drop_attempt(self, slot: usize) -> String {
-        self.drop(Kind::Attempt(slot))
+    pub(super) fn drop_attempt(self, label: &str) -> String {
+        self.drop(Kind::Attempt(label))
     }
 
     /// Remembers `bounces`, or forgets them.
@@ -165,14 +173,13 @@ impl CookieNames {
 
     /// The logins on their way.
     pub(super) fn attempts(self, cookies: &Cookies<'_>) -> Vec<SealedAttempt> {
-        let ours = (0..SLOTS).filter_map(|slot| {
-            let sealed = cookies
-                .values(self.name(Kind::Attempt(slot)))
-                .next()?
-                .to_owned();
-            Some(SealedAttempt { slot, sealed })
+        let prefix = self.name(Kind::Attempt(""));
+        let ours = cookies.pairs.iter().filter_map(|(name, value)| {
+            let label = name.strip_prefix(&prefix)?.to_owned();
+            let sealed = (*value).to_owned();
+            Some(SealedAttempt { label, sealed })
         });
-        ours.collect()
+        ours.take(MAX_ATTEMPTS_READ).collect()
     }
 
     /// How often in a row this browser was sent on without a ticket, and where.

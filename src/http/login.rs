@@ -64,8 +64,10 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
     );
     match answer.await {
         LoginAnswer::Onward(onward) => to(&http, &onward, Vec::new()),
-        LoginAnswer::ToProvider { url, attempt } => {
-            redirect(StatusCode::FOUND, url.as_str(), &[http.cookies.set_attempt(&attempt)])
+        LoginAnswer::ToProvider { url, attempt, forget } => {
+            let mut cookies = dropped(&http, &forget);
+            cookies.push(http.cookies.set_attempt(&attempt));
+            redirect(StatusCode::FOUND, url.as_str(), &cookies)
         }
         LoginAnswer::Shortened { target, continue_url } => Page::new("The address is too long")
             .line(
@@ -121,8 +123,7 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
         },
     )
     .await;
-    let over = completed.over.map(|slot| http.cookies.drop_attempt(slot));
-    let over: Vec<String> = over.into_iter().collect();
+    let over = dropped(&http, &completed.forget);
     let mut response = match completed.answer {
         CallbackAnswer::SignedIn { session, onward } => {
             let lifetime = gate.sessions.lifetime().absolute;
@@ -158,6 +159,14 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
         add_cookie(&mut response, cookie);
     }
     response
+}
+
+/// Has the browser forget attempts.
+fn dropped(http: &Http, labels: &[String]) -> Vec<String> {
+    let labels = labels.iter();
+    labels
+        .map(|label| http.cookies.drop_attempt(label))
+        .collect()
 }
 
 fn to(http: &Http, onward: &Onward, mut cookies: Vec<String>) -> HttpResponse {

@@ -60,7 +60,8 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         Ok(forwarded) => forwarded,
         Err(error) => {
             tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
-            return answers::malformed(&id, error);
+            let page = initiator(request.headers()).is_navigation();
+            return answers::malformed(&id, error, page);
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
