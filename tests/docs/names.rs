@@ -101,7 +101,7 @@ fn every_reason_is_documented_and_no_other() {
     let mut expected = reasons();
     assert!(expected.len() > 20, "{expected:?}");
     // Those of a request that no decision is made about.
-    expected.extend(["malformed_request", "untrusted_peer"].map(str::to_owned));
+    expected.extend(["malformed_request", "no_such_question", "untrusted_peer"].map(str::to_owned));
 
     let prose = document.prose();
     let mut rows = prose
