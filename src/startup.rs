@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen, SecretError, StoreLocation};
 use crate::flows::Gate;
 use crate::flows::handover::Handover;
+use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::{Http, routes};
 use crate::oidc::{RelyingParty, SetupError};
@@ -171,6 +172,7 @@ fn serve(
     let app = move || {
         App::new()
             .app_data(http.clone())
+            .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .configure(routes)
     };

@@ -24,10 +24,28 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Variables of the environment. Handed in, so that tests need not change those of the process.
 pub type Variables = Vec<(OsString, OsString)>;
 
-/// What was read, and the folder that relative paths in it begin at.
+/// What was read, and where relative paths in it begin.
 pub(super) struct Loaded {
     pub(super) raw: RawConfig,
-    pub(super) base: PathBuf,
+    pub(super) folders: Folders,
+}
+
+/// Where relative paths of the configuration begin.
+pub(super) struct Folders {
+    /// The configuration's own folder.
+    pub(super) configuration: PathBuf,
+    /// Where systemd puts credentials; read-only.
+    pub(super) credentials: Option<PathBuf>,
+}
+
+impl Folders {
+    /// The file that `written` means: the credential of that name if there is one, else the file beside the
+    /// configuration, which may be still to be made.
+    pub(super) fn find(&self, written: &Path) -> PathBuf {
+        let credential = self.credentials.as_ref().map(|folder| folder.join(written));
+        let credential = credential.filter(|file| file.exists());
+        credential.unwrap_or_else(|| self.configuration.join(written))
+    }
 }
 
 /// Reads `path`, else what `$PORTCULLIS_CONFIG` names, else the default file; then the environment.
@@ -77,11 +95,13 @@ pub(super) fn load(
             return None;
         }
     };
-    let base = variable(variables, "CREDENTIALS_DIRECTORY")
-        .unwrap_or_else(|| path.parent().map(Path::to_owned).unwrap_or_default());
+    let folders = Folders {
+        configuration: path.parent().map(Path::to_owned).unwrap_or_default(),
+        credentials: variable(variables, "CREDENTIALS_DIRECTORY"),
+    };
     Some(Loaded {
         raw: read::read(tree, problems),
-        base,
+        folders,
     })
 }
 

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::Url;
 
+use self::load::Folders;
+
 pub use self::load::Variables;
 pub use self::problems::{Problem, Problems};
 pub use self::raw::{
@@ -137,7 +139,7 @@ impl Config {
     pub fn load_with(path: Option<&Path>, variables: &Variables) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         match load::load(path, variables, &mut problems) {
-            Some(loaded) => validate::validate(&loaded.raw, &loaded.base, problems),
+            Some(loaded) => validate::validate(&loaded.raw, &loaded.folders, problems),
             None => Err(problems),
         }
     }
@@ -148,7 +150,11 @@ impl Config {
     ///
     /// Everything that is wrong, at once.
     pub fn from_raw(raw: &RawConfig, base: &Path) -> Result<Self, Problems> {
-        validate::validate(raw, base, Problems::default())
+        let folders = Folders {
+            configuration: base.to_owned(),
+            credentials: None,
+        };
+        validate::validate(raw, &folders, Problems::default())
     }
 }
 

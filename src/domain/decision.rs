@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::host::Host;
 use crate::domain::identity::Identity;
 use crate::domain::paths::{Readings, is_plain};
 use crate::domain::policy::{Judgement, Policy, Requirement};
@@ -78,7 +79,7 @@ pub enum Reason<'a> {
     /// The app believes our user header, and there is no value for it that would arrive whole.
     NoUserHeader(&'a str),
     /// No service names the host.
-    UnknownHost,
+    UnknownHost(Host),
     /// A service names the host, with another port.
     UnknownPort,
     /// The portal's or the issuer's host, which the gate must not stand before.
@@ -128,7 +129,7 @@ impl Reason<'_> {
             Self::CrossSite => "cross_site",
             Self::ReservedUser(_) => "reserved_user",
             Self::NoUserHeader(_) => "no_user_header",
-            Self::UnknownHost => "unknown_host",
+            Self::UnknownHost(_) => "unknown_host",
             Self::UnknownPort => "unknown_port",
             Self::OwnHost => "own_host",
             Self::PolicyNotNamed => "policy_not_named",
@@ -174,9 +175,8 @@ impl fmt::Display for Reason<'_> {
                 "The policy \"{}\" lets the group \"{group}\" pass.",
                 policy.name
             ),
-            Self::NotSignedIn(policy) => {
-                write!(f, "The policy \"{}\" asks for a sign-in.", policy.name)
-            }
+            // Strangers are not told what the policy is called.
+            Self::NotSignedIn(_) => f.write_str("This asks for a sign-in."),
             Self::NotAMember(policy) => write!(
                 f,
                 "You are in none of the groups that the policy \"{}\" lets pass.",
@@ -225,7 +225,7 @@ impl fmt::Display for Reason<'_> {
             Self::Closed(policy) => {
                 write!(f, "The policy \"{}\" lets nobody pass.", policy.name)
             }
-            Self::UnknownHost => f.write_str("No service is configured for this host."),
+            Self::UnknownHost(host) => write!(f, "No service is configured for the host \"{host}\"."),
             Self::UnknownPort => {
                 f.write_str("A service is configured for this host, but not for this port.")
             }
@@ -240,7 +240,9 @@ impl fmt::Display for Reason<'_> {
                 f.write_str("The proxy named the policy \"bypass\", and a proxy may only tighten.")
             }
             Self::HeadersTooLarge => {
-                f.write_str("Your list of groups is too long to be handed to this app.")
+                f.write_str(
+                    "What is known about you (your groups, mostly) is too long to be handed to this app.",
+                )
             }
             Self::InsecureScheme => f.write_str(
                 "This page was asked for over http, and signing in works over https only.",

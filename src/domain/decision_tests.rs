@@ -234,7 +234,7 @@ fn every_reason_has_a_sentence() {
     let films = films();
     let decision = decide(&from(WAN, "/"), None, &films, None);
     let sentence = decision.reason().to_string();
-    assert_eq!(sentence, "The policy \"media\" asks for a sign-in.");
+    assert_eq!(sentence, "This asks for a sign-in.");
 }
 
 proptest! {

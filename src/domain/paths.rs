@@ -18,6 +18,9 @@ pub struct RequestTarget {
     path_ends: usize,
 }
 
+/// The longest request target, in bytes.
+pub const MAX_TARGET_BYTES: usize = 16 * 1024;
+
 /// Why a request target was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TargetError {
@@ -28,6 +31,9 @@ pub enum TargetError {
     /// disagree about where the path ends.
     #[error("the request target holds a raw '#'")]
     Fragment,
+    /// Longer than browsers, proxies and apps agree on.
+    #[error("the request target is longer than {MAX_TARGET_BYTES} bytes")]
+    TooLong,
     /// Blanks, control characters, or bytes beyond ASCII.
     #[error("the request target holds a character that must be percent-encoded")]
     ForbiddenCharacter,
@@ -42,6 +48,9 @@ impl RequestTarget {
     pub fn parse(raw: &str) -> Result<Self, TargetError> {
         if !raw.starts_with('/') {
             return Err(TargetError::NotAPath);
+        }
+        if raw.len() > MAX_TARGET_BYTES {
+            return Err(TargetError::TooLong);
         }
         if raw.contains('#') {
             return Err(TargetError::Fragment);
@@ -149,6 +158,21 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
+/// Below this path of every protected host lie our own answers.
+pub const RESERVED_PREFIX: &str = "/.portcullis/";
+
+/// Whether some reader would look for `path` below [`RESERVED_PREFIX`].
+#[must_use]
+pub fn is_reserved(path: &str) -> bool {
+    // Whatever ends up there has the name in it, or hides it behind an escape.
+    let may_be = path.contains('%') || path.to_ascii_lowercase().contains(".portcullis");
+    may_be
+        && Readings::of(path)
+            .0
+            .iter()
+            .any(|reading| reading.starts_with(RESERVED_PREFIX))
+}
+
 /// Why a pattern in the configuration was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PatternError {
@@ -234,7 +258,7 @@ impl PathPattern {
 
 /// What a path could be taken for: decoded once and twice, dots resolved, slashes merged, backslashes
 /// turned, cut at parameters, each in every combination and in folded case. Finite and small: at most
-/// 3 × 3 × 2 × 2 × 2 strings.
+/// 3 × 4 × 2 × 2 × 2 strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readings(Vec<String>);
 
@@ -497,6 +521,34 @@ mod tests {
         assert!(cafe.matches("/caf%C3%A9/menu"));
         assert!(cafe.matches_any(&Readings::of("/caf%c3%a9/menu")));
         assert!(cafe.matches_any(&Readings::of("/CAF%C3%89/menu")));
+    }
+
+    #[test]
+    fn our_own_paths_are_known_in_every_spelling() {
+        let spellings = [
+            "/.portcullis/",
+            "/.portcullis/enter",
+            "/.Portcullis/enter",
+            "//.portcullis/enter",
+            "/%2eportcullis/enter",
+            "/%252eportcullis/enter",
+            "/.portcullis%2fenter",
+            "/x/../.portcullis/enter",
+            "/.portcullis;x/enter",
+            "/.portcullis\\enter",
+        ];
+        for path in spellings {
+            assert!(is_reserved(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/.portcullis",
+            "/x/.portcullis/enter",
+            "/.portcullisx/",
+            "/a%20b",
+        ] {
+            assert!(!is_reserved(path), "{path}");
+        }
     }
 
     /// Pieces that spell paths in unusual ways.

@@ -4,13 +4,11 @@ use thiserror::Error;
 use url::Url;
 
 use crate::domain::host::Authority;
+use crate::domain::paths::is_reserved;
 use crate::domain::service::{NoService, ServiceTable};
 
 /// The longest address that travels through a login, in bytes: it is kept in a cookie.
 pub const MAX_BYTES: usize = 2_000;
-
-/// Below this path of every protected host lie our own answers.
-pub const RESERVED_PREFIX: &str = "/.portcullis/";
 
 /// Where the browser goes after login: a URL on a host that we protect.
 ///
@@ -92,7 +90,7 @@ impl ReturnTo {
             Err(NoService::OwnHost) => return Err(ReturnToError::OwnHost),
             Err(NoService::UnknownPort) => return Err(ReturnToError::ForeignPort),
         }
-        if url.path().starts_with(RESERVED_PREFIX) {
+        if is_reserved(url.path()) {
             return Err(ReturnToError::Reserved);
         }
         url.set_fragment(None);

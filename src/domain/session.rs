@@ -49,6 +49,9 @@ pub struct Session {
     pub sid: Option<String>,
 }
 
+/// How far the clocks of replicas may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// How long sessions live. Both limits are enforced on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLifetime {
@@ -67,10 +70,12 @@ impl SessionLifetime {
         idle.min(absolute)
     }
 
-    /// Whether `session` still lives.
+    /// Whether `session` lives. One that began, or was used, later than now was written by a clock that was
+    /// ahead, and would outlive its limits.
     #[must_use]
     pub fn is_live(&self, session: &Session, now: Timestamp) -> bool {
-        now < self.end_of(session)
+        let latest = now.plus(CLOCK_SKEW);
+        session.created <= latest && session.seen <= latest && now < self.end_of(session)
     }
 
     /// Whether its use is worth noting: at most once per tenth of the idle time-out.
@@ -100,7 +105,8 @@ mod tests {
             (1_000, 1_000, 1_100, false, true),
             (1_000, 1_950, 1_999, true,  true),
             (1_000, 1_999, 2_000, false, false),
-            (1_000, 1_000, 900,   true,  false), // the clock went back: nothing lives longer for it
+            (1_000, 1_000, 940,   true,  false), // replicas differ by a little
+            (1_000, 1_000, 900,   false, false), // the clock was ahead: nothing lives longer for it
         ];
         for (created, seen, now, live, touch) in cases {
             let session = Session {
@@ -130,5 +136,38 @@ mod tests {
             format!("{:?}", SessionId::from_bytes([7; 32])),
             "SessionId(..)"
         );
+    }
+
+    /// The clock was a day ahead when the session began or was used, and was set right since.
+    #[test]
+    fn nothing_lives_longer_for_a_clock_that_was_ahead() {
+        let day = 24 * 3_600;
+        let lifetime = SessionLifetime {
+            idle: Duration::from_secs(3_600),
+            absolute: Duration::from_secs(day),
+        };
+        let session = |created, seen| Session {
+            identity: Identity {
+                issuer: String::new(),
+                subject: String::new(),
+                username: None,
+                name: None,
+                email: None,
+                groups: Vec::new(),
+            },
+            created: Timestamp::from_seconds(created),
+            seen: Timestamp::from_seconds(seen),
+            auth_time: None,
+            amr: Vec::new(),
+            sid: None,
+        };
+        let at = Timestamp::from_seconds;
+        let start = 1_000_000;
+        // Begun while the clock was a day ahead; then not used for two hours, with an idle time-out of one.
+        let ahead = session(start + day, start + day);
+        assert!(!lifetime.is_live(&ahead, at(start + 2 * 3_600)));
+        // Used once while the clock was half a day ahead; then not for two hours.
+        let touched = session(start, start + day / 2);
+        assert!(!lifetime.is_live(&touched, at(start + 2 * 3_600)));
     }
 }

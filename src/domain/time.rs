@@ -30,12 +30,6 @@ impl Timestamp {
         Self(self.0.saturating_add(later.as_secs()))
     }
 
-    /// The point `earlier` before this one; the epoch where there is none.
-    #[must_use]
-    pub const fn minus(self, earlier: Duration) -> Self {
-        Self(self.0.saturating_sub(earlier.as_secs()))
-    }
-
     /// How long it has been since `earlier`; nothing where that lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -14,16 +14,17 @@ pub struct Credentials {
     pub session: Option<SessionId>,
     /// This host's flow cookie.
     pub flow: Option<FlowSecret>,
+    /// How many logins in a row have just ended here without taking.
+    pub hops: u8,
 }
 
 /// What the proxy is told.
-#[derive(Debug)]
 pub enum Answer<'g> {
     /// Let it pass, with the values of the identity headers.
     Pass {
         /// Why.
         reason: Reason<'g>,
-        /// In the order of [`identity_headers::IDENTITY_HEADERS`].
+        /// In the order of [`IDENTITY_HEADERS`](crate::domain::identity_headers::IDENTITY_HEADERS).
         headers: [String; 4],
     },
     /// Send the browser elsewhere.
@@ -63,6 +64,9 @@ pub enum CookieChange {
     SetSession(SessionId),
     /// Forget it.
     DropSession,
+    /// Remember for a moment that so many logins in a row ended here: the next request shows whether the last one
+    /// took. Nothing to remember for 0.
+    SetHops(u8),
 }
 
 impl<'g> Refusal<'g> {

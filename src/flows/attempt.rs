@@ -1,6 +1,8 @@
 //! A login on its way, as the portal remembers it: sealed in a cookie of the browser that began it, so
 //! that nothing is stored for a stranger.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -10,32 +12,73 @@ use crate::domain::time::Timestamp;
 use crate::flows::Gate;
 use crate::flows::handover::{Flow, LINK_LIFETIME};
 use crate::oidc::AttemptSecrets;
-use crate::store::sealing::Purpose;
+use crate::store::sealing::{Purpose, random};
 
 /// How many logins one browser may have on their way; with more, the oldest goes.
-pub const MAX_ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
+
+/// The longest address that `state` carries, in bytes: providers bound the length of a request.
+const MAX_TARGET_IN_STATE: usize = 1_000;
 
 /// One attempt.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Attempt {
-    /// What the provider brings back as `state` (RFC 6749 §4.1.1).
-    state: String,
+    /// Of what the provider brings back as `state` (RFC 6749 §4.1.1).
+    state_hash: [u8; 32],
     /// Nonce and code verifier.
     pub secrets: AttemptSecrets,
-    /// Where to go then.
-    pub target: Option<String>,
+    /// Where to go then, unless `state` says it.
+    target: Option<String>,
     /// The protected host's side of it.
     pub flow: Option<Flow>,
-    made: Timestamp,
+    /// When it began.
+    pub made: Timestamp,
 }
 
-/// A sealed attempt, and what its cookie's name ends in.
-#[derive(Debug)]
+/// A sealed attempt: a cookie's value, and what its name ends in.
 pub struct SealedAttempt {
-    /// Tells the cookies of several attempts apart.
+    /// Tells attempts apart: tabs that begin at once do not know of each other, and each needs its own.
     pub label: String,
     /// The cookie's value.
     pub sealed: String,
+}
+
+impl fmt::Debug for SealedAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedAttempt({}, ..)", self.label)
+    }
+}
+
+/// A new `state`: 256 random bits, and behind them, sealed, where the person wants to go. So the browser
+/// gets there even when the attempt itself has made room for another one.
+pub(super) fn new_state(gate: &Gate, target: Option<&str>) -> String {
+    let nobody_guesses: [u8; 32] = random();
+    let mut state = URL_SAFE_NO_PAD.encode(nobody_guesses);
+    if let Some(target) = target.filter(|target| target.len() <= MAX_TARGET_IN_STATE) {
+        let sealed = gate
+            .keyring
+            .seal(Purpose::LoginState, b"", target.as_bytes());
+        state.push('.');
+        state.push_str(&URL_SAFE_NO_PAD.encode(sealed));
+    }
+    state
+}
+
+/// Where the person wanted to go who began the login of this `state`; `None` unless it is one of ours.
+pub(super) fn target_in_state(gate: &Gate, state: &str) -> Option<String> {
+    let (_, sealed) = state.split_once('.')?;
+    let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+    let target = gate.keyring.open(Purpose::LoginState, b"", &sealed).ok()?;
+    String::from_utf8(target).ok()
+}
+
+fn hash(state: &str) -> [u8; 32] {
+    blake3::derive_key("portcullis v1 login state", state.as_bytes())
+}
+
+/// What the name of an attempt's cookie ends in: the beginning of `state`, which alone opens nothing.
+pub(super) fn label_of(state: &str) -> Option<&str> {
+    state.get(..8)
 }
 
 impl Attempt {
@@ -43,36 +86,38 @@ impl Attempt {
     #[must_use]
     pub fn new(
         gate: &Gate,
-        state: String,
+        state: &str,
         secrets: AttemptSecrets,
         target: Option<String>,
         flow: Option<Flow>,
     ) -> Self {
         Self {
-            state,
+            state_hash: hash(state),
             secrets,
-            target,
+            // Once is enough: the cookie is to be small, since there may be several.
+            target: target.filter(|_| !state.contains('.')),
             flow,
             made: gate.clock.now(),
         }
     }
 
-    /// What the name of its cookie ends in: the beginning of `state`, which alone tells nothing.
-    fn label(state: &str) -> Option<&str> {
-        state.get(..8)
+    /// Where to go then. `state` is the attempt's own.
+    #[must_use]
+    pub fn target(&self, gate: &Gate, state: &str) -> Option<String> {
+        self.target.clone().or_else(|| target_in_state(gate, state))
     }
 
-    /// Seals it for the browser to keep.
+    /// Seals it for the browser to keep. `state` is the attempt's own.
     #[must_use]
-    pub fn seal(&self, gate: &Gate) -> SealedAttempt {
+    pub fn seal(&self, gate: &Gate, state: &str) -> SealedAttempt {
         let plain = serde_json::to_vec(self).expect("an attempt has string keys");
-        let label = Self::label(&self.state).unwrap_or_default().to_owned();
+        let label = label_of(state).unwrap_or_default().to_owned();
         let sealed = gate
             .keyring
             .seal(Purpose::LoginAttempt, label.as_bytes(), &plain);
         SealedAttempt {
-            sealed: URL_SAFE_NO_PAD.encode(sealed),
             label,
+            sealed: URL_SAFE_NO_PAD.encode(sealed),
         }
     }
 
@@ -84,35 +129,36 @@ impl Attempt {
             .open(Purpose::LoginAttempt, context, &sealed)
             .ok()?;
         let attempt: Self = serde_json::from_slice(&plain).ok()?;
-        let fresh = gate.clock.now().since(attempt.made) < LINK_LIFETIME;
-        fresh.then_some(attempt)
+        gate.handover
+            .is_fresh(attempt.made, LINK_LIFETIME)
+            .then_some(attempt)
     }
 
     /// The attempt among `cookies` that `state` belongs to.
     #[must_use]
     pub fn find(gate: &Gate, cookies: &[SealedAttempt], state: &str) -> Option<Self> {
-        let label = Self::label(state)?;
+        let label = label_of(state)?;
+        let asked = hash(state);
         let candidates = cookies.iter().filter(|cookie| cookie.label == label);
         candidates
             .filter_map(|cookie| Self::open(gate, cookie))
-            .find(|attempt| attempt.state.as_bytes().ct_eq(state.as_bytes()).into())
+            .find(|attempt| attempt.state_hash.ct_eq(&asked).into())
     }
+}
 
-    /// The labels of those `cookies` that have to go so that one more fits: what does not open, and the
-    /// oldest.
-    #[must_use]
-    pub fn make_room(gate: &Gate, cookies: &[SealedAttempt]) -> Vec<String> {
-        let mut dead = Vec::new();
-        let mut alive = Vec::new();
-        for cookie in cookies {
-            match Self::open(gate, cookie) {
-                Some(attempt) => alive.push((attempt.made, cookie.label.clone())),
-                None => dead.push(cookie.label.clone()),
-            }
+/// The labels of those `cookies` that have to go so that `further` attempts fit: what does not open any more, and
+/// the oldest. Tabs that begin at once may leave more than fit; the next request clears them away.
+pub(super) fn to_forget(gate: &Gate, cookies: &[SealedAttempt], further: usize) -> Vec<String> {
+    let mut alive = Vec::new();
+    let mut forget = Vec::new();
+    for cookie in cookies {
+        match Attempt::open(gate, cookie) {
+            Some(attempt) => alive.push((attempt.made, cookie.label.clone())),
+            None => forget.push(cookie.label.clone()),
         }
-        alive.sort();
-        let excess = (alive.len() + 1).saturating_sub(MAX_ATTEMPTS);
-        dead.extend(alive.into_iter().take(excess).map(|(_, label)| label));
-        dead
     }
+    alive.sort();
+    let excess = (alive.len() + further).saturating_sub(MAX_ATTEMPTS);
+    forget.extend(alive.into_iter().take(excess).map(|(_, label)| label));
+    forget
 }

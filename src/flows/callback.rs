@@ -3,7 +3,7 @@
 use crate::domain::identity_headers::unsendable_groups;
 use crate::domain::session::SessionId;
 use crate::flows::Gate;
-use crate::flows::attempt::{Attempt, SealedAttempt};
+use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, onward};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
@@ -11,7 +11,6 @@ use crate::store::sessions::Login;
 use crate::telemetry::audit;
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
-#[derive(Debug)]
 pub struct CallbackRequest<'a> {
     /// `state`.
     pub state: Option<&'a str>,
@@ -28,7 +27,6 @@ pub struct CallbackRequest<'a> {
 }
 
 /// What becomes of it.
-#[derive(Debug)]
 pub enum CallbackAnswer {
     /// Signed in.
     SignedIn {
@@ -37,10 +35,13 @@ pub enum CallbackAnswer {
         /// Where to go.
         onward: Onward,
     },
-    /// The attempt is gone, but somebody is signed in: to the front page.
-    AlreadySignedIn,
+    /// The attempt is gone, but somebody is signed in: on to where they wanted to go.
+    AlreadySignedIn(Onward),
     /// The attempt is gone: expired, finished, or begun in another browser.
-    UnknownAttempt,
+    UnknownAttempt {
+        /// The login that begins again.
+        login_url: String,
+    },
     /// The provider says no.
     Refused {
         /// Its error code, as far as it is one (RFC 6749 §4.1.2.1); never its free text.
@@ -52,14 +53,36 @@ pub enum CallbackAnswer {
     StoreUnavailable(StoreError),
 }
 
+/// A callback, answered.
+pub struct Completed {
+    /// Labels of attempts for the browser to forget: this one, whatever came of it, and what has piled up.
+    pub forget: Vec<String>,
+    /// What came of it.
+    pub answer: CallbackAnswer,
+}
+
 /// Completes a login. Only the browser that began it can, because the attempt is in its cookie.
-pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> CallbackAnswer {
+pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
     let attempt = request
         .state
-        .and_then(|state| Attempt::find(gate, &request.attempts, state));
-    let Some(attempt) = attempt else {
-        return without_attempt(gate, request.session.as_ref()).await;
+        .and_then(|state| Some((state, Attempt::find(gate, &request.attempts, state)?)));
+    let mut forget = to_forget(gate, &request.attempts, 0);
+    let answer = match attempt {
+        Some((state, attempt)) => {
+            forget.extend(attempt::label_of(state).map(str::to_owned));
+            complete(gate, request, state, attempt).await
+        }
+        None => without_attempt(gate, &request).await,
     };
+    Completed { forget, answer }
+}
+
+async fn complete(
+    gate: &Gate,
+    request: CallbackRequest<'_>,
+    state: &str,
+    attempt: Attempt,
+) -> CallbackAnswer {
     let Some(code) = request.code else {
         // Only a refusal from our issuer is one (RFC 9207 §2.4).
         if let Err(error) = gate.relying_party.check_response_issuer(request.iss).await {
@@ -77,24 +100,46 @@ pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> CallbackAnsw
         Ok(signed_in) => signed_in,
         Err(error) => return failed(error),
     };
+    // Checked at the start already; the services may have changed since.
+    let target = attempt.target(gate, state);
+    let target = target.and_then(|raw| gate.return_to(&raw).ok());
+    let onward = |session: &SessionId| onward(gate, session, target.as_ref(), attempt.flow, 0);
+    let before = match &request.session {
+        Some(id) => match gate.sessions.load(id).await {
+            Ok(session) => session.map(|session| (id, session)),
+            Err(error) => return not_stored(error),
+        },
+        None => None,
+    };
+    // Another tab's login, that was on its way at the same time, has just begun one for the same person: a second
+    // one would sign that tab out again. Nothing is fixated, since the session is newer than this attempt.
+    if let Some((id, session)) = &before
+        && session.created >= attempt.made
+        && session.identity == signed_in.identity
+    {
+        return CallbackAnswer::SignedIn {
+            onward: onward(id),
+            session: (*id).clone(),
+        };
+    }
     let session = match begin_session(gate, signed_in).await {
         Ok(session) => session,
-        Err(error) => {
-            audit::login_failed("session_not_stored");
-            return CallbackAnswer::StoreUnavailable(error);
-        }
+        Err(error) => return not_stored(error),
     };
-    if let Some(old) = &request.session
-        && let Err(error) = gate.sessions.end(old).await
+    if let Some((id, _)) = before
+        && let Err(error) = gate.sessions.end(id).await
     {
         tracing::warn!(%error, "the session before this login is left to its lifetime");
     }
-    // Checked at the start already; the services may have changed since.
-    let target = attempt.target.and_then(|raw| gate.return_to(&raw).ok());
     CallbackAnswer::SignedIn {
-        onward: onward(gate, &session, target.as_ref(), attempt.flow, 0),
+        onward: onward(&session),
         session,
     }
+}
+
+fn not_stored(error: StoreError) -> CallbackAnswer {
+    audit::login_failed("session_not_stored");
+    CallbackAnswer::StoreUnavailable(error)
 }
 
 fn failed(error: RedeemError) -> CallbackAnswer {
@@ -103,13 +148,25 @@ fn failed(error: RedeemError) -> CallbackAnswer {
     CallbackAnswer::Failed(error)
 }
 
-async fn without_attempt(gate: &Gate, session: Option<&SessionId>) -> CallbackAnswer {
-    let Some(id) = session else {
-        return CallbackAnswer::UnknownAttempt;
+async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> CallbackAnswer {
+    let target = request.state.and_then(|state| target_in_state(gate, state));
+    let target = target.and_then(|raw| gate.return_to(&raw).ok());
+    let session = match &request.session {
+        Some(id) => gate
+            .sessions
+            .load(id)
+            .await
+            .map(|session| session.map(|_| id)),
+        None => Ok(None),
     };
-    match gate.sessions.load(id).await {
-        Ok(Some(_)) => CallbackAnswer::AlreadySignedIn,
-        Ok(None) => CallbackAnswer::UnknownAttempt,
+    match session {
+        Ok(Some(id)) => CallbackAnswer::AlreadySignedIn(onward(gate, id, target.as_ref(), None, 0)),
+        Ok(None) => CallbackAnswer::UnknownAttempt {
+            login_url: match &target {
+                Some(target) => gate.plain_login_link(target.as_str()),
+                None => gate.portal_url("/login"),
+            },
+        },
         Err(error) => CallbackAnswer::StoreUnavailable(error),
     }
 }

@@ -5,9 +5,9 @@ use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::host::Scheme;
 use crate::domain::navigation::ChallengeForm;
 use crate::domain::service::Service;
-use crate::flows::Gate;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
 use crate::flows::handover::{Flow, FlowSecret};
+use crate::flows::{Gate, MAX_HOPS};
 
 /// Answers a request that would pass if its sender were signed in.
 pub(super) fn challenge<'g>(
@@ -17,14 +17,14 @@ pub(super) fn challenge<'g>(
     reason: Reason<'g>,
     credentials: &Credentials,
 ) -> Answer<'g> {
-    if is_insecure(gate, request) {
-        let decision = Decision::Deny(Reason::InsecureScheme);
-        return Answer::Refuse(Refusal::new(request, decision).at(service));
-    }
     let form = request.initiator.challenge_form(&request.method);
     let frame = match form {
         ChallengeForm::Redirect => false,
         ChallengeForm::RedirectFrame => true,
+        ChallengeForm::Page | ChallengeForm::Problem if is_insecure(gate, request) => {
+            let decision = Decision::Deny(Reason::InsecureScheme);
+            return Answer::Refuse(Refusal::new(request, decision).at(service));
+        }
         ChallengeForm::Page | ChallengeForm::Problem => {
             let mut refusal = Refusal::new(request, Decision::Challenge(reason)).at(service);
             refusal.page = form == ChallengeForm::Page;
@@ -32,44 +32,73 @@ pub(super) fn challenge<'g>(
             return Answer::Refuse(refusal);
         }
     };
-    begin_login(gate, &request.url(), 0, frame, credentials)
+    begin_login(
+        gate,
+        request,
+        service,
+        Login {
+            target: &request.url(),
+            hops: credentials.hops,
+            frame,
+            flow: credentials.flow.as_ref(),
+        },
+    )
 }
 
-/// Whether a login could not work, because our cookies do not travel over plain `http`.
-fn is_insecure(gate: &Gate, request: &ForwardedRequest) -> bool {
-    request.scheme == Scheme::Http && gate.public_url.scheme() == "https"
+/// A login that a protected host begins.
+#[derive(Clone, Copy)]
+pub(super) struct Login<'a> {
+    /// Where to come back to.
+    pub(super) target: &'a str,
+    /// How often it was begun already.
+    pub(super) hops: u8,
+    /// Whether this is in a frame.
+    pub(super) frame: bool,
+    /// The host's flow cookie.
+    pub(super) flow: Option<&'a FlowSecret>,
 }
 
-/// Sends the browser to the portal, to come back to `target`. Tabs that begin at once share the flow
-/// cookie, so that none of them outdates the others.
+/// Sends the browser to the portal, to come back to the target; or says why that would be in vain. Tabs that
+/// begin at once share the flow cookie, so that none of them outdates the others.
 pub(super) fn begin_login<'g>(
     gate: &'g Gate,
-    target: &str,
-    hops: u8,
-    frame: bool,
-    credentials: &Credentials,
+    request: &ForwardedRequest,
+    service: &'g Service,
+    login: Login<'_>,
 ) -> Answer<'g> {
+    if is_insecure(gate, request) {
+        let decision = Decision::Deny(Reason::InsecureScheme);
+        return Answer::Refuse(Refusal::new(request, decision).at(service));
+    }
+    if login.hops >= MAX_HOPS {
+        let mut refusal = Refusal::new(request, Decision::Deny(Reason::LoginLoop)).at(service);
+        refusal.page = true;
+        return Answer::Refuse(refusal);
+    }
     let mut cookies = Vec::new();
-    let secret = credentials.flow.clone().unwrap_or_else(|| {
+    let secret = login.flow.cloned().unwrap_or_else(|| {
         let secret = FlowSecret::new();
         cookies.push(CookieChange::SetFlow(secret.clone()));
         secret
     });
     let flow = Flow {
         cookie: secret.hash(),
-        hops,
+        hops: login.hops,
     };
     Answer::Redirect {
-        location: gate.login_link(target, flow, frame),
+        location: gate.login_link(login.target, flow, login.frame),
         cookies,
     }
+}
+
+/// Whether a login could not work, because our cookies do not travel over plain `http`.
+pub(super) fn is_insecure(gate: &Gate, request: &ForwardedRequest) -> bool {
+    request.scheme == Scheme::Http && gate.public_url.scheme() == "https"
 }
 
 /// The link for a script or a page to offer: to the app's front page, since the request itself cannot be
 /// repeated by following a link.
 fn app_login_url(gate: &Gate, request: &ForwardedRequest) -> String {
     let front = format!("{}://{}/", request.scheme.as_str(), request.authority);
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("rd", &front);
-    gate.portal_url(&format!("/login?{}", query.finish()))
+    gate.plain_login_link(&front)
 }

@@ -3,11 +3,12 @@
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::navigation::ChallengeForm;
 use crate::domain::service::Service;
+use crate::flows::Gate;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
-use crate::flows::challenge::begin_login;
-use crate::flows::handover::Ticket;
-use crate::flows::{Gate, MAX_HOPS};
+use crate::flows::challenge::{Login, begin_login};
+use crate::flows::handover::{LINK_LIFETIME, Ticket};
 
 /// Takes the ticket, or sends the browser on without.
 ///
@@ -39,8 +40,12 @@ pub(super) async fn enter<'g>(
     {
         match gate.sessions.load(&ticket.session).await {
             Ok(Some(_)) => {
-                let session = CookieChange::SetSession(ticket.session.clone());
-                return to(target, vec![session, CookieChange::DropFlow]);
+                let cookies = vec![
+                    CookieChange::SetSession(ticket.session.clone()),
+                    CookieChange::DropFlow,
+                    CookieChange::SetHops(ticket.flow.hops.saturating_add(1)),
+                ];
+                return to(target, cookies);
             }
             Ok(None) => {}
             Err(error) => {
@@ -59,13 +64,23 @@ pub(super) async fn enter<'g>(
             }
         }
     }
-    let hops = ticket.map_or(1, |ticket| ticket.flow.hops.saturating_add(1));
-    if hops >= MAX_HOPS {
-        let mut refusal = Refusal::new(request, Decision::Deny(Reason::LoginLoop)).at(service);
-        refusal.page = true;
-        return Answer::Refuse(refusal);
-    }
-    begin_login(gate, &target, hops, false, credentials)
+    // A ticket from the browser's history says nothing about the chain that this is.
+    let chain = ticket
+        .as_ref()
+        .filter(|ticket| gate.handover.is_fresh(ticket.made, LINK_LIFETIME));
+    let hops = chain.map_or(1, |ticket| ticket.flow.hops.saturating_add(1));
+    let form = request.initiator.challenge_form(&request.method);
+    begin_login(
+        gate,
+        request,
+        service,
+        Login {
+            target: &target,
+            hops,
+            frame: form == ChallengeForm::RedirectFrame,
+            flow: credentials.flow.as_ref(),
+        },
+    )
 }
 
 fn ticket_of(gate: &Gate, request: &ForwardedRequest) -> Option<Ticket> {

@@ -91,7 +91,7 @@ pub struct Flow {
 }
 
 /// What a ticket says.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ticket {
     /// The session to take over.
     pub session: SessionId,
@@ -195,7 +195,7 @@ impl Handover {
     }
 
     /// Replicas' clocks may differ by a little, so something made a moment ahead is fresh too.
-    fn is_fresh(&self, made: Timestamp, lifetime: Duration) -> bool {
+    pub(super) fn is_fresh(&self, made: Timestamp, lifetime: Duration) -> bool {
         let now = self.clock.now();
         now.since(made) < lifetime && made.since(now) < TICKET_LIFETIME
     }

@@ -4,14 +4,13 @@ use url::Url;
 
 use crate::domain::return_to::ReturnTo;
 use crate::domain::session::SessionId;
-use crate::flows::attempt::{Attempt, SealedAttempt};
+use crate::flows::attempt::{Attempt, SealedAttempt, new_state, to_forget};
 use crate::flows::handover::Flow;
 use crate::flows::{Gate, MAX_HOPS};
 use crate::oidc::ProviderError;
 use crate::store::StoreError;
 
 /// What came with the request.
-#[derive(Debug)]
 pub struct LoginRequest<'a> {
     /// `rd`: where the person wants to go.
     pub target: Option<&'a str>,
@@ -23,12 +22,20 @@ pub struct LoginRequest<'a> {
     pub session: Option<SessionId>,
     /// The logins that are on their way already.
     pub attempts: Vec<SealedAttempt>,
-    /// How often in a row this browser was sent on without a ticket.
-    pub bounces: u8,
+    /// How often in a row this browser was sent on without a ticket, and where.
+    pub bounces: Bounces,
+}
+
+/// How often in a row somebody was sent to one address without a ticket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounces {
+    /// How often.
+    pub count: u8,
+    /// Stands for the address.
+    pub target: u32,
 }
 
 /// What becomes of it.
-#[derive(Debug)]
 pub enum LoginAnswer {
     /// Signed in: go there.
     Onward(Onward),
@@ -38,7 +45,7 @@ pub enum LoginAnswer {
         url: Url,
         /// For the browser to keep.
         attempt: SealedAttempt,
-        /// Labels of attempts to forget.
+        /// Labels of attempts for the browser to forget.
         forget: Vec<String>,
     },
     /// The address is too long to be kept: tell, and offer to go on with what is left of it.
@@ -65,12 +72,11 @@ pub enum LoginAnswer {
 }
 
 /// Where somebody goes who is signed in.
-#[derive(Debug)]
 pub struct Onward {
     /// An absolute URL.
     pub location: String,
-    /// How often in a row this browser has now been sent on without a ticket.
-    pub bounces: u8,
+    /// What to remember of that, where it was without a ticket.
+    pub bounces: Bounces,
 }
 
 /// Decides where to send the browser.
@@ -86,7 +92,10 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         (Some(raw), Some(f), Some(_)) => gate.handover.read_login_parameter(f, raw),
         _ => None,
     };
-    if flow.is_some_and(|flow| flow.hops >= MAX_HOPS) || request.bounces >= MAX_HOPS {
+    let bounced = target
+        .as_ref()
+        .map_or(0, |target| request.bounces.to(target));
+    if flow.is_none() && bounced >= MAX_HOPS {
         let host = target.map(|target| target.authority().to_string());
         return LoginAnswer::Loop { host };
     }
@@ -99,7 +108,7 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     if let Some(id) = &request.session {
         match gate.sessions.load(id).await {
             Ok(Some(_)) => {
-                let onward = onward(gate, id, target.as_ref(), flow, request.bounces);
+                let onward = onward(gate, id, target.as_ref(), flow, bounced);
                 return LoginAnswer::Onward(onward);
             }
             Ok(None) => {}
@@ -113,14 +122,15 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         };
         return LoginAnswer::InNewTab { url };
     }
-    match gate.relying_party.authorization_request().await {
+    let target = target.map(|target| target.as_str().to_owned());
+    let state = new_state(gate, target.as_deref());
+    match gate.relying_party.authorization_request(&state).await {
         Ok(authorization) => {
-            let target = target.map(|target| target.as_str().to_owned());
-            let (state, secrets) = (authorization.state, authorization.secrets);
+            let attempt = Attempt::new(gate, &state, authorization.secrets, target, flow);
             LoginAnswer::ToProvider {
                 url: authorization.url,
-                attempt: Attempt::new(gate, state, secrets, target, flow).seal(gate),
-                forget: Attempt::make_room(gate, &request.attempts),
+                attempt: attempt.seal(gate, &state),
+                forget: to_forget(gate, &request.attempts, 1),
             }
         }
         Err(error) => LoginAnswer::ProviderUnavailable(error),
@@ -129,34 +139,52 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
 
 /// Where `session` goes: with a ticket where there is a flow; to the address alone otherwise, which counts
 /// as a bounce, because the host there will send the browser back unless it gets its own flow going; to the
-/// front page without an address.
+/// front page without an address. `bounced` is how often it was sent to this address already.
 pub(super) fn onward(
     gate: &Gate,
     session: &SessionId,
     target: Option<&ReturnTo>,
     flow: Option<Flow>,
-    bounces: u8,
+    bounced: u8,
 ) -> Onward {
     let Some(target) = target else {
         return Onward {
             location: gate.portal_url("/"),
-            bounces: 0,
+            bounces: Bounces::default(),
         };
     };
     Onward {
         location: gate.onward(session, target, flow),
         bounces: match flow {
-            Some(_) => 0,
-            None => bounces.saturating_add(1),
+            Some(_) => Bounces::default(),
+            None => Bounces {
+                count: bounced.saturating_add(1),
+                target: Bounces::name(target),
+            },
         },
     }
 }
 
-fn link_for(gate: &Gate, target: &ReturnTo, flow: Option<Flow>, frame: bool) -> String {
-    if let Some(flow) = flow {
-        return gate.login_link(target.as_str(), flow, frame);
+impl Bounces {
+    /// How many of them went to `target`.
+    fn to(self, target: &ReturnTo) -> u8 {
+        if self.target == Self::name(target) {
+            self.count
+        } else {
+            0
+        }
     }
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("rd", target.as_str());
-    gate.portal_url(&format!("/login?{}", query.finish()))
+
+    fn name(target: &ReturnTo) -> u32 {
+        let hash = blake3::hash(target.as_str().as_bytes());
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+fn link_for(gate: &Gate, target: &ReturnTo, flow: Option<Flow>, frame: bool) -> String {
+    match flow {
+        Some(flow) => gate.login_link(target.as_str(), flow, frame),
+        None => gate.plain_login_link(target.as_str()),
+    }
 }

@@ -59,7 +59,11 @@ pub(super) async fn logout_at_host<'g>(
     match logout(gate, Some(id)).await {
         Ok(location) => Answer::Redirect {
             location,
-            cookies: vec![CookieChange::DropSession, CookieChange::DropFlow],
+            cookies: vec![
+                CookieChange::DropSession,
+                CookieChange::DropFlow,
+                CookieChange::SetHops(0),
+            ],
         },
         Err(error) => {
             tracing::error!(%error, "a logout could not be recorded");

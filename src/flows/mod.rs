@@ -78,6 +78,13 @@ impl Gate {
         self.portal_url(&format!("/login?{}", query.finish()))
     }
 
+    /// A link that begins a login at the portal alone, and goes on to `target`.
+    fn plain_login_link(&self, target: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("rd", target);
+        self.portal_url(&format!("/login?{}", query.finish()))
+    }
+
     /// Where somebody goes who is signed in at the portal: with a ticket, when the login began at a protected
     /// host in this browser.
     fn onward(&self, session: &SessionId, target: &ReturnTo, flow: Option<Flow>) -> String {

@@ -3,10 +3,10 @@
 use crate::domain::decision::{Decision, Demand, Reason, demand};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity_headers;
-use crate::domain::return_to::RESERVED_PREFIX;
+use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
 use crate::domain::service::{NoService, Service};
 use crate::flows::answer::{Answer, Credentials, Refusal};
-use crate::flows::challenge::challenge;
+use crate::flows::challenge::{challenge, is_insecure};
 use crate::flows::{Gate, enter, logout};
 
 /// Checks `request`. `named` is the policy in the path that the proxy asked (`/verify/policy/{name}`).
@@ -20,14 +20,22 @@ pub async fn verify<'g>(
     let refuse = |decision| Answer::Refuse(Refusal::new(request, decision));
     let service = match gate.services.find(&request.authority) {
         Ok(service) => service,
-        Err(NoService::Unknown) => return refuse(Decision::Deny(Reason::UnknownHost)),
+        Err(NoService::Unknown) => {
+            let host = request.authority.host.clone();
+            return refuse(Decision::Deny(Reason::UnknownHost(host)));
+        }
+        // Over http the port differs as well, but it is not what has to be mended.
+        Err(NoService::UnknownPort) if is_insecure(gate, request) => {
+            return refuse(Decision::Deny(Reason::InsecureScheme));
+        }
         Err(NoService::UnknownPort) => return refuse(Decision::Deny(Reason::UnknownPort)),
         Err(NoService::OwnHost) => return refuse(Decision::Deny(Reason::OwnHost)),
     };
-    if let Some(path) = request.target.path().strip_prefix(RESERVED_PREFIX) {
-        return match path {
-            "enter" => enter::enter(gate, request, service, credentials).await,
-            "logout" => logout::logout_at_host(gate, request, service, credentials).await,
+    // Only the plain spelling acts; no other is for the app either, in case it reads it like that.
+    if is_reserved(request.target.path()) {
+        return match request.target.path().strip_prefix(RESERVED_PREFIX) {
+            Some("enter") => enter::enter(gate, request, service, credentials).await,
+            Some("logout") => logout::logout_at_host(gate, request, service, credentials).await,
             _ => refuse(Decision::Deny(Reason::ReservedPath)),
         };
     }

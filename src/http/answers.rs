@@ -10,7 +10,7 @@ use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
 use crate::domain::identity_headers::IDENTITY_HEADERS;
 use crate::flows::answer::Refusal;
-use crate::http::pages::{Page, RETRY_AFTER};
+use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.
 pub(super) const DECISION: HeaderName = HeaderName::from_static("portcullis-decision");
@@ -53,16 +53,22 @@ pub(super) fn redirect(id: &str, location: &str, cookies: &[String]) -> HttpResp
     response.finish()
 }
 
-/// 400: the proxy's description of a request does not parse.
-pub(super) fn malformed(id: &str, error: ForwardedError) -> HttpResponse {
-    problem(
-        StatusCode::BAD_REQUEST,
-        id,
-        "Bad request",
-        "malformed_request",
-        &error.to_string(),
-        None,
-    )
+/// 400: the proxy's description of a request does not parse. As a page where a person waits for one.
+pub(super) fn malformed(id: &str, error: ForwardedError, page: bool) -> HttpResponse {
+    let (status, title, detail) = (StatusCode::BAD_REQUEST, "Bad request", error.to_string());
+    if !page {
+        return problem(status, id, title, "malformed_request", &detail, None);
+    }
+    let page = Page::new(title)
+        .line(format!("This request cannot be decided: {detail}."))
+        .fact("Decision", id);
+    identified(page.respond(status), id)
+}
+
+fn identified(mut response: HttpResponse, id: &str) -> HttpResponse {
+    let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    response.headers_mut().insert(DECISION, id);
+    response
 }
 
 /// 403: this peer may not ask.
@@ -78,11 +84,25 @@ pub(super) fn untrusted(id: &str) -> HttpResponse {
     )
 }
 
+/// 404: the proxy asks at an address where nothing is answered.
+pub(super) fn no_such_question(id: &str) -> HttpResponse {
+    let detail = "The proxy asks at an address that is none of the gate's: it is /verify, or \
+                  /verify/policy/ and a name.";
+    problem(
+        StatusCode::NOT_FOUND,
+        id,
+        "Not found",
+        "no_such_question",
+        detail,
+        None,
+    )
+}
+
 /// 401, 403, 404 or 503, as a page or for a program.
 pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> HttpResponse {
     let status = status(&refusal.decision);
     let reason = refusal.decision.reason();
-    let mut response = if refusal.page {
+    let response = if refusal.page {
         page(id, request, refusal).respond(status)
     } else {
         let login_url = refusal.login_url.as_deref();
@@ -96,9 +116,7 @@ pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>
             login_url,
         )
     };
-    let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    response.headers_mut().insert(DECISION, id);
-    response
+    identified(response, id)
 }
 
 fn status(decision: &Decision<'_>) -> StatusCode {
@@ -194,7 +212,7 @@ fn problem(
     let mut response = answer(status, id);
     response.content_type(PROBLEM);
     if status == StatusCode::UNAUTHORIZED {
-        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header((header::RETRY_AFTER, RETRY_AFTER));

@@ -14,16 +14,21 @@ use crate::domain::session::SessionId;
 use crate::flows::answer::CookieChange;
 use crate::flows::attempt::SealedAttempt;
 use crate::flows::handover::{FlowSecret, LINK_LIFETIME};
+use crate::flows::login::Bounces;
 use crate::store::sealing::{Keyring, Purpose};
 
 const OURS: &str = "portcullis";
 const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
 
-/// How long a browser counts that it was sent on without a ticket: a loop goes round in milliseconds.
-const BOUNCE_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a browser counts the rounds of a loop: one goes round in milliseconds.
+const LOOP_TIME: Duration = Duration::from_secs(10);
 
 /// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
 const MAX_TRIED: usize = 8;
+
+/// How many attempts of one browser are looked at. They are cleared away down to three; a browser that restores
+/// more tabs than this at once has to sign in once more.
+const MAX_ATTEMPTS_READ: usize = 64;
 
 /// The names in use here.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +37,7 @@ pub(super) struct CookieNames {
 }
 
 /// Which cookie.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Kind<'a> {
     /// A protected host's session.
     Host,
@@ -44,9 +49,9 @@ enum Kind<'a> {
     Attempt(&'a str),
     /// How often in a row somebody was sent on without a ticket.
     Bounces,
+    /// How many logins in a row have just ended at a protected host.
+    Hops,
 }
-
-const ATTEMPT: &str = "login-";
 
 impl CookieNames {
     /// With prefixes and `Secure`, unless this is development over http.
@@ -60,8 +65,9 @@ impl CookieNames {
             Kind::Host => format!("{prefix}{OURS}"),
             Kind::Flow => format!("{prefix}{OURS}-flow"),
             Kind::Portal => format!("{prefix}{OURS}-sso"),
-            Kind::Attempt(label) => format!("{prefix}{OURS}-{ATTEMPT}{label}"),
+            Kind::Attempt(label) => format!("{prefix}{OURS}-login-{label}"),
             Kind::Bounces => format!("{prefix}{OURS}-bounces"),
+            Kind::Hops => format!("{prefix}{OURS}-hops"),
         }
     }
 
@@ -93,6 +99,8 @@ impl CookieNames {
                 self.set(Kind::Host, &value, lifetime)
             }
             CookieChange::DropSession => self.drop(Kind::Host),
+            CookieChange::SetHops(0) => self.drop(Kind::Hops),
+            CookieChange::SetHops(hops) => self.set(Kind::Hops, &hops.to_string(), LOOP_TIME),
         }
     }
 
@@ -125,10 +133,12 @@ impl CookieNames {
     }
 
     /// Remembers `bounces`, or forgets them.
-    pub(super) fn set_bounces(self, bounces: u8) -> String {
+    pub(super) fn set_bounces(self, bounces: Bounces) -> String {
         match bounces {
-            0 => self.drop(Kind::Bounces),
-            bounces => self.set(Kind::Bounces, &bounces.to_string(), BOUNCE_LIFETIME),
+            Bounces { count: 0, .. } => self.drop(Kind::Bounces),
+            Bounces { count, target } => {
+                self.set(Kind::Bounces, &format!("{count}.{target:08x}"), LOOP_TIME)
+            }
         }
     }
 
@@ -165,27 +175,37 @@ impl CookieNames {
     pub(super) fn attempts(self, cookies: &Cookies<'_>) -> Vec<SealedAttempt> {
         let prefix = self.name(Kind::Attempt(""));
         let ours = cookies.pairs.iter().filter_map(|(name, value)| {
-            let label = name.strip_prefix(&prefix)?;
-            Some(SealedAttempt {
-                label: label.to_owned(),
-                sealed: (*value).to_owned(),
-            })
+            let label = name.strip_prefix(&prefix)?.to_owned();
+            let sealed = (*value).to_owned();
+            Some(SealedAttempt { label, sealed })
         });
-        ours.take(MAX_TRIED).collect()
+        ours.take(MAX_ATTEMPTS_READ).collect()
     }
 
-    /// How often in a row this browser was sent on without a ticket.
-    pub(super) fn bounces(self, cookies: &Cookies<'_>) -> u8 {
-        let mut values = cookies.values(self.name(Kind::Bounces));
-        values
+    /// How often in a row this browser was sent on without a ticket, and where.
+    pub(super) fn bounces(self, cookies: &Cookies<'_>) -> Bounces {
+        let read = |value: &str| {
+            let (count, target) = value.split_once('.')?;
+            Some(Bounces {
+                count: count.parse().ok()?,
+                target: u32::from_str_radix(target, 16).ok()?,
+            })
+        };
+        cookies
+            .values(self.name(Kind::Bounces))
             .next()
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(0)
+            .and_then(read)
+            .unwrap_or_default()
+    }
+
+    /// How many logins in a row have just ended at this protected host.
+    pub(super) fn hops(self, cookies: &Cookies<'_>) -> u8 {
+        let hops = cookies.values(self.name(Kind::Hops)).next();
+        hops.and_then(|hops| hops.parse().ok()).unwrap_or(0)
     }
 }
 
 /// The cookies of ours that came with a request.
-#[derive(Debug)]
 pub(super) struct Cookies<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }

@@ -5,7 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOK
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::flows::callback::{CallbackAnswer, CallbackRequest, callback};
-use crate::flows::login::{LoginAnswer, LoginRequest, Onward, login};
+use crate::flows::login::{Bounces, LoginAnswer, LoginRequest, Onward, login};
 use crate::http::Http;
 use crate::http::answers::loop_advice;
 use crate::http::cookies::Cookies;
@@ -65,8 +65,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
     match answer.await {
         LoginAnswer::Onward(onward) => to(&http, &onward, Vec::new()),
         LoginAnswer::ToProvider { url, attempt, forget } => {
-            let drop = |label: &String| http.cookies.drop_attempt(label);
-            let mut cookies: Vec<String> = forget.iter().map(drop).collect();
+            let mut cookies = dropped(&http, &forget);
             cookies.push(http.cookies.set_attempt(&attempt));
             redirect(StatusCode::FOUND, url.as_str(), &cookies)
         }
@@ -89,7 +88,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
                 .line("Signing in did not take, three times in a row, so it was stopped here.");
             let host = host.as_deref().unwrap_or("the app");
             let mut response = loop_advice(page, host).respond(StatusCode::FORBIDDEN);
-            add_cookie(&mut response, &http.cookies.set_bounces(0));
+            add_cookie(&mut response, &http.cookies.set_bounces(Bounces::default()));
             response
         }
         LoginAnswer::ProviderUnavailable(error) => {
@@ -112,44 +111,33 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
     let cookies = Cookies::read(request.headers());
     let gate = &http.gate;
     let portal = &gate.services.portal().host;
-    let state = query.get("state");
-    let attempts = http.cookies.attempts(&cookies);
-    // Whatever comes of it, this attempt is over.
-    let over = state.and_then(|state| state.get(..8)).filter(|label| {
-        let mut labels = attempts.iter().map(|attempt| attempt.label.as_str());
-        labels.any(|known| known == *label)
-    });
-    let over: Vec<String> = over
-        .map(|label| http.cookies.drop_attempt(label))
-        .into_iter()
-        .collect();
-    let answer = callback(
+    let completed = callback(
         gate,
         CallbackRequest {
-            state,
+            state: query.get("state"),
             code: query.get("code"),
             iss: query.get("iss"),
             error: query.get("error"),
             session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
-            attempts,
+            attempts: http.cookies.attempts(&cookies),
         },
-    );
-    let mut response = match answer.await {
+    )
+    .await;
+    let over = dropped(&http, &completed.forget);
+    let mut response = match completed.answer {
         CallbackAnswer::SignedIn { session, onward } => {
             let lifetime = gate.sessions.lifetime().absolute;
             let mut cookies = over;
             cookies.push(http.cookies.set_portal(&session, portal, &gate.keyring, lifetime));
             return to(&http, &onward, cookies);
         }
-        CallbackAnswer::AlreadySignedIn => {
-            return redirect(StatusCode::FOUND, &gate.portal_url("/"), &over);
-        }
-        CallbackAnswer::UnknownAttempt => Page::new("That sign-in is over")
+        CallbackAnswer::AlreadySignedIn(onward) => return to(&http, &onward, over),
+        CallbackAnswer::UnknownAttempt { login_url } => Page::new("That sign-in is over")
             .line(
                 "It took too long, it was finished already, or it was begun in another browser. This also \
                  happens where the browser keeps no cookies.",
             )
-            .link("Sign in", gate.portal_url("/login"))
+            .link("Sign in", login_url)
             .respond(StatusCode::BAD_REQUEST),
         CallbackAnswer::Refused { error } => Page::new("You were not signed in")
             .line("The identity provider did not sign you in.")
@@ -171,6 +159,14 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
         add_cookie(&mut response, cookie);
     }
     response
+}
+
+/// Has the browser forget attempts.
+fn dropped(http: &Http, labels: &[String]) -> Vec<String> {
+    let labels = labels.iter();
+    labels
+        .map(|label| http.cookies.drop_attempt(label))
+        .collect()
 }
 
 fn to(http: &Http, onward: &Onward, mut cookies: Vec<String>) -> HttpResponse {

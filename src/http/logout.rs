@@ -6,7 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::flows::logout::logout;
 use crate::http::cookies::Cookies;
 use crate::http::login::redirect;
-use crate::http::pages::Page;
+use crate::http::pages::{self, Page};
+use crate::http::portal::session_of;
 use crate::http::{Http, sole_text};
 
 /// `GET /logout`: asks. A link, or a picture on a foreign page, must not sign anybody out.
@@ -63,10 +64,22 @@ fn is_from_here(request: &HttpRequest, http: &Http) -> bool {
     true
 }
 
-/// `GET /signed-out`: where the provider sends the browser after its own logout.
-pub(super) async fn done(http: web::Data<Http>) -> HttpResponse {
-    Page::new("You are signed out")
-        .line("You are signed out of every app behind this sign-in.")
-        .link("Sign in again", http.gate.portal_url("/login"))
-        .respond(StatusCode::OK)
+/// `GET /signed-out`: where the provider sends the browser after its own logout. Anybody may link here, so it
+/// says what is true.
+pub(super) async fn done(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
+    match session_of(&request, &http).await {
+        Ok(None) => Page::new("You are signed out")
+            .line("You are signed out here, and of every app that you opened with this sign-in.")
+            .link("Sign in again", http.gate.portal_url("/login"))
+            .respond(StatusCode::OK),
+        Ok(Some(_)) => Page::new("You are still signed in")
+            .line("Nothing has signed you out here.")
+            .button("Sign out", "/logout")
+            .link("Front page", http.gate.portal_url("/"))
+            .respond(StatusCode::OK),
+        Err(error) => {
+            tracing::error!(%error, "a session could not be looked up");
+            pages::store_unavailable()
+        }
+    }
 }

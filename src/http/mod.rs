@@ -19,6 +19,7 @@ mod answers;
 mod cookies;
 mod decision_id;
 mod dialect;
+pub mod head_limit;
 mod limit;
 mod login;
 mod logout;
@@ -88,10 +89,13 @@ impl Http {
     }
 
     /// Logs a refused peer: with the line to add to the configuration, once an address.
-    fn name_peer(&self, distrust: Distrust) {
+    fn name_peer(&self, id: &str, distrust: Distrust) {
         match distrust {
             Distrust::Secret => {
-                tracing::warn!("a request for /verify came without the right Portcullis-Proxy");
+                tracing::warn!(
+                    decision = id,
+                    "refused: the request came without the right Portcullis-Proxy"
+                );
             }
             Distrust::Address(peer) => {
                 let mut named = self
@@ -101,10 +105,13 @@ impl Http {
                 if named.len() < MAX_NAMED_PEERS && named.insert(peer) {
                     let bits = if peer.is_ipv4() { 32 } else { 128 };
                     tracing::warn!(
+                        decision = id,
                         %peer,
                         "refused: this peer is not a trusted proxy; if it is your proxy, add \
                          \"{peer}/{bits}\" to server.trusted_proxies"
                     );
+                } else {
+                    tracing::debug!(decision = id, %peer, "refused: not a trusted proxy");
                 }
             }
         }

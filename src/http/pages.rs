@@ -19,6 +19,9 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors ")
 });
 
+/// What every 401 asks for (RFC 9110 §11.6.1). No browser shows a dialog of its own for it.
+pub(super) const CHALLENGE: &str = "Bearer";
+
 /// How long a client waits before it tries again, in seconds.
 pub(super) const RETRY_AFTER: &str = "5";
 
@@ -113,6 +116,16 @@ impl Page {
         self
     }
 
+    /// Nothing, except where there is a form: with `no-referrer` browsers send it with `Origin: null`, and we could
+    /// not tell it from a stranger's.
+    fn referrer_policy(&self) -> &'static str {
+        if self.button.is_some() {
+            "same-origin"
+        } else {
+            "no-referrer"
+        }
+    }
+
     pub(super) fn respond(&self, status: StatusCode) -> HttpResponse {
         let Ok(html) = self.render() else {
             // Rendering into memory fails for no template that compiled; if it did, the status still holds.
@@ -126,9 +139,12 @@ impl Page {
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::CONTENT_SECURITY_POLICY, policy))
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((header::REFERRER_POLICY, "no-referrer"));
+            .insert_header((header::REFERRER_POLICY, self.referrer_policy()));
         if !self.frameable {
             response.insert_header((header::X_FRAME_OPTIONS, "DENY"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -17,7 +17,11 @@ use crate::http::cookies::Cookies;
 use crate::http::pages::{self, App, Page};
 use crate::store::StoreError;
 
-async fn session_of(request: &HttpRequest, http: &Http) -> Result<Option<Session>, StoreError> {
+/// The session that the portal's cookie names, if it lives.
+pub(super) async fn session_of(
+    request: &HttpRequest,
+    http: &Http,
+) -> Result<Option<Session>, StoreError> {
     let gate = &http.gate;
     let cookies = Cookies::read(request.headers());
     let portal = &gate.services.portal().host;
@@ -116,9 +120,12 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
             )
         }
     };
-    HttpResponse::build(status)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(body)
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CACHE_CONTROL, "no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header((WWW_AUTHENTICATE, pages::CHALLENGE));
+    }
+    response.json(body)
 }
 
 /// Everything else.

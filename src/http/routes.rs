@@ -11,7 +11,7 @@ pub fn verify(config: &mut ServiceConfig) {
     config
         .service(resource("/verify").to(caddy_traefik::check))
         .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy))
-        .default_service(to(admin::not_found));
+        .default_service(to(caddy_traefik::elsewhere));
 }
 
 /// `server.portal_listen`: what browsers see.

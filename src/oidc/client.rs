@@ -137,13 +137,15 @@ pub(super) fn authorization_request(
     settings: &OidcSettings,
     issuer: &IssuerUrl,
     provider: &Provider,
+    state: &str,
 ) -> AuthorizationRequest {
     let client = oidc_client(settings, issuer, provider);
+    let state = CsrfToken::new(state.to_owned());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256_len(RANDOM_BYTES);
     let mut request = client
         .authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
-            || CsrfToken::new_random_len(RANDOM_BYTES),
+            || state,
             || Nonce::new_random_len(RANDOM_BYTES),
         )
         .set_pkce_challenge(challenge);
@@ -153,10 +155,9 @@ pub(super) fn authorization_request(
     for (name, value) in &settings.authorize_params {
         request = request.add_extra_param(name, value);
     }
-    let (url, state, nonce) = request.url();
+    let (url, _state, nonce) = request.url();
     AuthorizationRequest {
         url,
-        state: state.into_secret(),
         secrets: AttemptSecrets {
             nonce: nonce.secret().clone(),
             pkce_verifier: verifier.into_secret(),

@@ -48,14 +48,17 @@ pub struct RelyingParty {
 }
 
 /// An authorization request, ready for the browser.
-#[derive(Debug)]
 pub struct AuthorizationRequest {
     /// Where to send the browser.
     pub url: Url,
-    /// The `state` within it: 256 random bits, which the response brings back.
-    pub state: String,
     /// What must be kept until then, in nobody's sight.
     pub secrets: AttemptSecrets,
+}
+
+impl fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorizationRequest(..)")
+    }
 }
 
 /// The secrets of one login attempt. They travel in a sealed cookie; Debug prints nothing of them.
@@ -122,18 +125,23 @@ impl RelyingParty {
         self.discovery.is_ready()
     }
 
-    /// Builds an authorization request. Waits for the first discovery up to 5 s; where the provider
+    /// Builds an authorization request with `state`, which the response brings back and nobody may be able to
+    /// guess. Waits for the first discovery up to 5 s; where the provider
     /// is known to be down, has it tried again and gives up within 900 ms.
     ///
     /// # Errors
     ///
     /// When the provider is not known, or was not there when last tried.
-    pub async fn authorization_request(&self) -> Result<AuthorizationRequest, ProviderError> {
+    pub async fn authorization_request(
+        &self,
+        state: &str,
+    ) -> Result<AuthorizationRequest, ProviderError> {
         let provider = self.discovery.provider().await?;
         Ok(client::authorization_request(
             &self.settings,
             &self.issuer,
             &provider,
+            state,
         ))
     }
 

@@ -5,7 +5,9 @@
 //! `1 ‖ key id (4) ‖ salt (24) ‖ AES-256-GCM(plain)`; key and nonce come from the salt, so that no number
 //! of values under one key can exhaust the nonces.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -13,6 +15,9 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use crate::domain::session_key::SessionKey;
+
+/// How many unknown keys are told apart in the log.
+const MAX_UNKNOWN: usize = 16;
 
 const FORMAT: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
@@ -28,6 +33,8 @@ pub enum Purpose {
     Tokens,
     /// A login on its way, in a cookie of the portal.
     LoginAttempt,
+    /// Where a login leads, in its `state`.
+    LoginState,
     /// A ticket from the portal to a protected host.
     Ticket,
     /// The `f` of a login link.
@@ -38,13 +45,14 @@ pub enum Purpose {
     HostCookie,
 }
 
-const PURPOSES: usize = 7;
+const PURPOSES: usize = 8;
 
 impl Purpose {
     const ALL: [Self; PURPOSES] = [
         Self::Session,
         Self::Tokens,
         Self::LoginAttempt,
+        Self::LoginState,
         Self::Ticket,
         Self::LoginLink,
         Self::PortalCookie,
@@ -57,6 +65,7 @@ impl Purpose {
             Self::Session => "portcullis v1 session record",
             Self::Tokens => "portcullis v1 token record",
             Self::LoginAttempt => "portcullis v1 login attempt",
+            Self::LoginState => "portcullis v1 login state, sealed address",
             Self::Ticket => "portcullis v1 ticket",
             Self::LoginLink => "portcullis v1 login link",
             Self::PortalCookie => "portcullis v1 portal cookie",
@@ -74,6 +83,8 @@ pub struct NotOurs;
 pub struct Keyring {
     /// The first seals, all open; never empty.
     keys: Vec<Key>,
+    /// Ids of keys that records name and that are not among ours, as far as they were logged.
+    unknown: Mutex<HashSet<[u8; KEY_ID_BYTES]>>,
 }
 
 struct Key {
@@ -94,6 +105,7 @@ impl Keyring {
         let keys = std::iter::once(first).chain(others);
         Self {
             keys: keys.map(|key| Key::new(key.expose())).collect(),
+            unknown: Mutex::default(),
         }
     }
 
@@ -142,7 +154,10 @@ impl Keyring {
         if *format != FORMAT {
             return Err(NotOurs);
         }
-        let key = self.keys.iter().find(|key| key.id == *id).ok_or(NotOurs)?;
+        let Some(key) = self.keys.iter().find(|key| key.id == *id) else {
+            self.note_unknown(purpose, *id);
+            return Err(NotOurs);
+        };
         let (aead, nonce) = key.aead(purpose, salt);
         let mut body = body.to_vec();
         let plain = aead
@@ -151,6 +166,20 @@ impl Keyring {
             .len();
         body.truncate(plain);
         Ok(body)
+    }
+
+    /// Tells, once a key, that records are sealed with one that is not listed: somebody rotated too fast, and
+    /// that is why people are signed out. What strangers show us is not worth a line.
+    fn note_unknown(&self, purpose: Purpose, id: [u8; KEY_ID_BYTES]) {
+        if !matches!(purpose, Purpose::Session | Purpose::Tokens) {
+            return;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() < MAX_UNKNOWN && unknown.insert(id) {
+            tracing::warn!(
+                "a session is sealed with a key that session.secret_file does not list; it counts as none"
+            );
+        }
     }
 
     /// A message authentication code over `parts`, each taken as a whole.

@@ -11,6 +11,8 @@ use crate::support::clock::TestClock;
 use crate::support::issuer::{Algorithm, Answer, Endpoint, FakeIssuer, settings};
 use crate::support::relying_party::{Discovering, PUBLIC_URL};
 
+const STATE: &str = "nobody-guesses-this";
+
 /// Asks until the provider is known.
 async fn until_ready(party: &RelyingParty, within: Duration) -> bool {
     let started = Instant::now();
@@ -23,7 +25,7 @@ async fn until_ready(party: &RelyingParty, within: Duration) -> bool {
 /// Starts beside an issuer that behaves as told, and says what the first login meets.
 async fn first_login(issuer: &FakeIssuer, clock: &TestClock) -> Result<(), ProviderError> {
     let party = Discovering::start(issuer.settings(PUBLIC_URL), clock);
-    party.party.authorization_request().await.map(drop)
+    party.party.authorization_request(STATE).await.map(drop)
 }
 
 #[actix_web::test]
@@ -32,12 +34,12 @@ async fn a_provider_that_comes_up_late_is_found() {
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
 
-    let first = party.party.authorization_request().await;
+    let first = party.party.authorization_request(STATE).await;
     assert_eq!(first.expect_err("a refusal").code(), "provider_unreachable");
     assert!(!party.party.is_ready());
     assert!(party.party.end_session_url(None).is_none());
     let started = Instant::now();
-    let second = party.party.authorization_request().await;
+    let second = party.party.authorization_request(STATE).await;
     assert_eq!(
         second.expect_err("a refusal").code(),
         "provider_unreachable"
@@ -58,7 +60,7 @@ async fn a_login_wakes_the_search() {
     let clock = TestClock::new();
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
-    let down = party.party.authorization_request().await;
+    let down = party.party.authorization_request(STATE).await;
     assert!(down.is_err());
     let issuer = FakeIssuer::start_at(address, "", &clock);
     party
@@ -78,14 +80,14 @@ async fn a_slow_provider_is_asked_once_for_everybody() {
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let impatient = Duration::from_millis(300);
     for _ in 0..3 {
-        let asked = party.party.authorization_request();
+        let asked = party.party.authorization_request(STATE);
         assert!(
             actix_web::rt::time::timeout(impatient, asked)
                 .await
                 .is_err()
         );
     }
-    let logins = (0..20).map(|_| party.party.authorization_request());
+    let logins = (0..20).map(|_| party.party.authorization_request(STATE));
     for login in futures_util::future::join_all(logins).await {
         assert!(login.is_ok());
     }
@@ -99,7 +101,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_browser() {
     issuer.answer(Endpoint::Discovery, Answer::Hang);
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let started = Instant::now();
-    let login = party.party.authorization_request().await;
+    let login = party.party.authorization_request(STATE).await;
     assert_eq!(login.expect_err("a refusal"), ProviderError::NotYetKnown);
     assert!(started.elapsed() < Duration::from_secs(6));
 }
@@ -180,7 +182,7 @@ async fn an_issuer_is_compared_to_the_last_slash() {
             None => format!("{}/", almost.issuer),
         };
         let party = Discovering::start(almost, &clock);
-        let found = party.party.authorization_request().await;
+        let found = party.party.authorization_request(STATE).await;
         assert_eq!(found.expect_err("a refusal").code(), "issuer_mismatch");
     }
 }
@@ -248,12 +250,12 @@ async fn the_request_is_what_a_strict_provider_wants() {
     let party = Discovering::start(settings, &clock);
     let first = party
         .party
-        .authorization_request()
+        .authorization_request(STATE)
         .await
         .expect("a request");
     let second = party
         .party
-        .authorization_request()
+        .authorization_request(STATE)
         .await
         .expect("a request");
     issuer
@@ -272,16 +274,11 @@ async fn the_request_is_what_a_strict_provider_wants() {
     );
     assert_eq!(get("prompt"), Some("login"));
     assert_eq!(get("code_challenge_method"), Some("S256"));
-    assert_eq!(get("state"), Some(first.state.as_str()));
+    assert_eq!(get("state"), Some(STATE));
     assert_eq!(get("nonce"), Some(first.secrets.nonce.as_str()));
-    for secret in [
-        &first.state,
-        &first.secrets.nonce,
-        &first.secrets.pkce_verifier,
-    ] {
+    for secret in [&first.secrets.nonce, &first.secrets.pkce_verifier] {
         assert_eq!(secret.len(), 43, "256 bits in base64url");
     }
-    assert_ne!(first.state, second.state);
     assert_ne!(first.secrets.nonce, second.secrets.nonce);
     assert_ne!(first.secrets.pkce_verifier, second.secrets.pkce_verifier);
     assert!(!first.url.as_str().contains(&first.secrets.pkce_verifier));

@@ -5,6 +5,8 @@ mod discovery;
 mod hostile;
 mod id_token;
 mod login;
+mod login_edges;
 mod logout;
 mod support;
 mod verify;
+mod verify_edges;

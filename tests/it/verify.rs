@@ -32,7 +32,7 @@ fn tells_nothing(answer: &Answer) {
 async fn a_description_that_is_not_whole_is_refused() {
     let app = spawn_app().await;
     for name in ["x-forwarded-method", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-uri", "x-forwarded-for"] {
-        let answer = app.ask(FILMS).navigation().without(name).send().await;
+        let answer = app.ask(FILMS).fetch().without(name).send().await;
         assert_eq!((answer.status, answer.reason()), (StatusCode::BAD_REQUEST, "malformed_request".into()), "{name}");
         tells_nothing(&answer);
         if name != "x-forwarded-for" {
@@ -72,7 +72,7 @@ async fn a_description_that_is_not_whole_is_refused() {
         ("x-forwarded-for",    b"\xff"),
     ];
     for (name, value) in cases {
-        let answer = app.ask(FILMS).navigation().without(name).another(name, value).send().await;
+        let answer = app.ask(FILMS).fetch().without(name).another(name, value).send().await;
         assert_eq!(answer.status, 400, "{name}: {value:?}");
         tells_nothing(&answer);
     }
@@ -279,7 +279,7 @@ async fn a_stranger_is_sent_to_log_in_or_told_to() {
         "type": "about:blank",
         "title": "Please sign in",
         "status": 401,
-        "detail": "The policy \"media\" asks for a sign-in.",
+        "detail": "This asks for a sign-in.",
         "reason": "not_signed_in",
         "login_url": "https://auth.example.net/login?rd=https%3A%2F%2Ffilms.example.net%2F",
         "decision": script.header("portcullis-decision"),

@@ -13,6 +13,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use tracing::Level;
 
+use super::load::Folders;
 use super::problems::{Problems, did_you_mean};
 use super::raw::{RawConfig, RawLog};
 use super::secrets::{self, FromFile, SecretError};
@@ -21,10 +22,10 @@ use super::{Config, Log, LogFormat};
 /// Checks everything, and adds to `problems`, which holds what was found while reading.
 pub(super) fn validate(
     raw: &RawConfig,
-    base: &Path,
+    folders: &Folders,
     mut problems: Problems,
 ) -> Result<Config, Problems> {
-    let files = Files { base };
+    let files = Files { folders };
     let server = server::server(&raw.server, &files, &mut problems);
     let portal = server.as_ref().map(|server| &server.public_url);
     let issuer = oidc::issuer(&raw.oidc, portal, &mut problems);
@@ -57,14 +58,13 @@ pub(super) fn validate(
 
 /// Reads the files that the configuration names.
 struct Files<'a> {
-    /// Where relative paths begin.
-    base: &'a Path,
+    folders: &'a Folders,
 }
 
 impl Files<'_> {
     /// The secret in `file`, which `key` names.
     fn secret(&self, key: &str, file: &Path, problems: &mut Problems) -> Option<SecretString> {
-        let file = self.base.join(file);
+        let file = self.folders.find(file);
         Self::take(key, &file, secrets::read_secret(&file), problems)
     }
 

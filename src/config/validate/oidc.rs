@@ -78,7 +78,7 @@ pub(super) fn settings(
     );
     let authorize_params = authorize_params(raw, problems);
     let roots = raw.ca_file.as_deref();
-    let extra_roots_pem = roots.and_then(|file| certificates(&files.base.join(file), problems));
+    let extra_roots_pem = roots.and_then(|file| certificates(&files.folders.find(file), problems));
     let portal = portal?;
     Some(OidcSettings {
         issuer: raw.issuer.clone()?,
@@ -113,7 +113,7 @@ fn client_id(raw: &RawOidc, files: &Files<'_>, problems: &mut Problems) -> Optio
         }
         (None, Some(file)) => {
             // No secret, so whoever may read it may.
-            let file = files.base.join(file);
+            let file = files.folders.find(file);
             match secrets::read_secret(&file) {
                 Ok(id) => Some(id.value.expose_secret().to_owned()),
                 Err(error) => {

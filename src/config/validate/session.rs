@@ -24,7 +24,7 @@ pub(super) fn session(
     let store = store(raw, problems);
     let secret = match &raw.secret_file {
         None => Some(SessionSecret::Ephemeral),
-        Some(file) => secret(&files.base.join(file), problems),
+        Some(file) => secret(&files.folders.find(file), problems),
     };
     let lifetime = lifetime(raw, problems);
     Some(SessionSettings {

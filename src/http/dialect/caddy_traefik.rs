@@ -23,6 +23,19 @@ const METHOD_OVERRIDES: [&str; 3] = [
     "x-method-override",
 ];
 
+/// Whether one of them is there, in any spelling that an app may take for it: some read `_` and `.` as `-`.
+fn overrides_method(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        METHOD_OVERRIDES.iter().any(|known| {
+            let same = |(one, other): (u8, u8)| {
+                one == other || (other == b'-' && matches!(one, b'_' | b'.'))
+            };
+            name.len() == known.len() && name.bytes().zip(known.bytes()).all(same)
+        })
+    })
+}
+
 /// `/verify`.
 pub(in crate::http) async fn check(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     answer(&request, &http, None).await
@@ -40,14 +53,15 @@ pub(in crate::http) async fn check_policy(
 async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> HttpResponse {
     let id = decision_id::next();
     if let Err(distrust) = http.trust_peer(request) {
-        http.name_peer(distrust);
+        http.name_peer(&id, distrust);
         return answers::untrusted(&id);
     }
     let forwarded = match read(request.headers(), http) {
         Ok(forwarded) => forwarded,
         Err(error) => {
             tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
-            return answers::malformed(&id, error);
+            let page = initiator(request.headers()).is_navigation();
+            return answers::malformed(&id, error, page);
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
@@ -55,6 +69,7 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
     let credentials = Credentials {
         session: http.cookies.host_session(&cookies, host, &gate.keyring),
         flow: http.cookies.flow(&cookies),
+        hops: http.cookies.hops(&cookies),
     };
     match verify(gate, &forwarded, policy, &credentials).await {
         Answer::Pass { reason, headers } => {
@@ -109,9 +124,7 @@ fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedE
         return Err(ForwardedError::Missing("X-Forwarded-For"));
     }
     let client = http.trusted_proxies.client_address(clients.into_iter());
-    let overrides_method = METHOD_OVERRIDES
-        .iter()
-        .any(|name| headers.contains_key(*name));
+    let overrides_method = overrides_method(headers);
     ForwardedRequest::parse(
         method,
         scheme,
@@ -165,5 +178,20 @@ fn initiator(headers: &HeaderMap) -> Initiator {
         scripted: has("x-requested-with"),
         // Traefik drops Upgrade itself, and leaves these.
         upgrade: has("upgrade") || has("sec-websocket-key") || has("sec-websocket-version"),
+    }
+}
+
+/// Any other address on the proxy's listener: the proxy's configuration is wrong, or this is not the proxy.
+pub(in crate::http) async fn elsewhere(
+    request: HttpRequest,
+    http: web::Data<Http>,
+) -> HttpResponse {
+    let id = decision_id::next();
+    match http.trust_peer(&request) {
+        Ok(()) => answers::no_such_question(&id),
+        Err(distrust) => {
+            http.name_peer(&id, distrust);
+            answers::untrusted(&id)
+        }
     }
 }

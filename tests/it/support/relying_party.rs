@@ -39,12 +39,13 @@ impl Discovering {
         &self,
         issuer: &FakeIssuer,
     ) -> Result<(HashMap<String, String>, AttemptSecrets), RedeemError> {
-        let request = self.party.authorization_request().await?;
+        let state = "nobody-guesses-this";
+        let request = self.party.authorization_request(state).await?;
         let back = issuer
             .visit(&request.url)
             .expect("a request that a strict provider takes");
         let response: HashMap<_, _> = back.query_pairs().into_owned().collect();
-        assert_eq!(response.get("state"), Some(&request.state));
+        assert_eq!(response.get("state").map(String::as_str), Some(state));
         Ok((response, request.secrets))
     }
 }

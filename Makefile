@@ -1,0 +1,58 @@
+# Everything is installed by name from Debian, PyPI, npm and the crate registry; `make test` and
+# `make demo` do all of their own set-up. Both can be run as often as you like.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+TOOLS := target/tools
+PROVIDER := tests/stack/provider
+# Where cargo puts what it builds.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
+
+.PHONY: help
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+.PHONY: demo
+demo: tools-demo ## Run the whole chain here and print what to try (DEMO_CHECK=1: try it and exit; DEMO_PORT=8443)
+	@cargo build --bin portcullis --example demo
+	@exec $(BUILT)/examples/demo
+
+.PHONY: test
+test: check tools ## Format, lints, all tests, and the demo by itself
+	PORTCULLIS_TOOLS=required cargo test --no-fail-fast
+	DEMO_CHECK=1 DEMO_PORT=0 $(BUILT)/examples/demo
+
+.PHONY: check
+check: ## Format and lints
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+.PHONY: tools
+tools: tools-demo ## Install Caddy, Traefik, the provider and Chromium
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
+		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
+
+.PHONY: tools-demo
+tools-demo: $(TOOLS)/proxies.stamp $(PROVIDER)/node_modules/.package-lock.json
+
+# Root installs directly, everybody else by sudo.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT_UPDATE := $(SUDO) apt-get update --quiet
+APT_INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+	apt-get install --yes --no-install-recommends
+
+$(TOOLS)/proxies.stamp: tests/stack/requirements.txt
+	@mkdir -p $(TOOLS)/bin
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { $(APT_UPDATE); $(APT_INSTALL) python3-venv; }
+	python3 -m venv --clear $(TOOLS)/venv
+	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	ln -sf ../venv/bin/caddy ../venv/bin/traefik $(TOOLS)/bin/
+	@touch $@
+
+# npm writes this file last.
+$(PROVIDER)/node_modules/.package-lock.json: $(PROVIDER)/package.json $(PROVIDER)/package-lock.json
+	@command -v npm >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) npm; }
+	npm ci --prefix $(PROVIDER) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,160 @@
+//! Whole files that the documents show. A block is whole when its info string says `check`:
+//! ` ```toml check ` is a configuration, ` ```caddyfile check ` a Caddyfile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use config::{Config, File, FileFormat};
+use portcullis::domain::identity_headers::IDENTITY_HEADERS;
+use tempfile::TempDir;
+
+use crate::markdown::{Document, documents, root, source};
+
+/// Where the documents keep secrets.
+const SECRETS: &str = "/run/secrets";
+
+fn whole_blocks(language: &str, see: impl Fn(&Document, usize, &str)) -> usize {
+    let whole = format!("{language} check");
+    let mut count = 0;
+    for document in documents() {
+        for block in document.blocks_of(language) {
+            if block.info == whole {
+                see(&document, block.line, &block.text);
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+/// A file that only its owner may read.
+fn write_secret(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text).expect("a written file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a changed mode");
+}
+
+#[test]
+fn configurations_pass_the_check_without_a_word() {
+    let count = whole_blocks("toml", |document, line, text| {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("portcullis.toml");
+        let here = folder.path().to_str().expect("UTF-8");
+        fs::write(&file, text.replace(SECRETS, here)).expect("a written file");
+        for named in text.split(&format!("\"{SECRETS}/")).skip(1) {
+            let name = named.split('"').next().expect("a name");
+            // The keys of sessions are made when the service starts.
+            if name != "session_secret" {
+                write_secret(&folder.path().join(name), "hunter2\n");
+            }
+        }
+        let checked = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .env_clear()
+            .args(["check", "--config"])
+            .arg(&file)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{}:{line}: {said}", document.name);
+        assert_eq!(said, "", "{}:{line}", document.name);
+    });
+    assert!(count >= 2, "the README and the reference show one each");
+}
+
+#[test]
+fn every_piece_of_a_configuration_is_toml() {
+    for document in documents() {
+        for block in document.blocks_of("toml") {
+            let file = File::from_str(&block.text, FileFormat::Toml);
+            let read = Config::builder().add_source(file).build();
+            assert!(read.is_ok(), "{}:{}: {read:?}", document.name, block.line);
+        }
+    }
+}
+
+/// The lines of the snippet `(portcullis)`, without comments and indentation.
+fn snippet(caddyfile: &str) -> Vec<&str> {
+    let lines = caddyfile
+        .lines()
+        .skip_while(|line| *line != "(portcullis) {");
+    let mut snippet: Vec<&str> = lines.take_while(|line| *line != "}").collect();
+    snippet.retain(|line| !line.trim().is_empty() && !line.trim().starts_with('#'));
+    snippet.iter().map(|line| line.trim()).collect()
+}
+
+#[test]
+fn caddyfiles_have_the_snippet_that_we_ship() {
+    let shipped = source("Caddyfile.example");
+    let shipped = snippet(&shipped);
+    assert!(shipped.len() > 5, "{shipped:?}");
+    let count = whole_blocks("caddyfile", |document, line, text| {
+        assert_eq!(snippet(text), shipped, "{}:{line}", document.name);
+    });
+    assert!(count >= 1, "the README shows one");
+}
+
+/// The Caddy that `make tools` installs. Where it is not there, its tests are passed over, unless
+/// `PORTCULLIS_TOOLS=required`.
+fn caddy() -> Option<PathBuf> {
+    let caddy = root().join("target/tools/bin/caddy");
+    if caddy.is_file() {
+        return Some(caddy);
+    }
+    let required = std::env::var_os("PORTCULLIS_TOOLS").is_some_and(|value| value == "required");
+    assert!(
+        !required,
+        "no {}: `make tools` installs it",
+        caddy.display()
+    );
+    None
+}
+
+#[test]
+fn caddy_takes_the_caddyfiles() {
+    let Some(caddy) = caddy() else {
+        return;
+    };
+    whole_blocks("caddyfile", |document, line, text| {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("Caddyfile");
+        fs::write(&file, text).expect("a written file");
+        let validated = Command::new(&caddy)
+            .args(["validate", "--adapter", "caddyfile", "--config"])
+            .arg(&file)
+            .env("HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path())
+            .output()
+            .expect("Caddy runs");
+        let said = String::from_utf8_lossy(&validated.stderr);
+        assert!(
+            validated.status.success(),
+            "{}:{line}: {said}",
+            document.name
+        );
+    });
+}
+
+/// What Traefik copies to the app, and what it takes away before.
+#[test]
+fn traefik_is_told_every_header() {
+    let mut count = 0;
+    for document in documents() {
+        for block in document.blocks_of("yaml") {
+            let copied = block.text.split("authResponseHeaders: [").nth(1);
+            let copied = copied.and_then(|rest| rest.split(']').next());
+            let mut expected: Vec<&str> = IDENTITY_HEADERS.iter().map(|(name, _)| *name).collect();
+            for name in &expected {
+                for lookalike in [name.replace('-', "_"), name.replace('-', ".")] {
+                    let dropped = format!("{lookalike}: \"\"\n");
+                    assert!(block.text.contains(&dropped), "{lookalike}");
+                }
+            }
+            expected.push("Cookie");
+            assert_eq!(copied, Some(expected.join(", ").as_str()));
+            count += 1;
+        }
+    }
+    assert_eq!(count, 1, "the README shows it");
+}

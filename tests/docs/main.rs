@@ -1,0 +1,7 @@
+//! The documents: what they show is run, what they name exists, and what exists they name.
+
+mod configuration;
+mod examples;
+mod links;
+mod markdown;
+mod names;

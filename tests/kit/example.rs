@@ -1,0 +1,50 @@
+//! The `Caddyfile.example` that we ship, fitted to the names and ports of a run.
+
+use super::gate::Ports;
+use super::{Failure, Result, tools};
+
+/// What stands in the place of the example's two apps and its portal.
+pub struct Places<'a> {
+    pub gate: Ports,
+    pub portal: &'a str,
+    /// Host and port of each app.
+    pub apps: [(&'a str, u16); 2],
+}
+
+/// The example with other names and ports, and nothing else changed.
+///
+/// # Errors
+///
+/// When the example does not hold each of the things that are replaced once.
+pub fn fitted_to(places: &Places<'_>) -> Result<String> {
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    let [(first, first_port), (second, second_port)] = places.apps;
+    // 3000 comes first: what is put in may begin with it.
+    let replacements = [
+        ("127.0.0.1:3000", address(first_port)),
+        ("127.0.0.1:8989", address(second_port)),
+        ("127.0.0.1:9191", address(places.gate.verify)),
+        ("127.0.0.1:9192", address(places.gate.portal)),
+        ("auth.example.net", places.portal.to_owned()),
+        ("grafana.example.net", first.to_owned()),
+        ("sonarr.example.net", second.to_owned()),
+    ];
+    let mut text = shipped()?;
+    for (from, to) in replacements {
+        if text.matches(from).count() != 1 {
+            return Err(Failure(format!(
+                "`{from}` does not stand once in Caddyfile.example"
+            )));
+        }
+        text = text.replace(from, &to);
+    }
+    Ok(text)
+}
+
+/// # Errors
+///
+/// When it is not in the source tree.
+pub fn shipped() -> Result<String> {
+    let file = tools::source_root().join("Caddyfile.example");
+    std::fs::read_to_string(&file).map_err(Failure::of(file.display()))
+}

@@ -1,0 +1,121 @@
+//! The real OpenID Provider (`tests/stack/provider`), which listens behind Caddy.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::ask::Ask;
+use super::browser::Browser;
+use super::child::Running;
+use super::page::Page;
+use super::{Failure, Result, ports, tools};
+
+pub const CLIENT_ID: &str = "portcullis";
+
+/// For the first answer through the proxy, certificate included.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Provider {
+    pub running: Running,
+    pub port: u16,
+    pub client_secret_file: PathBuf,
+    issuer: String,
+    issued: PathBuf,
+}
+
+pub struct Settings<'a> {
+    /// As browsers and the service see it.
+    pub issuer: &'a str,
+    /// The relying party's `public_url`.
+    pub relying_party: &'a str,
+}
+
+impl Provider {
+    /// Starts it; see [`metadata`](Self::metadata) for when it answers.
+    ///
+    /// # Errors
+    ///
+    /// When Node or the installed packages are missing.
+    pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
+        let script = tools::source_root().join("tests/stack/provider/provider.mjs");
+        if !script.with_file_name("node_modules").is_dir() {
+            return Err(Failure::new(
+                "the provider's packages are not installed: run `make tools`",
+            ));
+        }
+        let client_secret_file = folder.join("client_secret");
+        let issued = folder.join("issued.jsonl");
+        write_secret(&client_secret_file, &random_secret()?)
+            .and_then(|()| std::fs::write(&issued, ""))
+            .map_err(Failure::of(folder.display()))?;
+        let port = ports::free();
+        let own = settings.relying_party;
+        let log = folder.join("provider.log");
+        let running = Running::start("provider", &tools::find("node")?, &log, |command| {
+            command
+                .arg(script)
+                .env("PROVIDER_PORT", port.to_string())
+                .env("PROVIDER_ISSUER", settings.issuer)
+                .env("PROVIDER_CLIENT_ID", CLIENT_ID)
+                .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
+                .env("PROVIDER_REDIRECT_URIS", format!("{own}/callback"))
+                .env(
+                    "PROVIDER_POST_LOGOUT_REDIRECT_URIS",
+                    format!("{own}/signed-out"),
+                )
+                .env("PROVIDER_ISSUED_FILE", &issued);
+        })?;
+        Ok(Self {
+            running,
+            port,
+            client_secret_file,
+            issuer: settings.issuer.to_owned(),
+            issued,
+        })
+    }
+
+    /// Waits until its metadata can be had through the proxy before it, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// When they do not come, with what the provider said.
+    pub async fn metadata(&mut self, root_pem: &[u8]) -> Result<Page> {
+        let browser = Browser::new(root_pem)?;
+        let url = format!("{}/.well-known/openid-configuration", self.issuer);
+        let answered = self.running.wait_for(START_LIMIT, || async {
+            let page = browser.ask(Ask::fetch(&url)).await?;
+            if page.status == 200 {
+                Ok(page)
+            } else {
+                Err(Failure(format!("{}", page.status)))
+            }
+        });
+        answered.await
+    }
+
+    /// Every token answer so far, as JSON objects.
+    pub fn issued(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(&self.issued).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+}
+
+/// For nobody else to read: the service warns of a secret that others can.
+fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(secret.as_bytes())
+}
+
+/// 256 bits in hexadecimal, from the system.
+fn random_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(Failure::of("/dev/urandom"))?;
+    Ok(bytes.map(|byte| format!("{byte:02x}")).concat())
+}

@@ -1,0 +1,184 @@
+//! A protected app that shows the request it got: as a page to people, as JSON to programs.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use actix_web::http::header::ACCEPT;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Result, html, ports};
+
+/// What the app was asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    pub app: String,
+    pub method: String,
+    /// Path and query, byte for byte.
+    pub target: String,
+    /// Identity first, then by name; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Seen {
+    /// All values of a header.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .iter()
+            .filter(|(have, _)| have.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+
+    /// The one value of a header; `None` when it did not come, or not once.
+    pub fn one(&self, name: &str) -> Option<&str> {
+        match self.all(name)[..] {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// An app that listens on the loopback address until the process ends.
+pub struct Upstream {
+    pub port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Upstream {
+    /// # Errors
+    ///
+    /// When its port was taken meanwhile.
+    pub fn start(name: &str) -> Result<Self> {
+        let port = ports::free();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let state = web::Data::new(State {
+            name: name.to_owned(),
+            seen: Arc::clone(&seen),
+        });
+        let (started, outcome) = mpsc::channel();
+        // On a thread of its own, because it outlives the runtime of the test that started it.
+        std::thread::spawn(move || {
+            let bound = HttpServer::new(move || {
+                App::new()
+                    .app_data(state.clone())
+                    .default_service(web::to(show))
+            })
+            .workers(1)
+            .disable_signals()
+            .bind(("127.0.0.1", port));
+            match bound {
+                Ok(listening) => {
+                    let _ = started.send(Ok(()));
+                    // Ends with the process.
+                    let _ = actix_web::rt::System::new().block_on(listening.run());
+                }
+                Err(cause) => {
+                    let _ = started.send(Err(Failure(format!("app on port {port}: {cause}"))));
+                }
+            }
+        });
+        outcome.recv().map_err(Failure::of("app"))??;
+        Ok(Self { port, seen })
+    }
+
+    /// Every request so far whose target holds `mark`. Tests that share an app put a mark of
+    /// their own into their URLs.
+    pub fn requests_with(&self, mark: &str) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter()
+            .filter(|request| request.target.contains(mark))
+            .cloned()
+            .collect()
+    }
+}
+
+struct State {
+    name: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let lines = request.headers().iter();
+    let mut headers: Vec<(String, String)> = lines
+        .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+        .collect();
+    // A stable sort: lines of one name stay in their order.
+    headers.sort_by_key(|(name, _)| (!name.starts_with("remote-"), name.clone()));
+    let seen = Seen {
+        app: state.name.clone(),
+        method: request.method().to_string(),
+        target: request.uri().to_string(),
+        headers,
+    };
+    state
+        .seen
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(seen.clone());
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    if accept.contains("text/html") {
+        HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .body(page(&seen))
+    } else {
+        HttpResponse::Ok().json(seen)
+    }
+}
+
+/// The page; what programs want of it stands in it as JSON, see [`html::embedded_json`].
+fn page(seen: &Seen) -> String {
+    let row = |(name, value): &(String, String)| {
+        let mark = if name.starts_with("remote-") {
+            " class=identity"
+        } else {
+            ""
+        };
+        format!(
+            "<tr{mark}><th>{}<td>{}\n",
+            html::escape(name),
+            html::escape(value)
+        )
+    };
+    let rows = seen.headers.iter().map(row).collect::<Vec<_>>().concat();
+    let user = seen
+        .one("remote-user")
+        .filter(|user| !user.is_empty())
+        .unwrap_or("nobody");
+    let json = serde_json::to_string(seen).expect("strings alone");
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{app}</title>
+<style>
+  body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 3rem auto; padding: 0 1rem;
+         color-scheme: light dark; }}
+  table {{ border-collapse: collapse; width: 100%; }}
+  th, td {{ text-align: left; vertical-align: top; padding: .25rem .5rem; overflow-wrap: anywhere;
+           border-top: 1px solid #8884; font-weight: normal; }}
+  th {{ white-space: nowrap; width: 1%; padding-right: 2rem; }}
+  .identity {{ background: #4a83; }}
+  .identity th {{ font-weight: bold; }}
+</style>
+<h1>{app}</h1>
+<p>Hello, <b id="user">{user}</b>. This app has no login of its own; it knows you by these headers.
+<p><a href="/.portcullis/logout">Sign out</a>
+<table>
+<tr><th>{method}<td>{target}
+{rows}</table>
+<script type="application/json" id="request">{json}</script>
+</html>
+"#,
+        app = html::escape(&seen.app),
+        user = html::escape(user),
+        method = html::escape(&seen.method),
+        target = html::escape(&seen.target),
+        json = json.replace('<', "\\u003c"),
+    )
+}

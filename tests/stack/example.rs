@@ -1,0 +1,62 @@
+//! The `Caddyfile.example` that we ship is what the tests run, and what the documents promise.
+
+use crate::kit::example::{Places, fitted_to, shipped};
+use crate::kit::gate::Ports;
+
+/// The snippet `(portcullis)` of a Caddyfile, from its name to its closing brace.
+fn snippet(caddyfile: &str) -> &str {
+    let start = caddyfile
+        .find("(portcullis) {")
+        .expect("a snippet of that name");
+    let length = caddyfile[start..].find("\n}\n").expect("its closing brace");
+    &caddyfile[start..start + length]
+}
+
+#[test]
+fn the_tests_run_the_shipped_snippet() {
+    let gate = Ports {
+        verify: 1,
+        portal: 2,
+        admin: 3,
+    };
+    let apps = [("one.localhost", 4), ("two.localhost", 5)];
+    let used = fitted_to(&Places {
+        gate,
+        portal: "auth.localhost",
+        apps,
+    })
+    .unwrap();
+    let expected = snippet(&shipped().unwrap()).replace("127.0.0.1:9191", "127.0.0.1:1");
+    assert_eq!(snippet(&used), expected);
+}
+
+#[test]
+fn the_snippet_is_the_documented_one() {
+    let text = shipped().unwrap();
+    let directives: Vec<&str> = snippet(&text)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let names = "Remote-User Remote-Name Remote-Email Remote-Groups";
+    let (told, copied) = (
+        format!("header_up Portcullis-Copy \"{names}\""),
+        format!("copy_headers {names}"),
+    );
+    let documented = [
+        "(portcullis) {",
+        "forward_auth 127.0.0.1:9191 {",
+        "uri /verify?",
+        &told,
+        &copied,
+        "transport http {",
+        "dial_timeout 1s",
+        "response_header_timeout 5s",
+        "}",
+        "}",
+        r#"request_header Connection "(?i)remote-(user|name|email|groups)" "x""#,
+        r#"request_header Cookie "(^|[;\s])(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;|$)" "$1""#,
+        "request_header -Portcullis-Key",
+    ];
+    assert_eq!(directives, documented);
+}

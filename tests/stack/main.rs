@@ -1,0 +1,26 @@
+//! End to end: a browser, a real proxy, the real service, a real provider, an app.
+//!
+//! `make tools` installs what is needed; `make test` does that too. One file a subject; the tests
+//! of a file share the stack of [`setup`] unless they change something that others would see.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
+
+#[path = "../kit/mod.rs"]
+#[allow(dead_code, reason = "the demo and these tests each use a part of it")]
+mod kit;
+
+mod chromium;
+mod decision;
+mod example;
+mod fixture;
+mod forgery;
+mod forwarded;
+mod handover;
+mod secrecy;
+mod sessions;
+mod setup;
+mod traefik;

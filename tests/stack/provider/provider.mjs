@@ -1,0 +1,202 @@
+// An OpenID Provider that behaves as Pocket ID does, on top of the certified `oidc-provider`.
+//
+// What it has in common with Pocket ID: its paths; `openid profile email groups`, all claims in
+// the ID token too; PKCE for everybody; a refresh token with every login, rotated without grace,
+// its reuse ends the whole family; the `iss` response parameter; no consent page; a logout that
+// does not ask when it gets an ID token of the person who is signed in; no revocation endpoint.
+//
+// Settings come from the environment:
+//   PROVIDER_PORT                       where to listen, on 127.0.0.1; a proxy with https is before it
+//   PROVIDER_ISSUER                     the URL under which browsers and clients see it
+//   PROVIDER_CLIENT_ID                  the one client
+//   PROVIDER_CLIENT_SECRET_FILE         its secret, on one line
+//   PROVIDER_REDIRECT_URIS              separated by blanks
+//   PROVIDER_POST_LOGOUT_REDIRECT_URIS  separated by blanks
+//   PROVIDER_ACCESS_TTL                 seconds that an access token lives (3600)
+//   PROVIDER_ISSUED_FILE                when set, every token answer is appended here, one JSON a
+//                                       line: so that a test can look for the tokens in our logs
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+import { Provider } from 'oidc-provider';
+
+import { errorPage, loginPage } from './pages.mjs';
+import { bySubject, users } from './users.mjs';
+
+const setting = (name) => {
+  const value = process.env[name];
+  if (!value) {
+    console.error(`${name} is not set`);
+    process.exit(1);
+  }
+  return value;
+};
+const list = (name) => setting(name).split(/\s+/).filter(Boolean);
+
+const port = Number(setting('PROVIDER_PORT'));
+const issuer = setting('PROVIDER_ISSUER');
+const clientId = setting('PROVIDER_CLIENT_ID');
+const accessTtl = Number(process.env.PROVIDER_ACCESS_TTL ?? 3600);
+const day = 24 * 60 * 60;
+
+const signingKey = () => {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const kid = randomBytes(8).toString('hex');
+  return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid };
+};
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: clientId,
+      client_secret: readFileSync(setting('PROVIDER_CLIENT_SECRET_FILE'), 'utf8').trim(),
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      redirect_uris: list('PROVIDER_REDIRECT_URIS'),
+      post_logout_redirect_uris: list('PROVIDER_POST_LOGOUT_REDIRECT_URIS'),
+      id_token_signed_response_alg: 'RS256',
+      require_auth_time: true,
+    },
+  ],
+  jwks: { keys: [signingKey()] },
+  cookies: { keys: [randomBytes(32).toString('hex')] },
+
+  routes: {
+    authorization: '/authorize',
+    token: '/api/oidc/token',
+    userinfo: '/api/oidc/userinfo',
+    end_session: '/api/oidc/end-session',
+    jwks: '/.well-known/jwks.json',
+  },
+  responseTypes: ['code'],
+  scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
+  claims: {
+    openid: ['sub', 'auth_time', 'amr'],
+    profile: ['given_name', 'family_name', 'name', 'preferred_username', 'picture'],
+    email: ['email', 'email_verified'],
+    groups: ['groups'],
+  },
+  conformIdTokenClaims: false,
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+  pkce: { required: () => true },
+
+  ttl: {
+    AccessToken: accessTtl,
+    AuthorizationCode: 60,
+    IdToken: 3600,
+    RefreshToken: 30 * day,
+    Grant: 30 * day,
+    Interaction: 3600,
+    Session: 3600,
+  },
+  issueRefreshToken: () => true,
+  rotateRefreshToken: true,
+
+  features: {
+    devInteractions: { enabled: false },
+    revocation: { enabled: false },
+    rpInitiatedLogout: { enabled: true },
+    userinfo: { enabled: true },
+  },
+
+  findAccount: (ctx, sub) => {
+    const user = bySubject(sub);
+    return user && {
+      accountId: sub,
+      claims: () => ({ ...user, picture: `${issuer}/picture/${sub}` }),
+    };
+  },
+  // Whoever is signed in has agreed: Pocket ID lets an administrator say so for a client.
+  loadExistingGrant: async (ctx) => {
+    const { session, client } = ctx.oidc;
+    const known = session.grantIdFor(client.clientId);
+    const grant = (known && await provider.Grant.find(known))
+      ?? new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+    grant.addOIDCScope('openid profile email groups offline_access');
+    await grant.save();
+    return grant;
+  },
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  renderError: (ctx, out) => {
+    ctx.type = 'html';
+    ctx.body = errorPage(out.error, out.error_description);
+  },
+});
+
+// The proxy before us says which scheme and host the browser used.
+provider.proxy = true;
+
+/** Ends everything that hangs on the login which `session` holds for `client`. */
+const endLogin = async (session, client) => {
+  const grantId = session.grantIdFor(client.clientId);
+  if (grantId) {
+    const models = [provider.AccessToken, provider.RefreshToken, provider.AuthorizationCode];
+    await Promise.all(models.map((model) => model.revokeByGrantId(grantId)));
+  }
+  await session.destroy();
+};
+
+// Instead of the question "do you want to sign out?": Pocket ID asks only without a fitting hint.
+provider.use(async (ctx, next) => {
+  await next();
+  if (ctx.oidc?.route !== 'end_session' || ctx.status !== 200) return;
+  const { session, client, params, entities } = ctx.oidc;
+  const hint = entities.IdTokenHint?.payload;
+  if (!hint || !params.post_logout_redirect_uri) return;
+  if (session.accountId && session.accountId !== hint.sub) return;
+  if (session.accountId) await endLogin(session, client);
+  const back = new URL(params.post_logout_redirect_uri);
+  if (params.state !== undefined) back.searchParams.set('state', params.state);
+  ctx.body = null;
+  ctx.redirect(back.href);
+});
+
+provider.use(async (ctx, next) => {
+  const uid = /^\/interaction\/([\w-]+)$/.exec(ctx.path)?.[1];
+  if (!uid) return next();
+  ctx.set('Cache-Control', 'no-store');
+  try {
+    await provider.interactionDetails(ctx.req, ctx.res);
+  } catch (error) {
+    ctx.status = 400;
+    ctx.type = 'html';
+    ctx.body = errorPage(error.error ?? 'invalid_request', 'This sign-in has expired. Please start again.');
+    return undefined;
+  }
+  if (ctx.method !== 'POST') {
+    ctx.type = 'html';
+    ctx.body = loginPage(uid, users.values());
+    return undefined;
+  }
+  const user = users.get(new URLSearchParams(await text(ctx.req)).get('user'));
+  if (!user) {
+    ctx.status = 400;
+    ctx.type = 'html';
+    ctx.body = errorPage('unknown_user', 'There is no such user here.');
+    return undefined;
+  }
+  const login = { accountId: user.sub, amr: ['phr'] };
+  ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login }));
+  ctx.status = 303;
+  return undefined;
+});
+
+const issuedFile = process.env.PROVIDER_ISSUED_FILE;
+if (issuedFile) {
+  provider.on('grant.success', (ctx) => appendFileSync(issuedFile, `${JSON.stringify(ctx.body)}\n`));
+}
+provider.on('server_error', (ctx, error) => console.error(error));
+for (const refused of ['authorization.error', 'grant.error', 'userinfo.error', 'end_session.error']) {
+  provider.on(refused, (ctx, error) => console.error(`${refused}: ${error.message}: ${error.error_detail ?? error.error_description}`));
+}
+
+const server = createServer(provider.callback());
+server.on('error', (error) => {
+  console.error(error.message);
+  process.exit(1);
+});
+server.listen(port, '127.0.0.1', () => console.log(`${issuer} on 127.0.0.1:${port}`));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));

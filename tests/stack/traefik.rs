@@ -1,0 +1,189 @@
+//! The same decision behind a real Traefik: its file provider and `forwardAuth`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::kit::ask::Ask;
+use crate::kit::browser::Browser;
+use crate::kit::caddy::Caddy;
+use crate::kit::child::Running;
+use crate::kit::gate::{self, Gate};
+use crate::kit::provider::{self, Provider};
+use crate::kit::upstream::Upstream;
+use crate::kit::{Failure, Result, ports, tools};
+use crate::setup::{FILMS, ISSUER, PORTAL, folder, program};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+const RULES: &str = r#"
+[policies]
+media = { allowed_groups = ["admins", "media"] }
+
+[services.films]
+host = "films.home.localhost"
+policy = "media"
+"#;
+
+#[tokio::test]
+async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
+    let folder = folder().unwrap();
+    let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
+    let app = Upstream::start("films").unwrap();
+    // The provider stands behind a Caddy, whose authority makes Traefik's certificates too.
+    let caddy_port = ports::free();
+    let issuer = format!("https://{ISSUER}:{caddy_port}");
+    let public_url = format!("https://{PORTAL}:{https_port}");
+    let mut provider = Provider::start(
+        folder.path(),
+        &provider::Settings {
+            issuer: &issuer,
+            relying_party: &public_url,
+        },
+    )
+    .unwrap();
+    let sites = format!(
+        "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n{FILMS}, {PORTAL} {{\n\trespond 404\n}}\n",
+        provider.port
+    );
+    let caddy = Caddy::start(folder.path(), caddy_port, &sites)
+        .await
+        .unwrap();
+    let root = std::fs::read(caddy.root_certificate()).unwrap();
+    provider.metadata(&root).await.unwrap();
+    let gate = Gate::start(
+        program(),
+        folder.path(),
+        &gate::Settings {
+            ports: gate_ports,
+            public_url: &public_url,
+            issuer: &issuer,
+            client_id: provider::CLIENT_ID,
+            client_secret_file: &provider.client_secret_file,
+            ca_file: &caddy.root_certificate(),
+            log_level: "info",
+            rules: RULES,
+        },
+    )
+    .await
+    .unwrap();
+    let routes = routes(gate.ports, app.port, &caddy);
+    let _traefik = start(folder.path(), https_port, &routes, &root)
+        .await
+        .unwrap();
+
+    let url = |path: &str| format!("https://{FILMS}:{https_port}{path}");
+    let browser = Browser::new(&root).unwrap();
+    let page = browser
+        .ask(Ask::navigation(&url("/page?x=1")))
+        .await
+        .unwrap();
+    assert_eq!(page.status, 302, "a stranger: {}", page.body);
+    assert!(
+        page.header("location")
+            .starts_with(&format!("{public_url}/login?"))
+    );
+    let page = browser.ask(Ask::fetch(&url("/page"))).await.unwrap();
+    assert_eq!(page.status, 401, "a stranger's fetch: {}", page.body);
+
+    let page = browser.sign_in(&url("/page?x=1"), "ben").await.unwrap();
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, &*url("/page?x=1")),
+        "{}",
+        page.way()
+    );
+
+    browser
+        .store_cookie(&url("/"), "theme=dark; Path=/")
+        .unwrap();
+    let session = browser
+        .cookie(&url("/"), "__Host-portcullis")
+        .expect("the host's own cookie");
+    let ask = Ask::fetch(&url("/page"))
+        .header("Remote-User", "root")
+        .header("Remote-Groups", "admins")
+        .header("X-Forwarded-Host", "elsewhere.example")
+        .header("Connection", "Remote-User");
+    let page = browser.ask(ask).await.unwrap();
+    assert_eq!(page.status, 200, "{}", page.body);
+    let seen = page.seen().expect("the app's own answer");
+    assert_eq!(seen.all("remote-user"), ["ben"]);
+    assert_eq!(seen.all("remote-name"), ["Ben Okri"]);
+    assert_eq!(seen.all("remote-email"), ["ben@example.net"]);
+    assert_eq!(seen.all("remote-groups"), ["media"]);
+    assert_eq!(seen.all("cookie"), ["theme=dark"]);
+    assert!(!page.body.contains(&session), "{}", page.body);
+
+    let eve = Browser::new(&root).unwrap();
+    let page = eve.sign_in(&url("/"), "eve").await.unwrap();
+    assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
+}
+
+/// Traefik's dynamic configuration.
+fn routes(gate: gate::Ports, app: u16, caddy: &Caddy) -> String {
+    let certificates = [FILMS, PORTAL].map(|host| {
+        let (chain, key) = caddy.certificate_of(host);
+        format!(
+            "    - {{ certFile: {}, keyFile: {} }}\n",
+            chain.display(),
+            key.display()
+        )
+    });
+    let certificates = certificates.concat();
+    format!(
+        r#"http:
+  middlewares:
+    portcullis:
+      forwardAuth:
+        address: "http://127.0.0.1:{verify}/verify"
+        authResponseHeaders: [Remote-User, Remote-Name, Remote-Email, Remote-Groups, Cookie]
+  routers:
+    portal:
+      rule: "Host(`{PORTAL}`)"
+      service: portal
+      tls: {{}}
+    films:
+      rule: "Host(`{FILMS}`)"
+      service: films
+      middlewares: [portcullis]
+      tls: {{}}
+  services:
+    portal:
+      loadBalancer: {{ servers: [{{ url: "http://127.0.0.1:{portal}" }}] }}
+    films:
+      loadBalancer: {{ servers: [{{ url: "http://127.0.0.1:{app}" }}] }}
+tls:
+  certificates:
+{certificates}"#,
+        verify = gate.verify,
+        portal = gate.portal,
+    )
+}
+
+async fn start(folder: &Path, https_port: u16, routes: &str, root: &[u8]) -> Result<Running> {
+    let file = folder.join("routes.yml");
+    std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
+    let log = folder.join("traefik.log");
+    let mut running = Running::start("Traefik", &tools::find("traefik")?, &log, |command| {
+        command
+            .arg(format!("--entryPoints.web.address=127.0.0.1:{https_port}"))
+            .arg(format!("--providers.file.filename={}", file.display()))
+            .args([
+                "--providers.file.watch=false",
+                "--global.checkNewVersion=false",
+            ])
+            .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
+    })?;
+    let browser = Browser::new(root)?;
+    let url = format!("https://{FILMS}:{https_port}/");
+    let started = running.wait_for(START_LIMIT, || async {
+        let page = browser.ask(Ask::fetch(&url)).await?;
+        if page.status == 401 {
+            Ok(())
+        } else {
+            Err(Failure(format!("{}", page.status)))
+        }
+    });
+    started.await?;
+    Ok(running)
+}
