@@ -21,8 +21,8 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{Config, Listen, SecretError, StoreLocation};
-use crate::flows::Gate;
 use crate::flows::handover::Handover;
+use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::{Http, routes};
@@ -105,6 +105,7 @@ impl Application {
             clock,
             public_url: server.public_url,
             allow_http: server.allow_http,
+            warnings: Warnings::default(),
         };
         let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);
         let http = Data::new(http);

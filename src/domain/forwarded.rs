@@ -24,6 +24,8 @@ pub struct ForwardedRequest {
     pub overrides_method: bool,
     /// What the browser was doing.
     pub initiator: Initiator,
+    /// The names that the proxy says it copies from our answer (`Portcullis-Copy`).
+    pub copy_list: Option<String>,
     /// The headers that some rule asks for, by lower-case name, as far as they came once.
     pub asked_headers: Vec<(String, Vec<u8>)>,
 }
@@ -83,6 +85,7 @@ impl ForwardedRequest {
             client,
             overrides_method,
             initiator,
+            copy_list: None,
             asked_headers: Vec::new(),
         })
     }

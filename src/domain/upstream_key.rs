@@ -109,7 +109,7 @@ impl UpstreamHeader {
     #[must_use]
     pub fn value(&self, tokens: &Tokens) -> Option<SecretString> {
         match &self.credential {
-            Credential::Static(secret) => Some(secret.with(SecretString::from)),
+            Credential::Static(secret) => Some(secret.with(|secret| SecretString::from(secret))),
             Credential::Basic { username, password } => Some(password.with(|password| {
                 SecretString::from(format!(
                     "Basic {}",

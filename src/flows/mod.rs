@@ -1,7 +1,8 @@
 //! The use cases, one a file: what happens in which order. No framework; what outlives a request is
 //! reached through the [`Gate`].
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use url::Url;
 
@@ -23,6 +24,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
+pub mod tell;
 pub mod verify;
 
 /// Logins that were begun again this often, one after the other, are stopped with a page.
@@ -48,6 +50,21 @@ pub struct Gate {
     pub public_url: Url,
     /// Whether protected hosts may be served over plain `http` (`server.danger_allow_http`).
     pub allow_http: bool,
+    /// What has been warned about.
+    pub warnings: Warnings,
+}
+
+/// Which warnings about services and their headers were given: each is worth one line. As many as the
+/// configuration has of both, at most.
+#[derive(Default)]
+pub struct Warnings(Mutex<HashSet<(String, String)>>);
+
+impl Warnings {
+    /// Whether this one has not been given yet; it counts as given from now on.
+    fn is_new(&self, service: &str, header: &str) -> bool {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.insert((service.to_owned(), header.to_owned()))
+    }
 }
 
 impl Gate {

@@ -2,11 +2,11 @@
 
 use crate::domain::decision::{Decision, Demand, Reason, demand};
 use crate::domain::forwarded::ForwardedRequest;
-use crate::domain::identity_headers;
 use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
 use crate::domain::service::{NoService, Service};
 use crate::flows::answer::{Answer, Credentials, Refusal};
 use crate::flows::challenge::{challenge, is_insecure};
+use crate::flows::tell::{Person, tell};
 use crate::flows::{Gate, enter, logout};
 
 /// Checks `request`. `named` is the policy in the path that the proxy asked (`/verify/policy/{name}`).
@@ -71,12 +71,22 @@ async fn judge<'g>(
             }
         }
     }
-    let decision = match demand.judge(identity.as_ref()) {
+    let decision = match demand.judge(request, identity.as_ref()) {
         Decision::Allow(reason) => {
-            let told = identity.as_ref().filter(|_| demand.reveals_identity());
-            match identity_headers::values(told) {
-                Ok(headers) => return Answer::Pass { reason, headers },
-                Err(identity_headers::TooLarge) => Decision::Deny(Reason::HeadersTooLarge),
+            let named = demand.reveals_identity() && reason != Reason::Preflight;
+            let person = match (&identity, &credentials.session) {
+                (Some(identity), Some(session)) if named => Some(Person { identity, session }),
+                _ => None,
+            };
+            match tell(gate, request, service, person).await {
+                Ok(headers) => {
+                    return Answer::Pass {
+                        reason,
+                        service,
+                        headers,
+                    };
+                }
+                Err(refused) => refused,
             }
         }
         Decision::Challenge(reason) => {

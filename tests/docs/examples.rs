@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use config::{Config, File, FileFormat};
-use portcullis::domain::identity_headers::IDENTITY_HEADERS;
+use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
 use crate::markdown::{Document, documents, root, source};
@@ -144,7 +144,7 @@ fn traefik_is_told_every_header() {
         for block in document.blocks_of("yaml") {
             let copied = block.text.split("authResponseHeaders: [").nth(1);
             let copied = copied.and_then(|rest| rest.split(']').next());
-            let mut expected: Vec<&str> = IDENTITY_HEADERS.iter().map(|(name, _)| *name).collect();
+            let mut expected: Vec<&str> = DEFAULT_HEADERS.iter().map(|(name, _)| *name).collect();
             for name in &expected {
                 for lookalike in [name.replace('-', "_"), name.replace('-', ".")] {
                     let dropped = format!("{lookalike}: \"\"\n");

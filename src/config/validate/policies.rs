@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{check_case, check_name};
 use crate::config::problems::Problems;
 use crate::config::raw::RawPolicy;
-use crate::domain::policy::{BUILT_IN, GroupConditions, Policies, Policy, Requirement};
+use crate::domain::policy::{BUILT_IN, Conditions, Policies, Policy, Requirement};
 
 /// What a service says instead of a policy when the proxy is to name one.
 pub(super) const FROM_PROXY: &str = "from_proxy";
@@ -26,25 +26,26 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
         problems.at(&path, "is built in and cannot be defined anew");
     }
     check_name(&path, name, problems);
-    let conditions = GroupConditions {
-        allowed: groups(
+    let conditions = Conditions {
+        allowed_groups: groups(
             &path,
             "allowed_groups",
             raw.allowed_groups.as_deref(),
             problems,
         ),
-        required: groups(
+        required_groups: groups(
             &path,
             "required_groups",
             raw.required_groups.as_deref(),
             problems,
         ),
-        denied: groups(
+        denied_groups: groups(
             &path,
             "denied_groups",
             raw.denied_groups.as_deref(),
             problems,
         ),
+        ..Conditions::default()
     };
     if conditions.is_empty() {
         problems.missing(
@@ -53,7 +54,7 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
              built-in policy \"authenticated\"",
         );
     }
-    Requirement::Groups(conditions)
+    Requirement::Conditions(conditions)
 }
 
 fn groups(

@@ -43,10 +43,8 @@ pub(super) fn services(
         let rules = rules(&path, raw, policies, problems);
         if let Some(policy) = policy {
             services.push(Service {
-                name: name.clone(),
-                hosts,
-                policy,
                 rules,
+                ..Service::new(name, hosts, policy)
             });
         }
     }
@@ -253,6 +251,7 @@ impl Conditions<'_> {
             paths,
             methods,
             networks,
+            header: None,
             policy: policy?,
         })
     }

@@ -10,9 +10,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::navigation::Initiator;
+use crate::domain::service::Posture;
 use crate::flows::answer::{Answer, Credentials};
 use crate::flows::verify::verify;
-use crate::http::cookies::{Cookies, without_ours};
+use crate::http::cookies::Cookies;
 use crate::http::{Http, answers, decision_id, sole_text, sole_value};
 use crate::telemetry::audit;
 
@@ -72,14 +73,27 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         hops: http.cookies.hops(&cookies),
     };
     match verify(gate, &forwarded, policy, &credentials).await {
-        Answer::Pass { reason, headers } => {
+        Answer::Pass {
+            reason,
+            service,
+            headers,
+        } => {
+            if service.posture == Posture::Passthrough {
+                tracing::info!(
+                    decision = id,
+                    service = service.name,
+                    client = %forwarded.client,
+                    reason = reason.code(),
+                    "passed through"
+                );
+            }
             tracing::debug!(
                 decision = id,
                 host = host.as_str(),
                 reason = reason.code(),
                 "allowed"
             );
-            answers::pass(&id, &headers, without_ours(request.headers()))
+            answers::pass(&id, &headers, request.headers())
         }
         Answer::Redirect { location, cookies } => {
             tracing::debug!(decision = id, host = host.as_str(), "sent on");
@@ -125,15 +139,24 @@ fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedE
     }
     let client = http.trusted_proxies.client_address(clients.into_iter());
     let overrides_method = overrides_method(headers);
-    ForwardedRequest::parse(
+    let initiator = initiator(headers);
+    let parsed = ForwardedRequest::parse(
         method,
         scheme,
         host,
         target,
         client,
-        initiator(headers),
+        initiator,
         overrides_method,
-    )
+    );
+    let mut request = parsed?;
+    request.copy_list = sole_text(headers, "portcullis-copy").map(str::to_owned);
+    for name in http.gate.services.asked_headers() {
+        if let Some(value) = sole_value(headers, name) {
+            request.asked_headers.push((name.clone(), value.to_vec()));
+        }
+    }
+    Ok(request)
 }
 
 fn one<'a>(
@@ -167,6 +190,8 @@ fn initiator(headers: &HeaderMap) -> Initiator {
     };
     let has = |name: &str| headers.contains_key(name);
     Initiator {
+        origin: text("origin"),
+        asks_for_method: has("access-control-request-method"),
         fetch_mode: text("sec-fetch-mode"),
         fetch_dest: text("sec-fetch-dest"),
         fetch_site: text("sec-fetch-site"),
