@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{Config, Listen, SecretError, StoreLocation};
+use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
@@ -105,6 +106,7 @@ impl Application {
             clock,
             public_url: server.public_url,
             allow_http: server.allow_http,
+            cookie_domains: CookieDomains::default(),
             warnings: Warnings::default(),
         };
         let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);

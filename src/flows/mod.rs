@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
 use crate::clock::Clock;
+use crate::domain::cookie_scope::{CookieDomains, CookieScope};
+use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
 use crate::domain::service::ServiceTable;
@@ -50,6 +52,8 @@ pub struct Gate {
     pub public_url: Url,
     /// Whether protected hosts may be served over plain `http` (`server.danger_allow_http`).
     pub allow_http: bool,
+    /// The domains whose hosts share one cookie.
+    pub cookie_domains: CookieDomains,
     /// What has been warned about.
     pub warnings: Warnings,
 }
@@ -73,6 +77,29 @@ impl Gate {
     pub fn portal_url(&self, path: &str) -> String {
         let base = self.public_url.as_str().trim_end_matches('/');
         format!("{base}{path}")
+    }
+
+    /// The scope of the session cookie on the protected host of `authority`.
+    #[must_use]
+    pub fn cookie_scope(&self, authority: &Authority) -> CookieScope<'_> {
+        match self.services.find(authority) {
+            Ok(service) => self.cookie_domains.scope(&authority.host, service),
+            Err(_) => CookieScope::Host,
+        }
+    }
+
+    /// The domain whose hosts share the cookie that the portal can set, because it lies there itself.
+    #[must_use]
+    pub fn portal_domain(&self) -> Option<&Host> {
+        self.cookie_domains.domain_of(&self.services.portal().host)
+    }
+
+    /// Whether the portal's own answer signs somebody in at `target`, without a ticket.
+    fn shares_cookie(&self, target: &ReturnTo) -> bool {
+        match self.cookie_scope(target.authority()) {
+            CookieScope::Domain(domain) => self.portal_domain() == Some(domain),
+            CookieScope::Host => false,
+        }
     }
 
     /// Reads an address to return to.
@@ -106,11 +133,11 @@ impl Gate {
     /// host in this browser.
     fn onward(&self, session: &SessionId, target: &ReturnTo, flow: Option<Flow>) -> String {
         match flow {
-            Some(flow) => {
+            Some(flow) if !self.shares_cookie(target) => {
                 let ticket = self.handover.ticket(session, target, flow);
                 format!("{}/.portcullis/enter?ticket={ticket}", target.origin())
             }
-            None => target.as_str().to_owned(),
+            _ => target.as_str().to_owned(),
         }
     }
 }

@@ -32,11 +32,14 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
     let portal = &gate.services.portal().host;
     let session = http.cookies.portal_session(&cookies, portal, &gate.keyring);
     match logout(gate, session.as_ref()).await {
-        Ok(location) => redirect(
-            StatusCode::SEE_OTHER,
-            &location,
-            &[http.cookies.drop_portal()],
-        ),
+        Ok(location) => {
+            let mut cookies = vec![http.cookies.drop_portal()];
+            cookies.extend(
+                gate.portal_domain()
+                    .map(|domain| http.cookies.drop_domain(domain)),
+            );
+            redirect(StatusCode::SEE_OTHER, &location, &cookies)
+        }
         Err(error) => {
             tracing::error!(%error, "a logout could not be recorded");
             Page::new("You are NOT signed out")

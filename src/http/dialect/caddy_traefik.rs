@@ -66,9 +66,12 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
+    let scope = gate.cookie_scope(&forwarded.authority);
     let cookies = Cookies::read(request.headers());
     let credentials = Credentials {
-        session: http.cookies.host_session(&cookies, host, &gate.keyring),
+        session: http
+            .cookies
+            .host_session(&cookies, (host, scope), &gate.keyring),
         flow: http.cookies.flow(&cookies),
         hops: http.cookies.hops(&cookies),
     };
@@ -98,7 +101,10 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         Answer::Redirect { location, cookies } => {
             tracing::debug!(decision = id, host = host.as_str(), "sent on");
             let lifetime = gate.sessions.lifetime().absolute;
-            let change = |change| http.cookies.change(change, host, &gate.keyring, lifetime);
+            let change = |change| {
+                http.cookies
+                    .change(change, (host, scope), &gate.keyring, lifetime)
+            };
             let cookies: Vec<String> = cookies.iter().map(change).collect();
             answers::redirect(&id, &location, &cookies)
         }
