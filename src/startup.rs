@@ -91,6 +91,7 @@ impl Application {
             StoreLocation::Memory => Arc::new(MemoryStore::new(clock.clone())),
         };
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
+        let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let gate = Gate {
             services: config.services,
             policies: config.policies,
@@ -113,8 +114,10 @@ impl Application {
         let http = Data::new(http);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (verify_server, verify) = serve(&server.listen, cores, &http, routes::verify)?;
+        let portal_routes =
+            move |config: &mut ServiceConfig| routes::portal_at(&portal_path, config);
         let (portal_server, portal) =
-            serve(&server.portal_listen, PORTAL_WORKERS, &http, routes::portal)?;
+            serve(&server.portal_listen, PORTAL_WORKERS, &http, portal_routes)?;
         let (admin_server, admin) = serve(&server.admin_listen, 1, &http, routes::admin)?;
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
@@ -169,7 +172,7 @@ fn serve(
     listen: &Listen,
     workers: usize,
     http: &Data<Http>,
-    routes: fn(&mut ServiceConfig),
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let http = http.clone();
     let app = move || {
@@ -177,7 +180,7 @@ fn serve(
             .app_data(http.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
-            .configure(routes)
+            .configure(routes.clone())
     };
     let server = HttpServer::new(app)
         .workers(workers)

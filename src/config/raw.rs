@@ -48,6 +48,9 @@ pub struct RawServer {
     pub proxy_secret_file: Option<PathBuf>,
     /// Plain `http` for development.
     pub danger_allow_http: bool,
+    /// Lets the portal lie under a path of another host than the issuer's: whatever else is served on that host can act
+    /// as the portal then.
+    pub danger_shared_portal_origin: bool,
 }
 
 /// The provider, and us as its relying party.

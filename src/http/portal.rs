@@ -43,7 +43,7 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
                 page.line("These are the apps that you may open.")
             };
             page.apps(apps)
-                .button("Sign out", "/logout")
+                .button("Sign out", http.gate.portal_url("/logout"))
                 .respond(StatusCode::OK)
         }
         Ok(None) => Page::new("You are not signed in")
@@ -126,18 +126,18 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
 }
 
 /// Everything else.
-pub(super) async fn not_found() -> HttpResponse {
+pub(super) async fn not_found(http: web::Data<Http>) -> HttpResponse {
     Page::new("Not found")
         .line("There is nothing at this address.")
-        .link("Front page", "/")
+        .link("Front page", http.gate.portal_url("/"))
         .respond(StatusCode::NOT_FOUND)
 }
 
 /// A page of ours, by a method other than those it takes.
-pub(super) fn wrong_method(allow: &'static str) -> HttpResponse {
+pub(super) fn wrong_method(http: &Http, allow: &'static str) -> HttpResponse {
     let mut response = Page::new("That does not work here")
         .line("This address exists, but not for requests of this kind.")
-        .link("Front page", "/")
+        .link("Front page", http.gate.portal_url("/"))
         .respond(StatusCode::METHOD_NOT_ALLOWED);
     response
         .headers_mut()

@@ -28,7 +28,12 @@ pub(super) fn validate(
     let files = Files { folders };
     let server = server::server(&raw.server, &files, &mut problems);
     let portal = server.as_ref().map(|server| &server.public_url);
-    let issuer = oidc::issuer(&raw.oidc, portal, &mut problems);
+    let issuer = oidc::issuer(
+        &raw.oidc,
+        portal,
+        raw.server.danger_shared_portal_origin,
+        &mut problems,
+    );
     let inline = raw.danger_allow_inline_secrets;
     let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
     let session = session::session(&raw.session, &files, &mut problems);
