@@ -3,6 +3,7 @@
 
 pub mod cookie_scope;
 pub mod decision;
+pub mod explanation;
 pub mod forwarded;
 pub mod header_plan;
 pub mod host;
@@ -19,5 +20,6 @@ pub mod same_origin;
 pub mod service;
 pub mod session;
 pub mod session_key;
+pub mod telling;
 pub mod time;
 pub mod upstream_key;

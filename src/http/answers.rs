@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
+use crate::domain::telling::{Told, Value};
 use crate::flows::answer::Refusal;
-use crate::flows::tell::{Told, Value};
 use crate::http::cookies::without_ours;
 use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
 
