@@ -9,6 +9,7 @@ pub mod header_plan;
 pub mod host;
 pub mod identity;
 pub mod identity_headers;
+pub mod judgement_words;
 pub mod navigation;
 pub mod paths;
 pub mod policy;

@@ -76,7 +76,9 @@ impl std::fmt::Display for Verdict {
             Self::Harmless => "the method changes nothing, so any page may make a browser send it",
             Self::AllowedOrigin => "the page's origin is one of allowed_origins",
             Self::OwnSite => "it comes from the app's own pages, or from the person directly",
-            Self::NoBrowser => "neither Sec-Fetch-Site nor Origin is there, so no page is behind it",
+            Self::NoBrowser => {
+                "neither Sec-Fetch-Site nor Origin is there, so no page is behind it"
+            }
             Self::Foreign => "a page of another site made the browser send it",
         })
     }

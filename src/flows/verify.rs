@@ -65,7 +65,9 @@ async fn judge<'g>(
     let decision = match demand.judge(request, identity.as_ref()) {
         Decision::Allow(reason) => {
             let person = match (&identity, &credentials.session) {
-                (Some(identity), Some(session)) if demand.names_person(&reason) => Some(Person { identity, session }),
+                (Some(identity), Some(session)) if demand.names_person(&reason) => {
+                    Some(Person { identity, session })
+                }
                 _ => None,
             };
             match tell(gate, request, service, person).await {
