@@ -86,15 +86,18 @@ fn identified(mut response: HttpResponse, id: &str) -> HttpResponse {
     response
 }
 
+/// What a peer is told that may not ask.
+pub(crate) const UNTRUSTED: &str =
+    "This address is not one of the trusted proxies, so nothing is answered here.";
+
 /// 403: this peer may not ask.
 pub(super) fn untrusted(id: &str) -> HttpResponse {
-    let detail = "This address is not one of the trusted proxies, so nothing is answered here.";
     problem(
         StatusCode::FORBIDDEN,
         id,
         "Forbidden",
         "untrusted_peer",
-        detail,
+        UNTRUSTED,
         None,
     )
 }
