@@ -92,8 +92,12 @@ fn parts(url: &str) -> Result<(&str, &str, &str), String> {
 }
 
 fn value_of(argument: &str, value: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(value).map_err(|_| {
-        format!("{argument}: holds a character that no request holds as it is, such as a control character or one beyond ASCII")
+    let value = HeaderValue::from_str(value).ok();
+    value.filter(|value| value.to_str().is_ok()).ok_or_else(|| {
+        format!(
+            "{argument}: holds a control character or one beyond ASCII, which no request holds as it is; in a \
+             URL it is percent-encoded"
+        )
     })
 }
 
