@@ -9,7 +9,7 @@ use crate::domain::identity::Identity;
 use crate::domain::paths::{Readings, is_plain};
 use crate::domain::policy::{Judgement, Policy, Requirement};
 use crate::domain::rules::{Fit, Rule};
-use crate::domain::service::{Service, ServicePolicy};
+use crate::domain::service::{NoService, Service, ServicePolicy};
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,6 +285,23 @@ impl<'a> Decision<'a> {
     }
 }
 
+/// What becomes of a request whose host leads to no service. `insecure` is that of
+/// [`ForwardedRequest::is_insecure`].
+#[must_use]
+pub fn no_service(
+    none: NoService,
+    request: &ForwardedRequest,
+    insecure: bool,
+) -> Decision<'static> {
+    Decision::Deny(match none {
+        NoService::Unknown => Reason::UnknownHost(request.authority.host.clone()),
+        // Over http the port differs as well, but it is not what has to be mended.
+        NoService::UnknownPort if insecure => Reason::InsecureScheme,
+        NoService::UnknownPort => Reason::UnknownPort,
+        NoService::OwnHost => Reason::OwnHost,
+    })
+}
+
 /// The policies that a request has to satisfy, before anybody has asked who sent it.
 #[derive(Debug, Clone)]
 pub struct Demand<'a> {
@@ -364,7 +381,20 @@ impl<'a> Demand<'a> {
         !self.policy.ignores_identity()
     }
 
-    fn policies(&self) -> impl Iterator<Item = &'a Policy> {
+    /// The same, for a request that passes for `reason`: a preflight names nobody.
+    #[must_use]
+    pub fn names_person(&self, reason: &Reason<'_>) -> bool {
+        self.reveals_identity() && *reason != Reason::Preflight
+    }
+
+    /// The rule that decides; `None` when the service's own policy does.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'a Rule> {
+        self.rule
+    }
+
+    /// The policies, all of which must allow: the one that decides comes first.
+    pub fn policies(&self) -> impl Iterator<Item = &'a Policy> {
         std::iter::once(self.policy).chain(self.further.iter().copied())
     }
 
@@ -432,15 +462,20 @@ impl<'a> Demand<'a> {
     /// Whether a page of another site made a browser ask for something that only the browser's cookie, or its
     /// network, lets pass.
     fn is_forged(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> bool {
-        let Some(guard) = &self.service.guard else {
-            return false;
-        };
+        let guard = self.service.guard.as_ref();
+        guard.is_some_and(|guard| self.is_guarded(identity) && !guard.admits(request))
+    }
+
+    /// Whether the same-origin guard has a say, where the service has one: a browser's cookie or its network
+    /// is what lets the request pass.
+    #[must_use]
+    pub fn is_guarded(&self, identity: Option<&Identity>) -> bool {
         let by_cookie = identity.is_some() && !self.ignores_identity();
         let by_network = self.rule.is_some_and(|rule| !rule.networks.is_empty())
             || self
                 .policies()
                 .any(|policy| matches!(policy.requirement, Requirement::Networks(_)));
-        (by_cookie || by_network) && !guard.admits(request)
+        by_cookie || by_network
     }
 
     /// Whether this is a preflight that the app is to answer itself.

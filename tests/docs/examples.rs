@@ -29,7 +29,7 @@ fn whole_blocks(language: &str, see: impl Fn(&Document, usize, &str)) -> usize {
 }
 
 /// A file that only its owner may read.
-fn write_secret(path: &Path, text: &str) {
+pub fn write_secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(path, text).expect("a written file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a changed mode");
