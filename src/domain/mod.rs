@@ -14,6 +14,7 @@ pub mod navigation;
 pub mod paths;
 pub mod policy;
 pub mod proxies;
+pub mod reason;
 pub mod relying_party;
 pub mod return_to;
 pub mod rules;

@@ -84,7 +84,7 @@ fn test_programs_exist() {
 
 /// The body of the function that gives each reason its word.
 fn reasons() -> BTreeSet<String> {
-    let code = source("src/domain/decision.rs");
+    let code = source("src/domain/reason.rs");
     let body = code
         .split("pub const fn code(")
         .nth(1)
