@@ -19,8 +19,14 @@ const POLICIES: [(&str, &[&str]); 4] = [
     ("home", &["admins", "users", "home"]),
 ];
 
-const POSTURES: [&str; 6] =
-    ["protect", "trusted_header", "hybrid", "native_oidc", "passthrough", "internal"];
+const POSTURES: [&str; 6] = [
+    "protect",
+    "trusted_header",
+    "hybrid",
+    "native_oidc",
+    "passthrough",
+    "internal",
+];
 
 /// The service of each policy and posture.
 fn config() -> Config {
@@ -57,9 +63,16 @@ fn config() -> Config {
 fn verdict(config: &Config, service: &str, groups: Option<&[&str]>, from: &str) -> String {
     let client = ClientAddress::Known(from.parse().expect("an address"));
     let host = format!("{service}.example.net");
-    let request =
-        ForwardedRequest::parse("GET", "https", &host, "/", client, Initiator::default(), false)
-            .expect("a request");
+    let request = ForwardedRequest::parse(
+        "GET",
+        "https",
+        &host,
+        "/",
+        client,
+        Initiator::default(),
+        false,
+    )
+    .expect("a request");
     let identity = groups.map(|groups| Identity {
         issuer: "https://id.example.net".into(),
         subject: "1".into(),
@@ -69,7 +82,9 @@ fn verdict(config: &Config, service: &str, groups: Option<&[&str]>, from: &str) 
         groups: owned(groups),
     });
     let service = config.services.find(&request.authority).expect("a service");
-    decide(&request, identity.as_ref(), service, None).outcome().to_owned()
+    decide(&request, identity.as_ref(), service, None)
+        .outcome()
+        .to_owned()
 }
 
 #[test]

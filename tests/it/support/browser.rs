@@ -159,7 +159,9 @@ impl<'a> Browser<'a> {
     }
 
     pub fn cookie_header(&self, host: &str) -> String {
-        let shared = self.shares.filter(|domain| host.ends_with(&format!(".{domain}")));
+        let shared = self
+            .shares
+            .filter(|domain| host.ends_with(&format!(".{domain}")));
         let jars = [Some(host), shared].into_iter().flatten();
         let pairs = jars.filter_map(|jar| self.cookies.get(jar)).flatten();
         let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
@@ -177,7 +179,11 @@ impl<'a> Browser<'a> {
             for needed in ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"] {
                 assert!(attributes.contains(needed), "{line}");
             }
-            assert!(line.len() < 4_096, "browsers drop longer cookies: {}", line.len());
+            assert!(
+                line.len() < 4_096,
+                "browsers drop longer cookies: {}",
+                line.len()
+            );
             let jar = match attributes.split_once("Domain=") {
                 Some((_, rest)) => {
                     assert!(name.starts_with("__Secure-portcullis"), "{line}");
