@@ -254,6 +254,23 @@ mod tests {
     }
 
     #[test]
+    fn only_what_asks_for_nothing_goes_without_the_gate() {
+        use crate::domain::policy::Policies;
+        let policies = Policies::new([]);
+        let app = |posture, policy: &str| {
+            let policy = policies.get(policy).expect("a built-in policy").clone();
+            Service {
+                posture,
+                ..Service::new("app", Vec::new(), ServicePolicy::Own(policy))
+            }
+        };
+        assert!(is_open(&app(Posture::NativeOidc, "bypass")));
+        assert!(is_open(&app(Posture::Passthrough, "bypass")));
+        assert!(!is_open(&app(Posture::Passthrough, "authenticated")));
+        assert!(!is_open(&app(Posture::Protect, "bypass")));
+    }
+
+    #[test]
     fn listeners_are_dialled_as_caddy_writes_them() {
         let tcp = |address: &str| dial(&Listen::Tcp(address.parse().expect("an address")));
         assert_eq!(tcp("127.0.0.1:9191"), "127.0.0.1:9191");
