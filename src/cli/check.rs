@@ -3,9 +3,12 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::{Config, SessionSecret, StoreLocation};
-use crate::domain::service::{Service, ServicePolicy};
+use crate::domain::cookie_scope::{CookieDomains, CookieScope};
+use crate::domain::host::Host;
+use crate::domain::service::{HostPattern, Posture, Service, ServicePolicy};
 
 /// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
@@ -47,8 +50,15 @@ impl fmt::Display for Summary<'_> {
                 writeln!(f, "session keys   one that ends with the process")?;
             }
         }
+        for domain in &config.session.cookie_domains {
+            write_cookie_domain(f, domain, config)?;
+        }
         for service in config.services.services() {
             write_service(f, service)?;
+        }
+        let copied = config.services.copied_headers();
+        if !copied.is_empty() {
+            writeln!(f, "copy list      {}", copied.join(" "))?;
         }
         Ok(())
     }
@@ -60,14 +70,32 @@ fn write_service(f: &mut impl Write, service: &Service) -> fmt::Result {
         ServicePolicy::Own(policy) => policy.name.as_str(),
         ServicePolicy::FromProxy => "named by the proxy",
     };
-    write!(
-        f,
-        "service        {}: {}, policy {policy}",
-        service.name,
-        hosts.join(", ")
-    )?;
+    write!(f, "service        {}: {}", service.name, hosts.join(", "))?;
+    if service.posture != Posture::default() {
+        write!(f, ", {}", service.posture.as_str())?;
+    }
+    write!(f, ", policy {policy}")?;
     for rule in &service.rules {
         write!(f, ", {} {}", rule.label, rule.policy.name)?;
     }
     writeln!(f)
+}
+
+/// Who receives the cookie of a whole domain.
+fn write_cookie_domain(f: &mut impl Write, domain: &Host, config: &Config) -> fmt::Result {
+    let domains = CookieDomains::new(config.session.cookie_domains.clone());
+    let receives = |service: &&Arc<Service>| {
+        let mut hosts = service.hosts.iter().map(|host| match &host.pattern {
+            HostPattern::Exact(name) | HostPattern::Below(name) => name,
+        });
+        hosts.any(|host| domains.scope(host, service) == CookieScope::Domain(domain))
+    };
+    let services = config.services.services().iter().filter(receives);
+    let names: Vec<&str> = services.map(|service| service.name.as_str()).collect();
+    let others = "and whatever else is served on a host of that domain";
+    writeln!(
+        f,
+        "cookie domain  {domain}: {} ({others})",
+        names.join(", ")
+    )
 }

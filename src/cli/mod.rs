@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod schema;
 mod secret;
 mod serve;
 mod snippet;
@@ -40,6 +41,8 @@ enum Command {
     Snippet(snippet::Arguments),
     /// Print a new key for session.secret_file
     Secret,
+    /// Print the JSON schema of the configuration
+    Schema,
 }
 
 /// Reads the arguments of this process and does what they ask for.
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
         Command::Secret => secret::run(),
+        Command::Schema => schema::run(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, FileFormat};
 
+use super::drop_ins::{self, Tree};
 use super::problems::Problems;
 use super::raw::RawConfig;
 use super::{read, secrets};
@@ -83,8 +84,16 @@ pub(super) fn load(
         .prefix_separator("__")
         .separator("__")
         .source(Some(settings));
+    let mut tree = match drop_ins::parse(&text, format) {
+        Ok(root) => Tree::new(root, &path),
+        Err(error) => {
+            problems.at(shown, explain(&error, &text));
+            return None;
+        }
+    };
+    tree.add_drop_ins(&path, problems);
     let tree = config::Config::builder()
-        .add_source(config::File::from_str(&text, format))
+        .add_source(tree)
         .add_source(environment)
         .build()
         .and_then(config::Config::try_deserialize);
@@ -148,7 +157,7 @@ fn settings(variables: &Variables, problems: &mut Problems) -> config::Map<Strin
     settings
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let reason = |error: std::io::Error| secrets::why_unreadable(&error, path);
     if fs::metadata(path).map_err(reason)?.is_dir() {
         return Err("it is a folder".to_owned());
@@ -166,7 +175,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 /// Where the file stops making sense, and why. The parsers quote the line, which may hold a secret,
 /// so only their place and their last line are taken.
-fn explain(error: &ConfigError, text: &str) -> String {
+pub(super) fn explain(error: &ConfigError, text: &str) -> String {
     let ConfigError::FileParse { cause, .. } = error else {
         return "cannot be read as a table of settings".to_owned();
     };

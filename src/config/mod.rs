@@ -2,6 +2,7 @@
 //! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
 //! checks again.
 
+mod drop_ins;
 mod forms;
 mod load;
 mod problems;
@@ -129,6 +130,12 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// The JSON schema of the configuration (draft 2020-12), made from what the operator may write.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RawConfig).to_value()
+}
+
 impl Config {
     /// Reads the configuration of this process: the file `path`, else the one that
     /// `$PORTCULLIS_CONFIG` names, else `/etc/portcullis/portcullis.toml`; then the environment.
@@ -179,3 +186,6 @@ impl std::fmt::Display for Listen {
 #[cfg(test)]
 #[path = "config_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod pattern_tests;

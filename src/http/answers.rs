@@ -178,6 +178,9 @@ fn page(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> Page {
         );
     }
     if let Some(identity) = &refusal.identity {
+        if matches!(reason, Reason::ReservedUser(_)) {
+            page = page.fact("Your subject", &*identity.subject);
+        }
         page = page
             .fact("Signed in as", display_name(identity))
             .link("Sign out", "/.portcullis/logout");

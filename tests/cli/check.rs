@@ -43,7 +43,8 @@ fn a_good_configuration_is_summed_up() {
         session keys   one that ends with the process\n\
         service        any: *.apps.example.net, policy named by the proxy\n\
         service        films: films.example.net, *.films.example.net, policy media, bypass[0] \
-        bypass, rules[0] deny\n";
+        bypass, rules[0] deny\n\
+        copy list      Remote-User Remote-Name Remote-Email Remote-Groups\n";
     assert_eq!(checked.stdout, expected);
 }
 
@@ -97,12 +98,11 @@ error: services.notes.rules[0].method: unknown key (did you mean "methods"?)
 error: services.notes.rules[0].policy: must be a text
 error: services.notes.rules[1]: must be a table
 error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
-error: server.public_url: a path in public_url is not supported yet
 error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
 error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
 error: session.store: this version keeps sessions in memory only: write store = "memory:"
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
-error: policies.nobody: asks for nothing: give allowed_groups, required_groups or denied_groups, or use the built-in policy "authenticated"
+error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy "authenticated"
 error: services.films.policy: no policy is called "medai" (did you mean "media"?)
 error: services.notes.policy: must be given: the name of a policy, or "from_proxy" where the proxy names it
 error: services.notes.rules[0].paths: "notes" must begin with '/'
@@ -121,7 +121,7 @@ fn the_environment_wins_over_the_file() {
         )
         .env(
             "PORTCULLIS__SERVER__TRUSTED_PROXIES",
-            " 10.0.0.1, ,10.0.0.2 ",
+            " 192.0.2.1, ,192.0.2.2 ",
         )
         .env("PORTCULLIS__SERVICES__FILMS__HOST", "movies.example.net")
         .env("PORTCULLIS__SERVICES__FILMS__POLICY", "authenticated")
@@ -129,7 +129,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(checked.stderr, "");
     let expected = [
         "listen         unix:/run/portcullis/verify.sock (/verify)\n",
-        "proxies        10.0.0.1/32, 10.0.0.2/32\n",
+        "proxies        192.0.2.1/32, 192.0.2.2/32\n",
         "films: movies.example.net, policy authenticated, bypass[0] bypass",
     ];
     for line in expected {
@@ -202,4 +202,101 @@ fn a_missing_file_is_named() {
     assert_eq!(checked.code, 1);
     let expected = "error: /nowhere/portcullis.toml: cannot be read: it does not exist\n";
     assert_eq!(checked.stderr, expected);
+}
+
+const PLEX: &str = r#"
+    [services.plex]
+    host = "plex.example.net"
+    posture = "passthrough"
+"#;
+
+#[test]
+fn files_in_conf_d_count_as_if_they_stood_in_the_configuration() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    folder.write("conf.d/10-plex.toml", PLEX);
+    folder.write(
+        "conf.d/20-policies.toml",
+        "policies.family = { allowed_groups = [\"family\"] }",
+    );
+    folder.write("conf.d/notes.txt", "this is not one of them");
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(
+        (checked.code, checked.stderr.as_str()),
+        (0, ""),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        checked.stdout.contains("plex: plex.example.net"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[test]
+fn what_is_wrong_in_conf_d_is_said_with_the_files_name() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    let one = folder.write("conf.d/1.toml", PLEX);
+    let two = folder.write("conf.d/2.toml", PLEX);
+    let three = folder.write(
+        "conf.d/3.toml",
+        "[server]\nlisten = \"127.0.0.1:1\"\n[services.films]\n",
+    );
+    let four = folder.write("conf.d/4.toml", "services = 5");
+    let five = folder.write("conf.d/5.toml", "[services.x\n");
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    let [file, one, two, three, four, five] =
+        [file, one, two, three, four, five].map(|path| path.display().to_string());
+    let expected = [
+        format!("error: services.plex: is defined twice: in {one} and in {two}\n"),
+        format!(
+            "error: {three}: only [services] and [policies] may stand here, and this is [server]\n"
+        ),
+        format!("error: services.films: is defined twice: in {file} and in {three}\n"),
+        format!(
+            "error: {four}: services must be a table of tables, each under a name of its own\n"
+        ),
+        format!("error: {five}: line 1, column "),
+    ];
+    assert_eq!(checked.code, 1);
+    for line in expected {
+        assert!(checked.stderr.contains(&line), "{line}: {}", checked.stderr);
+    }
+}
+
+#[test]
+fn the_schema_is_strict_and_knows_every_table() {
+    let printed = Run::new(["schema"]).done();
+    let schema: serde_json::Value = serde_json::from_str(&printed.stdout).expect("JSON");
+    assert_eq!(schema["additionalProperties"], false);
+    for section in ["server", "oidc", "session", "policies", "services", "log"] {
+        assert!(schema["properties"].get(section).is_some(), "{section}");
+    }
+    let tables = schema["$defs"].as_object().expect("definitions");
+    let structs = tables
+        .iter()
+        .filter(|(_, table)| table.get("properties").is_some());
+    let mut count = 0;
+    for (name, table) in structs {
+        assert_eq!(table["additionalProperties"], false, "{name}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count}: {:?}", tables.keys());
+    let service = &tables["RawService"]["properties"];
+    for key in [
+        "host",
+        "posture",
+        "policy",
+        "headers",
+        "upstream_headers",
+        "rules",
+        "bypass",
+    ] {
+        assert!(
+            service[key].get("description").is_some(),
+            "{key}: {service}"
+        );
+    }
 }

@@ -63,7 +63,7 @@ fn names(
     for (index, name) in written.iter().enumerate() {
         let path = || super::item(&path, index, written.len());
         if name.trim().is_empty() {
-            problems.at(path(), "is blank, and nobody is called that");
+            problems.at(path(), "is blank, and nothing is called that");
         } else if name.trim() != name {
             problems.warn(
                 path(),

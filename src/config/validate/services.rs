@@ -249,7 +249,7 @@ fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> V
     for (name, subjects) in &raw.reserved_users {
         let path = format!("{path}.{name}");
         if name.trim().is_empty() {
-            problems.at(&path, "is blank, and nobody is called that");
+            problems.at(&path, "is blank, and nothing is called that");
         }
         if let Some(other) = seen.insert(name.to_lowercase(), name) {
             problems.at(

@@ -164,7 +164,7 @@ fn only_groups(header: &str, raw: &RawUpstreamHeader, problems: &mut Problems) -
     for (index, group) in groups.iter().enumerate() {
         if group.trim().is_empty() {
             let path = item(&path, index, groups.len());
-            problems.at(path, "is blank, and no group is called that");
+            problems.at(path, "is blank, and nothing is called that");
         }
     }
     groups.to_vec()
