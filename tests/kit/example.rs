@@ -41,6 +41,49 @@ pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     Ok(text)
 }
 
+/// The example's snippet for a gate that listens on `verify`, with the names in `copied` instead of its own.
+///
+/// # Errors
+///
+/// When the example is not as it was when this was written.
+pub fn snippet(verify: u16, copied: &[&str]) -> Result<String> {
+    let text = shipped()?;
+    let missing = |what: &str| Failure(format!("Caddyfile.example has no {what}"));
+    let (_, from_name) = text
+        .split_once("(portcullis) {")
+        .ok_or_else(|| missing("snippet"))?;
+    let (inside, _) = from_name
+        .split_once("\n}\n")
+        .ok_or_else(|| missing("end of its snippet"))?;
+    let shipped = inside
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("copy_headers "))
+        .ok_or_else(|| missing("copy_headers"))?;
+    let connection = inside
+        .lines()
+        .find(|line| line.trim().starts_with("request_header Connection "))
+        .ok_or_else(|| missing("line for Connection"))?;
+    let pattern = copied.join("|").to_ascii_lowercase();
+    let fitted = inside
+        .replace("127.0.0.1:9191", &format!("127.0.0.1:{verify}"))
+        .replace(shipped, &copied.join(" "))
+        .replace(
+            connection,
+            &format!("\trequest_header Connection \"(?i){pattern}\" \"x\""),
+        );
+    Ok(format!("(portcullis) {{{fitted}\n}}\n"))
+}
+
+/// A site behind the snippet.
+pub fn protected_site(host: &str, app: u16) -> String {
+    format!("{host} {{\n\timport portcullis\n\treverse_proxy 127.0.0.1:{app}\n}}\n")
+}
+
+/// A site that is open to everybody.
+pub fn open_site(host: &str, port: u16) -> String {
+    format!("{host} {{\n\treverse_proxy 127.0.0.1:{port}\n}}\n")
+}
+
 /// # Errors
 ///
 /// When it is not in the source tree.

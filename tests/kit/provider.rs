@@ -105,7 +105,11 @@ impl Provider {
 }
 
 /// For nobody else to read: the service warns of a secret that others can.
-fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(file)?.write_all(secret.as_bytes())

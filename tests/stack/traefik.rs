@@ -61,6 +61,7 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
             client_secret_file: &provider.client_secret_file,
             ca_file: &caddy.root_certificate(),
             log_level: "info",
+            session: "",
             rules: RULES,
         },
     )
