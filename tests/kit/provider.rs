@@ -116,7 +116,11 @@ pub fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
 }
 
 /// 256 bits in hexadecimal, from the system.
-fn random_secret() -> Result<String> {
+///
+/// # Errors
+///
+/// When the system gives none.
+pub fn random_secret() -> Result<String> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))

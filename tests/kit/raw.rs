@@ -68,8 +68,7 @@ impl RawClient {
         let rest = format!(" HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n");
         request.extend_from_slice(rest.as_bytes());
         let (config, name) = (Arc::clone(&self.config), host.to_owned());
-        let exchanged =
-            tokio::task::spawn_blocking(move || exchange(config, port, name, &request));
+        let exchanged = tokio::task::spawn_blocking(move || exchange(config, port, name, &request));
         exchanged.await.map_err(Failure::new)?
     }
 }
@@ -92,7 +91,11 @@ fn exchange(
     match stream.take(MOST_BYTES).read_to_end(&mut answer) {
         Ok(_) => {}
         // A peer that hangs up without saying so; what came before counts.
-        Err(cause) if matches!(cause.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {}
+        Err(cause)
+            if matches!(
+                cause.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            ) => {}
         Err(cause) => return Err(Failure(format!("answer: {cause}"))),
     }
     let text = String::from_utf8_lossy(&answer).into_owned();

@@ -15,7 +15,12 @@ use crate::kit::{Failure, Result, example, ports};
 use crate::setup::{ISSUER, PORTAL, folder, program};
 
 /// The names that every proxy copies.
-pub const IDENTITY: [&str; 4] = ["Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups"];
+pub const IDENTITY: [&str; 4] = [
+    "Remote-User",
+    "Remote-Name",
+    "Remote-Email",
+    "Remote-Groups",
+];
 
 /// The seed's four policies.
 pub const POLICIES: &str = r#"
@@ -165,7 +170,12 @@ impl Chain {
         let browser = self.browser();
         let url = self.url(host, "/");
         let page = browser.sign_in(&url, user).await.unwrap();
-        assert_eq!(page.url.as_str(), url, "{user} signs in and comes back:\n{}", page.way());
+        assert_eq!(
+            page.url.as_str(),
+            url,
+            "{user} signs in and comes back:\n{}",
+            page.way()
+        );
         browser
     }
 
@@ -176,7 +186,12 @@ impl Chain {
         let requests = self.app.requests_with(mark);
         match requests.as_slice() {
             [one] => (page, one.clone()),
-            _ => panic!("{} requests at the app for {mark}: {} {}", requests.len(), page.status, page.body),
+            _ => panic!(
+                "{} requests at the app for {mark}: {} {}",
+                requests.len(),
+                page.status,
+                page.body
+            ),
         }
     }
 }
@@ -184,7 +199,11 @@ impl Chain {
 /// The provider and the portal, which nothing stands before.
 fn sites_of_sign_in(portal_path: Option<&str>, portal: u16, provider: u16) -> String {
     let Some(path) = portal_path else {
-        return [example::open_site(PORTAL, portal), example::open_site(ISSUER, provider)].concat();
+        return [
+            example::open_site(PORTAL, portal),
+            example::open_site(ISSUER, provider),
+        ]
+        .concat();
     };
     format!(
         "{ISSUER} {{

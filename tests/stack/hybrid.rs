@@ -66,12 +66,25 @@ async fn the_five_steps_of_the_pattern_and_the_key_is_nowhere_but_at_the_app() {
     // 1. A person opens the app. 2. The proxy leads to the provider.
     let login = cleo.navigate(&url).await.unwrap();
     assert_eq!(login.host(), ISSUER, "{}", login.way());
-    assert_eq!(login.hops[1].url.host_str(), Some(PORTAL), "{}", login.way());
-    assert!(chain.app.requests_with("step=five").is_empty(), "nothing reached the app yet");
+    assert_eq!(
+        login.hops[1].url.host_str(),
+        Some(PORTAL),
+        "{}",
+        login.way()
+    );
+    assert!(
+        chain.app.requests_with("step=five").is_empty(),
+        "nothing reached the app yet"
+    );
 
     // 3. After the login the request carries the key. 4. The app takes it. 5. No further login.
     let page = cleo.submit(&login, &[("user", "cleo")]).await.unwrap();
-    assert_eq!((page.status, page.url.as_str()), (200, &*url), "{}", page.way());
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, &*url),
+        "{}",
+        page.way()
+    );
     let [seen] = &chain.app.requests_with("step=five")[..] else {
         panic!("one request, no second login:\n{}", page.way())
     };
@@ -99,7 +112,9 @@ async fn the_five_steps_of_the_pattern_and_the_key_is_nowhere_but_at_the_app() {
     }
     // One request only has reached the app, cleo's: with the key none of theirs would be refused there.
     assert_eq!(chain.app.requests_with("step=five").len(), 1);
-    cleo.navigate(&chain.url(PAPERS, "/.portcullis/logout")).await.unwrap();
+    cleo.navigate(&chain.url(PAPERS, "/.portcullis/logout"))
+        .await
+        .unwrap();
     let gone = cleo.ask(Ask::fetch(&url)).await.unwrap();
     assert_eq!(gone.status, 401, "{}", gone.body);
 
@@ -107,7 +122,10 @@ async fn the_five_steps_of_the_pattern_and_the_key_is_nowhere_but_at_the_app() {
     let metrics = plain_client().unwrap().get(metrics).send().await.unwrap();
     let caddy_log = chain.caddy.running.output();
     let places = [
-        ("what browsers were told", told(&[&cleo, &ada, &eve, &ben, &stranger])),
+        (
+            "what browsers were told",
+            told(&[&cleo, &ada, &eve, &ben, &stranger]),
+        ),
         ("the service's log", chain.gate.running.output()),
         ("Caddy's log", caddy_log),
         ("the provider's log", chain.provider.running.output()),
@@ -116,7 +134,10 @@ async fn the_five_steps_of_the_pattern_and_the_key_is_nowhere_but_at_the_app() {
     for (place, text) in places {
         assert!(!text.contains(KEY), "the key is in {place}");
     }
-    assert!(chain.gate.running.output().lines().count() > 20, "the log is a talkative one");
+    assert!(
+        chain.gate.running.output().lines().count() > 20,
+        "the log is a talkative one"
+    );
 }
 
 #[tokio::test]
@@ -140,17 +161,28 @@ async fn only_an_allowed_answer_to_the_proxy_holds_the_key() {
     for (who, host, path, cookie, holds) in cases {
         let request = plain_client()
             .unwrap()
-            .get(format!("http://127.0.0.1:{}/verify", chain.gate.ports.verify))
+            .get(format!(
+                "http://127.0.0.1:{}/verify",
+                chain.gate.ports.verify
+            ))
             .header("x-forwarded-method", "GET")
             .header("x-forwarded-proto", "https")
-            .header("x-forwarded-host", format!("{host}:{}", chain.caddy.https_port))
+            .header(
+                "x-forwarded-host",
+                format!("{host}:{}", chain.caddy.https_port),
+            )
             .header("x-forwarded-uri", path)
             .header("x-forwarded-for", "192.0.2.7")
             .header("cookie", cookie);
         let answer = request.send().await.unwrap();
         let head = format!("{} {:?}", answer.status(), answer.headers());
         let told = format!("{head} {}", answer.text().await.unwrap());
-        assert_eq!(told.contains(KEY), holds, "{who}: {}", told.replace(KEY, "(the key)"));
+        assert_eq!(
+            told.contains(KEY),
+            holds,
+            "{who}: {}",
+            told.replace(KEY, "(the key)")
+        );
     }
 }
 
