@@ -8,6 +8,7 @@ use crate::chain::{Chain, IDENTITY, POLICIES, Plan};
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::gate::plain_client;
+use crate::kit::page::Hop;
 use crate::kit::provider::write_secret;
 use crate::setup::{ISSUER, PORTAL};
 
@@ -53,8 +54,8 @@ async fn start(log_level: &str) -> Chain {
 /// Everything that these browsers were told, head and body, without what they sent themselves.
 fn told(browsers: &[&Browser]) -> String {
     let hops = browsers.iter().flat_map(|browser| browser.history());
-    hops.map(|hop| format!("{} {:?} {}\n", hop.url, hop.headers, hop.body))
-        .collect()
+    let text = |hop: Hop| format!("{} {:?} {}", hop.url, hop.headers, hop.body);
+    hops.map(text).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
