@@ -106,6 +106,13 @@ impl ForwardedRequest {
             && self.initiator.asks_for_method
     }
 
+    /// Whether a login could not work, because our cookies do not travel over plain `http` when the portal, as
+    /// usual, is `https` (`secure_portal`).
+    #[must_use]
+    pub fn is_insecure(&self, secure_portal: bool) -> bool {
+        self.scheme == Scheme::Http && secure_portal
+    }
+
     /// The URL that the browser shows.
     #[must_use]
     pub fn url(&self) -> String {

@@ -160,7 +160,7 @@ impl Attribute {
 impl HeaderStyle {
     /// The groups that cannot be told to an app: those that hold the separator would read as two, and those
     /// that no header can carry whole.
-    pub fn unsendable_groups<'a>(self, identity: &'a Identity) -> impl Iterator<Item = &'a str> {
+    pub fn unsendable_groups(self, identity: &Identity) -> impl Iterator<Item = &str> {
         let groups = identity.groups.iter().map(String::as_str);
         groups.filter(move |group| self.write_group(group).is_none())
     }

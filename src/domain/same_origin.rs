@@ -11,20 +11,31 @@ pub struct SameOriginGuard {
 }
 
 impl SameOriginGuard {
-    /// Whether `request` may be let pass for what its sender is, rather than for what its sender shows.
+    /// Whether `request` may be let pass for what its sender is, rather than for what its sender shows: see
+    /// [`verdict`](Self::verdict).
+    #[must_use]
+    pub fn admits(&self, request: &ForwardedRequest) -> bool {
+        self.verdict(request).admits()
+    }
+
+    /// Whose page made the browser send `request`.
     ///
     /// `Sec-Fetch-Site`, which no page can forge, decides where a browser sends it; `Origin: null` is common on
     /// good forms then. Without it (older browsers, and WebSocket handshakes) `Origin` decides: none is no
     /// browser's doing, `null` is a stranger's.
     #[must_use]
-    pub fn admits(&self, request: &ForwardedRequest) -> bool {
-        if !changes_something(request) || self.allows(request.initiator.origin.as_deref()) {
-            return true;
+    pub fn verdict(&self, request: &ForwardedRequest) -> Verdict {
+        if !changes_something(request) {
+            return Verdict::Harmless;
+        }
+        if self.allows(request.initiator.origin.as_deref()) {
+            return Verdict::AllowedOrigin;
         }
         match (&request.initiator.fetch_site, &request.initiator.origin) {
-            (Some(site), _) => matches!(site.as_str(), "same-origin" | "none"),
-            (None, None) => true,
-            (None, Some(origin)) => *origin == own_origin(request),
+            (Some(site), _) if matches!(site.as_str(), "same-origin" | "none") => Verdict::OwnSite,
+            (None, None) => Verdict::NoBrowser,
+            (None, Some(origin)) if *origin == own_origin(request) => Verdict::OwnSite,
+            _ => Verdict::Foreign,
         }
     }
 
@@ -32,6 +43,44 @@ impl SameOriginGuard {
     #[must_use]
     pub fn allows(&self, origin: Option<&str>) -> bool {
         origin.is_some_and(|origin| self.allowed_origins.iter().any(|allowed| allowed == origin))
+    }
+}
+
+/// What the guard makes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It changes nothing.
+    Harmless,
+    /// `allowed_origins` has the page's origin.
+    AllowedOrigin,
+    /// The app's own page, or the person themselves.
+    OwnSite,
+    /// Neither `Sec-Fetch-Site` nor `Origin`: no page made anybody send this.
+    NoBrowser,
+    /// A page of another site.
+    Foreign,
+}
+
+impl Verdict {
+    /// Whether this is a yes.
+    #[must_use]
+    pub const fn admits(self) -> bool {
+        !matches!(self, Self::Foreign)
+    }
+}
+
+/// For people.
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Harmless => "the method changes nothing, so any page may make a browser send it",
+            Self::AllowedOrigin => "the page's origin is one of allowed_origins",
+            Self::OwnSite => "it comes from the app's own pages, or from the person directly",
+            Self::NoBrowser => {
+                "neither Sec-Fetch-Site nor Origin is there, so no page is behind it"
+            }
+            Self::Foreign => "a page of another site made the browser send it",
+        })
     }
 }
 

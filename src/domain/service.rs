@@ -258,6 +258,8 @@ pub struct ServiceTable {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     service: usize,
+    /// Its place among the service's hosts.
+    host: usize,
     port: Option<u16>,
 }
 
@@ -297,9 +299,10 @@ impl ServiceTable {
             asked_headers,
         };
         for (index, service) in table.services.iter().enumerate() {
-            for host in &service.hosts {
+            for (place, host) in service.hosts.iter().enumerate() {
                 let entry = Entry {
                     service: index,
+                    host: place,
                     port: host.port,
                 };
                 let (map, name) = match &host.pattern {
@@ -342,6 +345,18 @@ impl ServiceTable {
     ///
     /// [`NoService`], where none does: such a request is denied.
     pub fn find(&self, authority: &Authority) -> Result<&Arc<Service>, NoService> {
+        self.find_entry(authority).map(|(service, _)| service)
+    }
+
+    /// The same, with the entry that says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn find_entry(
+        &self,
+        authority: &Authority,
+    ) -> Result<(&Arc<Service>, &ServiceHost), NoService> {
         if authority.host == self.portal.host || Some(&authority.host) == self.issuer.as_ref() {
             return Err(NoService::OwnHost);
         }
@@ -351,7 +366,10 @@ impl ServiceTable {
             port if port == self.portal.port || port == entry.port => {}
             Some(_) => return Err(NoService::UnknownPort),
         }
-        self.services.get(entry.service).ok_or(NoService::Unknown)
+        let service = self.services.get(entry.service);
+        service
+            .and_then(|service| Some((service, service.hosts.get(entry.host)?)))
+            .ok_or(NoService::Unknown)
     }
 
     fn entry(&self, host: &Host) -> Option<Entry> {

@@ -5,8 +5,8 @@ use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
+use crate::domain::telling::Told;
 use crate::flows::handover::FlowSecret;
-use crate::flows::tell::Told;
 
 /// What the browser brought along for the host that it asked.
 #[derive(Debug, Default)]

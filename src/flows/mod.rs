@@ -26,7 +26,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
-pub mod tell;
+mod tell;
 pub mod verify;
 
 /// Logins that were begun again this often, one after the other, are stopped with a page.

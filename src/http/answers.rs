@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
+use crate::domain::telling::{Told, Value};
 use crate::flows::answer::Refusal;
-use crate::flows::tell::{Told, Value};
 use crate::http::cookies::without_ours;
 use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
 
@@ -86,15 +86,18 @@ fn identified(mut response: HttpResponse, id: &str) -> HttpResponse {
     response
 }
 
+/// What a peer is told that may not ask.
+pub(crate) const UNTRUSTED: &str =
+    "This address is not one of the trusted proxies, so nothing is answered here.";
+
 /// 403: this peer may not ask.
 pub(super) fn untrusted(id: &str) -> HttpResponse {
-    let detail = "This address is not one of the trusted proxies, so nothing is answered here.";
     problem(
         StatusCode::FORBIDDEN,
         id,
         "Forbidden",
         "untrusted_peer",
-        detail,
+        UNTRUSTED,
         None,
     )
 }

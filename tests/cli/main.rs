@@ -1,7 +1,9 @@
 //! The command line, as a process: what it prints, where, and how it ends.
 
 mod check;
+mod explain;
 mod files;
+mod snippet;
 mod support;
 
 use support::Run;

@@ -18,25 +18,27 @@ pub struct Places<'a> {
 /// When the example does not hold each of the things that are replaced once.
 pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     let address = |port: u16| format!("127.0.0.1:{port}");
-    let [(first, first_port), (second, second_port)] = places.apps;
-    // 3000 comes first: what is put in may begin with it.
+    let site =
+        |host: &str, upstream: &str| format!("{host} {{\n\timport portcullis\n\t{upstream}\n}}");
+    // Where the apps are is for the operator to say.
+    let open = "# reverse_proxy 127.0.0.1:PORT";
+    let filled = |(host, port)| site(host, &format!("reverse_proxy {}", address(port)));
+    let [first, second] = places.apps;
     let replacements = [
-        ("127.0.0.1:3000", address(first_port)),
-        ("127.0.0.1:8989", address(second_port)),
-        ("127.0.0.1:9191", address(places.gate.verify)),
-        ("127.0.0.1:9192", address(places.gate.portal)),
-        ("auth.example.net", places.portal.to_owned()),
-        ("grafana.example.net", first.to_owned()),
-        ("sonarr.example.net", second.to_owned()),
+        ("127.0.0.1:9191".to_owned(), address(places.gate.verify)),
+        ("127.0.0.1:9192".to_owned(), address(places.gate.portal)),
+        ("auth.example.net".to_owned(), places.portal.to_owned()),
+        (site("grafana.example.net", open), filled(first)),
+        (site("sonarr.example.net", open), filled(second)),
     ];
     let mut text = shipped()?;
     for (from, to) in replacements {
-        if text.matches(from).count() != 1 {
+        if text.matches(&from).count() != 1 {
             return Err(Failure(format!(
                 "`{from}` does not stand once in Caddyfile.example"
             )));
         }
-        text = text.replace(from, &to);
+        text = text.replace(&from, &to);
     }
     Ok(text)
 }

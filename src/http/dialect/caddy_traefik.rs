@@ -10,7 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::navigation::Initiator;
-use crate::domain::service::Posture;
+use crate::domain::proxies::TrustedProxies;
+use crate::domain::service::{Posture, ServiceTable};
 use crate::flows::answer::{Answer, Credentials};
 use crate::flows::verify::verify;
 use crate::http::cookies::Cookies;
@@ -57,7 +58,11 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         http.name_peer(&id, distrust);
         return answers::untrusted(&id);
     }
-    let forwarded = match read(request.headers(), http) {
+    let forwarded = match read(
+        request.headers(),
+        &http.trusted_proxies,
+        &http.gate.services,
+    ) {
         Ok(forwarded) => forwarded,
         Err(error) => {
             tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
@@ -128,7 +133,15 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
 
 /// The original request. What is missing, doubled or malformed is an error: falling back to another header
 /// would be falling back to the client's.
-fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedError> {
+///
+/// # Errors
+///
+/// [`ForwardedError`], for the first part that is so.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    trusted_proxies: &TrustedProxies,
+    services: &ServiceTable,
+) -> Result<ForwardedRequest, ForwardedError> {
     let method = one(headers, "x-forwarded-method", "X-Forwarded-Method")?;
     let scheme = one(headers, "x-forwarded-proto", "X-Forwarded-Proto")?;
     let host = one(headers, "x-forwarded-host", "X-Forwarded-Host")?;
@@ -143,7 +156,7 @@ fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedE
     if clients.is_empty() {
         return Err(ForwardedError::Missing("X-Forwarded-For"));
     }
-    let client = http.trusted_proxies.client_address(clients.into_iter());
+    let client = trusted_proxies.client_address(clients.into_iter());
     let overrides_method = overrides_method(headers);
     let initiator = initiator(headers);
     let parsed = ForwardedRequest::parse(
@@ -157,7 +170,7 @@ fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedE
     );
     let mut request = parsed?;
     request.copy_list = sole_text(headers, "portcullis-copy").map(str::to_owned);
-    for name in http.gate.services.asked_headers() {
+    for name in services.asked_headers() {
         if let Some(value) = sole_value(headers, name) {
             request.asked_headers.push((name.clone(), value.to_vec()));
         }
