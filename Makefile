@@ -42,6 +42,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT_UPDATE := $(SUDO) apt-get update --quiet
 APT_INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive \
 	apt-get install --yes --no-install-recommends
+# Needs no root; and when root does it, nobody else may write to the folder.
+APT_DOWNLOAD := apt-get --quiet -o APT::Sandbox::User=root download
 
 $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	@mkdir -p $(TOOLS)/bin
@@ -54,8 +56,9 @@ $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 # Debian's own, which is older by years: unpacked here, not installed, so that the system keeps its own.
 $(TOOLS)/caddy-2.6.stamp:
 	@mkdir -p $(TOOLS)/bin $(TOOLS)/caddy-2.6
-	@apt-cache show caddy >/dev/null 2>&1 || $(APT_UPDATE)
-	cd $(TOOLS)/caddy-2.6 && rm -f caddy_*.deb && apt-get -o APT::Sandbox::User=root download --quiet caddy && dpkg-deb -x caddy_*.deb .
+	@rm -f $(TOOLS)/caddy-2.6/*.deb
+	cd $(TOOLS)/caddy-2.6 && { $(APT_DOWNLOAD) caddy || { $(APT_UPDATE); $(APT_DOWNLOAD) caddy; }; }
+	dpkg-deb -x $(TOOLS)/caddy-2.6/caddy_*.deb $(TOOLS)/caddy-2.6
 	ln -sf ../caddy-2.6/usr/bin/caddy $(TOOLS)/bin/caddy-2.6
 	@touch $@
 

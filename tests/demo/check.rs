@@ -135,7 +135,7 @@ async fn programs(demo: &Demo, stranger: &Browser) -> Result<()> {
         &page,
         by_app,
     )?;
-    let around = demo.url(SONARR, "/api/%2e%2e/system");
+    let around = demo.url(SONARR, "/api/..%2fsystem");
     let keyed = Ask::fetch(&around).header("X-Api-Key", &demo.keys.sonarr);
     let page = stranger.ask(keyed).await?;
     step(

@@ -166,7 +166,7 @@ Portcullis runs. Open one of the apps in a browser on this machine:
   {paperless_ai:<36} hybrid          group home; the app gets its key with the request
   {mealie:<36} native OIDC     everybody; the app would sign people in itself
   {plex:<36} own login       everybody; /admin/ for the group admins
-  {hooks:<36} internal        programs at 127.0.0.1; people are never asked to log in
+  {hooks:<36} internal        whatever comes from 127.0.0.1; nobody is asked to log in
 
   {portal:<36} the portal: where you sign in and out
   {issuer:<36} the provider, with these users:

@@ -70,7 +70,10 @@ fn configurations_pass_the_check_without_a_word() {
         assert!(checked.status.success(), "{}:{line}: {said}", document.name);
         assert_eq!(said, "", "{}:{line}", document.name);
     });
-    assert!(count >= 8, "the README, the reference and each pattern show one");
+    assert!(
+        count >= 8,
+        "the README, the reference and each pattern show one"
+    );
 }
 
 /// `explain` as the pages of the patterns tell people to call it, on the configuration that they show.
@@ -86,14 +89,27 @@ fn what_the_patterns_promise_holds() {
         let (_folder, file) = written(&block.text);
         let text = document.text.replace('\n', " ");
         let mut calls = text.split("`portcullis explain --config FILE ").skip(1);
-        let call = calls.next().expect("each page says how to see that it holds");
+        let call = calls
+            .next()
+            .expect("each page says how to see that it holds");
         let (arguments, then) = call.split_once('`').expect("the end of the call");
-        let arguments: Vec<&str> = ["explain", "--json"].into_iter().chain(arguments.split(' ')).collect();
+        let arguments: Vec<&str> = ["explain", "--json"]
+            .into_iter()
+            .chain(arguments.split(' '))
+            .collect();
         let answer = portcullis(&arguments, &file);
         let said = String::from_utf8_lossy(&answer.stdout);
         let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-        let promised = then.trim_start().strip_prefix("says `").and_then(|rest| rest.split('`').next());
-        assert_eq!(json["outcome"], promised.unwrap_or("allow"), "{}: {said}", document.name);
+        let promised = then
+            .trim_start()
+            .strip_prefix("says `")
+            .and_then(|rest| rest.split('`').next());
+        assert_eq!(
+            json["outcome"],
+            promised.unwrap_or("allow"),
+            "{}: {said}",
+            document.name
+        );
         assert!(!said.contains("hunter2"), "{}: {said}", document.name);
         asked += 1;
     }

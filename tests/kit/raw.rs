@@ -84,6 +84,7 @@ fn exchange(
     socket
         .set_read_timeout(Some(TIME_LIMIT))
         .map_err(Failure::of("socket"))?;
+    socket.set_nodelay(true).map_err(Failure::of("socket"))?;
     let connection = ClientConnection::new(config, name).map_err(Failure::of("TLS"))?;
     let mut stream = StreamOwned::new(connection, socket);
     stream.write_all(request).map_err(Failure::of("request"))?;

@@ -22,7 +22,7 @@ const FORGED: [(&str, &str); 6] = [
     ("Remote-Name", "The Administrator"),
     ("Remote-Email", "root@example.net"),
     ("remote-user", "toor"),
-    ("Connection", "Remote-User, Remote-Groups, X-Api-Key"),
+    ("Connection", "Remote-User, Remote-Groups"),
 ];
 
 async fn start(caddy: &str) -> Chain {
@@ -130,6 +130,14 @@ async fn nothing_made_up_arrives(program: &str) {
             );
         }
     }
+    // Whoever calls it a header of the connection alone does not keep it from the app.
+    let ask = Ask::fetch(&chain.url(PAPERS, "/?by-connection"));
+    let ask = ask
+        .header("x-api-key", OWN_KEY)
+        .header("Connection", "X-Api-Key, close");
+    let (_, seen) = chain.reaches_app(&ada, ask, "?by-connection").await;
+    assert_eq!(values(&seen, "x-api-key"), [KEY], "{program}");
+
     let ask = FORGED.iter().fold(
         Ask::fetch(&chain.url(PAPERS, "/?refused")),
         |ask, (name, value)| ask.header(name, value),
