@@ -5,6 +5,7 @@
 //! reach the app of a stranger.
 
 use crate::chain::{Chain, POLICIES, Plan};
+use crate::kit::caddy;
 use crate::kit::ports;
 use crate::kit::raw::RawClient;
 use crate::traefik;
@@ -148,7 +149,7 @@ fn is_plainly_public(target: &str) -> bool {
             .all(is_name)
 }
 
-async fn chain() -> Chain {
+async fn chain(caddy: &str) -> Chain {
     let rules = format!(
         r#"{POLICIES}
 [services.opened]
@@ -168,6 +169,7 @@ policy = "admins"
     Chain::start(&Plan {
         rules: &rules,
         protected: &[OPENED, CLOSED],
+        caddy,
         ..Plan::default()
     })
     .await
@@ -176,13 +178,15 @@ policy = "admins"
 
 #[tokio::test]
 async fn no_spelling_of_a_protected_path_gets_past_caddy() {
-    let chain = chain().await;
-    no_spelling_gets_past(&chain, chain.caddy.https_port).await;
+    for program in [caddy::CURRENT, caddy::DEBIAN] {
+        let chain = chain(program).await;
+        no_spelling_gets_past(&chain, chain.caddy.https_port).await;
+    }
 }
 
 #[tokio::test]
 async fn no_spelling_of_a_protected_path_gets_past_traefik() {
-    let chain = chain().await;
+    let chain = chain(caddy::CURRENT).await;
     // Their certificates are made when they are first asked for.
     for host in [OPENED, CLOSED] {
         chain
