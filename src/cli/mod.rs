@@ -35,7 +35,7 @@ enum Command {
     ///
     /// Exits with 0 when it would pass, 10 when somebody would have to sign in first, and 11 when it would be
     /// refused.
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// Print the proxy's configuration for the services
     Snippet(snippet::Arguments),
     /// Print a new key for session.secret_file

@@ -185,15 +185,15 @@ fn add_rules(
 ) {
     let readings = Readings::of(request.target.path());
     let decides = demand.as_ref().ok().and_then(Demand::rule);
-    let mut decided = None;
+    let mut ended_by = None;
     for rule in &service.rules {
         let (matched, why) = if matches!(demand, Err(Reason::PolicyLoosens)) {
             let why = "not looked at: the proxy named a policy that it may not name";
             (false, why.to_owned())
-        } else if let Some(label) = decided {
+        } else if let Some(label) = ended_by {
             (false, format!("not looked at: {label} decides"))
         } else if decides.is_some_and(|decides| std::ptr::eq(decides, rule)) {
-            decided = Some(&rule.label);
+            ended_by = Some(&rule.label);
             let policy = &rule.policy.name;
             (
                 true,

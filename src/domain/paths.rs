@@ -441,6 +441,29 @@ mod tests {
 
     #[test]
     #[rustfmt::skip] // the columns are the point
+    fn what_makes_a_path_not_plain_is_told() {
+        use NotPlain::*;
+        let cases = [
+            ("",            NotAbsolute),
+            ("/a//b",       EmptySegment),
+            ("/a;b",        Structure),
+            ("/a\\b",       Structure),
+            ("/a/../b",     DotSegment),
+            ("/a b",        ForbiddenCharacter),
+            ("/100%",       BrokenEscape),
+            ("/a%2fb",      EncodedStructure),
+            ("/a%00",       EncodedControl),
+            ("/%2541",      DoubleEncoding),
+            ("/%ff",        NotUtf8),
+            ("/%EF%BC%8F",  Lookalike),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(plainness(path), Err(expected), "{path:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
     fn plain_means_one_meaning() {
         let cases = [
             ("/",                      true),

@@ -33,10 +33,7 @@ fn explain(arguments: &[&str]) -> Done {
     folder.write("secret", SECRET);
     let file = folder.write("portcullis.toml", SONARR);
     let done = Run::new(["explain", "--config"]).arg(file);
-    let done = arguments
-        .iter()
-        .fold(done, |run, argument| run.arg(argument))
-        .done();
+    let done = arguments.iter().fold(done, Run::arg).done();
     assert!(!done.stdout.contains(SECRET) && !done.stderr.contains(SECRET));
     done
 }

@@ -12,9 +12,7 @@ fn snippet(text: &str, arguments: &[&str]) -> Done {
     let here = folder.path().to_str().expect("UTF-8");
     let file = folder.write("portcullis.toml", &text.replace("/run/secrets", here));
     let run = Run::new(["snippet"]);
-    let run = arguments
-        .iter()
-        .fold(run, |run, argument| run.arg(argument));
+    let run = arguments.iter().fold(run, Run::arg);
     run.arg("--config").arg(file).done()
 }
 
@@ -61,6 +59,28 @@ fn addresses_are_those_of_the_configuration() {
     for part in expected {
         assert!(printed.stdout.contains(part), "{part}\n{}", printed.stdout);
     }
+}
+
+#[test]
+fn a_portal_below_a_path_shares_its_site() {
+    let text = SEVERAL.replace(
+        "https://auth.example.net:8443",
+        "https://id.example.net/auth",
+    );
+    let printed = snippet(&text, &["caddy", "films"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    let expected = "\
+id.example.net {
+\t@portcullis path /auth /auth/*
+\thandle @portcullis {
+\t\treverse_proxy 127.0.0.1:9292
+\t}
+\thandle {
+\t\t# reverse_proxy 127.0.0.1:PORT
+\t}
+}
+";
+    assert!(printed.stdout.contains(expected), "{}", printed.stdout);
 }
 
 #[test]

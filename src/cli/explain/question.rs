@@ -135,16 +135,13 @@ fn add_client(
 ) -> Result<(bool, Vec<Step>), String> {
     let name = HeaderName::from_static("x-forwarded-for");
     if arguments.xff.is_empty() {
-        let (line, step) = match &arguments.ip {
-            Some(ip) => {
-                let why = format!("{ip}, as --ip says");
-                address("--ip", ip)?;
-                (ip.as_str(), Step::new("client address", true, why))
-            }
-            None => {
-                let why = "not known: neither --ip nor --xff says it, so it is in no network";
-                ("unknown", Step::new("client address", false, why))
-            }
+        let (line, step) = if let Some(ip) = &arguments.ip {
+            address("--ip", ip)?;
+            let why = format!("{ip}, as --ip says");
+            (ip.as_str(), Step::new("client address", true, why))
+        } else {
+            let why = "not known: neither --ip nor --xff says it, so it is in no network";
+            ("unknown", Step::new("client address", false, why))
         };
         headers.insert(name, value_of("--ip", line)?);
         return Ok((true, vec![step]));

@@ -70,6 +70,23 @@ const BLOCK_ENDS: &str = r#"	# What lets a browser or a program in here is no bu
 }
 "#;
 
+const PORTAL: &str = "
+# Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected.
+";
+
+const SHARED_PORTAL: &str = "
+# Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected, and beside
+# it what else is served under this host: the provider.
+";
+
+/// For whoever runs it to fill in: where an app listens is none of our configuration.
+const UPSTREAM: &str = "# reverse_proxy 127.0.0.1:PORT";
+
+const FROM_PROXY: &str = "\
+# Its policy is the proxy's to name: give this site a `forward_auth` of its own, like the one above
+# with `uri /verify/policy/NAME?`. As it stands here everybody is refused.
+";
+
 const APPS: &str = "\
 # The protected apps, each with one line more than an open one. Say where the app listens, and take
 # the # away.
@@ -135,16 +152,23 @@ fn escape(text: &str) -> String {
 }
 
 fn portal(config: &Config) -> String {
-    format!(
-        "
-# Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected.
-{} {{
-	reverse_proxy {}
+    let site = format!("{}{}", scheme(config), config.server.portal);
+    let upstream = dial(&config.server.portal_listen);
+    match config.server.public_url.path().trim_end_matches('/') {
+        "" => format!("{PORTAL}{site} {{\n\treverse_proxy {upstream}\n}}\n"),
+        path => format!(
+            "{SHARED_PORTAL}{site} {{
+	@portcullis path {path} {path}/*
+	handle @portcullis {{
+		reverse_proxy {upstream}
+	}}
+	handle {{
+		{UPSTREAM}
+	}}
 }}
-",
-        format_args!("{}{}", scheme(config), config.server.portal),
-        dial(&config.server.portal_listen)
-    )
+"
+        ),
+    }
 }
 
 /// Whether nothing would be asked about this app, so that it needs no gate before it.
@@ -168,18 +192,12 @@ fn open_site(config: &Config, service: &Service) -> String {
 }
 
 fn site(config: &Config, service: &Service) -> String {
-    let mut text = String::new();
-    if service.policy == ServicePolicy::FromProxy {
-        text.push_str(
-            "# Its policy is the proxy's to name: give this site a `forward_auth` of its own, like the one above\n\
-             # with `uri /verify/policy/NAME?`. As it stands here everybody is refused.\n",
-        );
-    }
-    text.push_str(&format!(
-        "{} {{\n\timport portcullis\n\t# reverse_proxy 127.0.0.1:PORT\n}}\n",
-        addresses(config, service)
-    ));
-    text
+    let warning = match service.policy {
+        ServicePolicy::Own(_) => "",
+        ServicePolicy::FromProxy => FROM_PROXY,
+    };
+    let addresses = addresses(config, service);
+    format!("{warning}{addresses} {{\n\timport portcullis\n\t{UPSTREAM}\n}}\n")
 }
 
 fn addresses(config: &Config, service: &Service) -> String {
@@ -233,6 +251,23 @@ mod tests {
             "x-(webauth-user|api-key)|authorization"
         );
         assert_eq!(pattern(&["X.Key*", "a|b"]), r"x\.key\*|a\|b");
+    }
+
+    #[test]
+    fn only_what_asks_for_nothing_goes_without_the_gate() {
+        use crate::domain::policy::Policies;
+        let policies = Policies::new([]);
+        let app = |posture, policy: &str| {
+            let policy = policies.get(policy).expect("a built-in policy").clone();
+            Service {
+                posture,
+                ..Service::new("app", Vec::new(), ServicePolicy::Own(policy))
+            }
+        };
+        assert!(is_open(&app(Posture::NativeOidc, "bypass")));
+        assert!(is_open(&app(Posture::Passthrough, "bypass")));
+        assert!(!is_open(&app(Posture::Passthrough, "authenticated")));
+        assert!(!is_open(&app(Posture::Protect, "bypass")));
     }
 
     #[test]
