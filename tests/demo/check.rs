@@ -20,11 +20,11 @@ pub async fn run(demo: &Demo) -> Result<()> {
 
     let grafana = demo.url(GRAFANA, "/");
     let ada = signs_in(demo, "ada", &grafana).await?;
-    what_the_app_got(demo, GRAFANA, "/", ("ada", "admins"))?;
+    what_the_app_got(demo, GRAFANA, ("ada", "admins"))?;
     let ben = signs_in(demo, "ben", &demo.url(SONARR, "/")).await?;
-    what_the_app_got(demo, SONARR, "/", ("ben", "media"))?;
+    what_the_app_got(demo, SONARR, ("ben", "media"))?;
     let cleo = signs_in(demo, "cleo", &demo.url(PAPERLESS_AI, "/")).await?;
-    what_the_app_got(demo, PAPERLESS_AI, "/", ("cleo", "home"))?;
+    what_the_app_got(demo, PAPERLESS_AI, ("cleo", "home"))?;
     let eve = demo.browser()?;
     let page = eve.sign_in(&grafana, "eve").await?;
     step("grafana, eve signs in: refused", &page, page.status == 403)?;
@@ -212,13 +212,8 @@ async fn signs_in(demo: &Demo, user: &str, url: &str) -> Result<Browser> {
 }
 
 /// Holds the last request of the app at `host` to who it was, and prints what it got.
-fn what_the_app_got(
-    demo: &Demo,
-    host: &str,
-    mark: &str,
-    (user, groups): (&str, &str),
-) -> Result<()> {
-    let requests = demo.apps.at(host).requests_with(mark);
+fn what_the_app_got(demo: &Demo, host: &str, (user, groups): (&str, &str)) -> Result<()> {
+    let requests = demo.apps.at(host).requests_with("/");
     let last = requests
         .last()
         .ok_or_else(|| Failure(format!("{host} was not asked")))?;
