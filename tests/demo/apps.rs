@@ -12,14 +12,8 @@ pub const MEALIE: &str = "mealie.localhost";
 pub const PLEX: &str = "plex.localhost";
 pub const HOOKS: &str = "hooks.localhost";
 
-/// What the proxy copies: every name that any of the apps is sent.
-pub const COPIED: [&str; 5] = [
-    "Remote-User",
-    "Remote-Name",
-    "Remote-Email",
-    "Remote-Groups",
-    "X-Api-Key",
-];
+/// What the proxy copies beside what it does as shipped: the name that one of the apps wants its key under.
+pub const ALSO_COPIED: [&str; 1] = ["X-Api-Key"];
 
 /// Policies and services. `paperless_ai_api_key` is the file that holds that app's key.
 pub fn rules(paperless_ai_api_key: &Path) -> String {

@@ -65,7 +65,7 @@ impl Demo {
             },
         )?;
         let sites = [
-            example::snippet(gate_ports.verify, &apps::COPIED)?,
+            example::snippet(gate_ports.verify, &apps::ALSO_COPIED)?,
             example::open_site(PORTAL, gate_ports.portal),
             example::open_site(ISSUER, provider.port),
             apps.sites(),

@@ -43,37 +43,47 @@ pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The example's snippet for a gate that listens on `verify`, with the names in `copied` instead of its own.
+/// The example's snippet for a gate that listens on `verify`, which copies these names too.
 ///
 /// # Errors
 ///
 /// When the example is not as it was when this was written.
-pub fn snippet(verify: u16, copied: &[&str]) -> Result<String> {
+pub fn snippet(verify: u16, further: &[&str]) -> Result<String> {
     let text = shipped()?;
     let missing = |what: &str| Failure(format!("Caddyfile.example has no {what}"));
-    let (_, from_name) = text
-        .split_once("(portcullis) {")
-        .ok_or_else(|| missing("snippet"))?;
-    let (inside, _) = from_name
-        .split_once("\n}\n")
-        .ok_or_else(|| missing("end of its snippet"))?;
-    let shipped = inside
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("copy_headers "))
-        .ok_or_else(|| missing("copy_headers"))?;
-    let connection = inside
-        .lines()
-        .find(|line| line.trim().starts_with("request_header Connection "))
-        .ok_or_else(|| missing("line for Connection"))?;
-    let pattern = copied.join("|").to_ascii_lowercase();
-    let fitted = inside
-        .replace("127.0.0.1:9191", &format!("127.0.0.1:{verify}"))
-        .replace(shipped, &copied.join(" "))
-        .replace(
-            connection,
-            &format!("\trequest_header Connection \"(?i){pattern}\" \"x\""),
-        );
-    Ok(format!("(portcullis) {{{fitted}\n}}\n"))
+    let mut snippet = snippet_in(&text)
+        .ok_or_else(|| missing("snippet"))?
+        .replace("127.0.0.1:9191", &format!("127.0.0.1:{verify}"));
+    let line = |start: &str| {
+        let found = text.lines().find(|line| line.trim().starts_with(start));
+        found.ok_or_else(|| missing(start))
+    };
+    let copied = line("copy_headers ")?
+        .trim()
+        .trim_start_matches("copy_headers ");
+    let connection = line("request_header Connection ")?;
+    if !further.is_empty() {
+        snippet = snippet.replace(copied, &format!("{copied} {}", further.join(" ")));
+        let pattern = further.join("|").to_ascii_lowercase();
+        let longer = connection.replace("\" \"x\"", &format!("|{pattern}\" \"x\""));
+        snippet = snippet.replace(connection, &longer);
+    }
+    Ok(snippet)
+}
+
+/// The snippet `(portcullis)` of a Caddyfile, with its closing brace.
+pub fn snippet_in(caddyfile: &str) -> Option<&str> {
+    let start = caddyfile.find("(portcullis) {")?;
+    let length = caddyfile[start..].find("\n}\n")? + "\n}\n".len();
+    Some(&caddyfile[start..start + length])
+}
+
+/// What is in a Caddyfile beside its comments.
+pub fn directives(caddyfile: &str) -> Vec<&str> {
+    let lines = caddyfile.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
 }
 
 /// A site behind the snippet.

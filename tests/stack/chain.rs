@@ -14,14 +14,6 @@ use crate::kit::upstream::{Seen, Upstream};
 use crate::kit::{Failure, Result, example, ports};
 use crate::setup::{ISSUER, PORTAL, folder, program};
 
-/// The names that every proxy copies.
-pub const IDENTITY: [&str; 4] = [
-    "Remote-User",
-    "Remote-Name",
-    "Remote-Email",
-    "Remote-Groups",
-];
-
 /// The seed's four policies.
 pub const POLICIES: &str = r#"
 [policies]
@@ -40,8 +32,8 @@ pub struct Plan<'a> {
     pub rules: &'a str,
     /// Sites behind the shipped snippet.
     pub protected: &'a [&'a str],
-    /// What the snippet copies.
-    pub copied: &'a [&'a str],
+    /// What the snippet copies beside what it does as shipped.
+    pub also_copied: &'a [&'a str],
     /// Further sites, as a Caddyfile has them.
     pub sites: &'a str,
     /// Names and contents of secret files.
@@ -60,7 +52,7 @@ impl Default for Plan<'_> {
         Self {
             rules: "",
             protected: &[],
-            copied: &IDENTITY,
+            also_copied: &[],
             sites: "",
             files: &[],
             session: "",
@@ -112,7 +104,7 @@ impl Chain {
                 .replace("{app}", &app.port.to_string())
         };
         let sites = [
-            example::snippet(gate_ports.verify, plan.copied)?,
+            example::snippet(gate_ports.verify, plan.also_copied)?,
             sites_of_sign_in(plan.portal_path, gate_ports.portal, provider.port),
             plan.protected
                 .iter()

@@ -1,16 +1,18 @@
 //! Pattern 4: an app that wants an API key gets it for people who may use it, and nobody else ever sees it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 
-use crate::chain::{Chain, IDENTITY, POLICIES, Plan};
+use crate::chain::{Chain, POLICIES, Plan};
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
+use crate::kit::example;
 use crate::kit::gate::plain_client;
 use crate::kit::page::Hop;
 use crate::kit::provider::write_secret;
-use crate::setup::{ISSUER, PORTAL};
+use crate::setup::{ISSUER, PORTAL, program};
 
 const PAPERS: &str = "paperless-ai.home.localhost";
 const SONARR: &str = "sonarr.home.localhost";
@@ -38,11 +40,10 @@ paths = ["/api/*"]
 }
 
 async fn start(log_level: &str) -> Chain {
-    let [user, name, email, groups] = IDENTITY;
     Chain::start(&Plan {
         rules: &rules(),
         protected: &[PAPERS, SONARR],
-        copied: &[user, name, email, groups, "X-Api-Key"],
+        also_copied: &["x-api-key"],
         files: &[("paperless_ai_api_key", KEY)],
         log_level,
         ..Plan::default()
@@ -138,6 +139,23 @@ async fn the_five_steps_of_the_pattern_and_the_key_is_nowhere_but_at_the_app() {
     assert!(
         chain.gate.running.output().lines().count() > 20,
         "the log is a talkative one"
+    );
+}
+
+#[tokio::test]
+async fn the_snippet_that_is_printed_is_the_one_that_does_it() {
+    let chain = start("info").await;
+    let file = chain.folder().join("portcullis.toml");
+    let printed = Command::new(program())
+        .args(["snippet", "caddy", "--config"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let used = example::snippet(chain.gate.ports.verify, &["x-api-key"]).unwrap();
+    assert_eq!(
+        example::directives(example::snippet_in(&printed).unwrap()),
+        example::directives(&used)
     );
 }
 

@@ -4,7 +4,7 @@
 //! answer, the old one always puts the answer's value in its place, and its own placeholder's text where the
 //! answer lacks the header.
 
-use crate::chain::{Chain, IDENTITY, POLICIES, Plan};
+use crate::chain::{Chain, POLICIES, Plan};
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::caddy;
@@ -26,7 +26,6 @@ const FORGED: [(&str, &str); 6] = [
 ];
 
 async fn start(caddy: &str) -> Chain {
-    let [user, name, email, groups] = IDENTITY;
     let rules = format!(
         r#"{POLICIES}
 [services.paperless-ai]
@@ -49,7 +48,7 @@ policy = "optional"
     Chain::start(&Plan {
         rules: &rules,
         protected: &[PAPERS, SONARR, WIKI],
-        copied: &[user, name, email, groups, "X-Api-Key"],
+        also_copied: &["X-Api-Key"],
         files: &[("paperless_ai_api_key", KEY)],
         caddy,
         ..Plan::default()
