@@ -20,7 +20,8 @@ use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::config::{Config, Listen, SecretError, StoreLocation};
+use crate::config::watch::keep_watching;
+use crate::config::{Config, Listen, SecretError, StoreLocation, WatchedSecret};
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::{Gate, Warnings};
@@ -68,6 +69,7 @@ pub enum StartError {
 pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
+    watched: Vec<WatchedSecret>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -107,7 +109,7 @@ impl Application {
             clock,
             public_url: server.public_url,
             allow_http: server.allow_http,
-            cookie_domains: CookieDomains::default(),
+            cookie_domains: CookieDomains::new(config.session.cookie_domains),
             warnings: Warnings::default(),
         };
         let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);
@@ -122,6 +124,7 @@ impl Application {
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
+            watched: config.watched,
             verify,
             portal,
             admin,
@@ -153,6 +156,7 @@ impl Application {
     /// When a listener breaks.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let discovery = rt::spawn(self.relying_party.keep_discovering());
+        let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
         let ended = tokio::select! {
@@ -164,6 +168,7 @@ impl Application {
             }
         };
         discovery.abort();
+        watching.abort();
         ended
     }
 }
