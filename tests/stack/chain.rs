@@ -10,7 +10,7 @@ use crate::kit::caddy::{self, Caddy};
 use crate::kit::gate::{self, Gate};
 use crate::kit::page::Page;
 use crate::kit::provider::{self, Provider};
-use crate::kit::upstream::{Seen, Upstream};
+use crate::kit::upstream::{OwnKey, Seen, Upstream};
 use crate::kit::{Failure, Result, example, ports};
 use crate::setup::{ISSUER, PORTAL, folder, program};
 
@@ -44,6 +44,8 @@ pub struct Plan<'a> {
     pub portal_path: Option<&'a str>,
     /// Which Caddy.
     pub caddy: &'a str,
+    /// A key that the app itself asks for.
+    pub own_key: Option<OwnKey>,
     pub log_level: &'a str,
 }
 
@@ -58,6 +60,7 @@ impl Default for Plan<'_> {
             session: "",
             portal_path: None,
             caddy: caddy::CURRENT,
+            own_key: None,
             log_level: "info",
         }
     }
@@ -83,7 +86,7 @@ impl Chain {
             provider::write_secret(&folder.path().join(name), text).map_err(Failure::of(name))?;
         }
         let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
-        let app = Upstream::start("app")?;
+        let app = Upstream::start_with_key("app", plan.own_key.clone())?;
         let issuer = format!("https://{ISSUER}:{https_port}");
         let public_url = match plan.portal_path {
             Some(path) => format!("{issuer}{path}"),

@@ -12,6 +12,7 @@ use crate::kit::example;
 use crate::kit::gate::plain_client;
 use crate::kit::page::Hop;
 use crate::kit::provider::write_secret;
+use crate::kit::upstream::OwnKey;
 use crate::setup::{ISSUER, PORTAL, program};
 
 const PAPERS: &str = "paperless-ai.home.localhost";
@@ -44,6 +45,10 @@ async fn start(log_level: &str) -> Chain {
         rules: &rules(),
         protected: &[PAPERS, SONARR],
         also_copied: &["x-api-key"],
+        own_key: Some(OwnKey {
+            below: "/documents",
+            key: KEY.to_owned(),
+        }),
         files: &[("paperless_ai_api_key", KEY)],
         log_level,
         ..Plan::default()
