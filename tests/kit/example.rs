@@ -43,6 +43,59 @@ pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     Ok(text)
 }
 
+/// The example's snippet for a gate that listens on `verify`, which copies these names too.
+///
+/// # Errors
+///
+/// When the example is not as it was when this was written.
+pub fn snippet(verify: u16, further: &[&str]) -> Result<String> {
+    let text = shipped()?;
+    let missing = |what: &str| Failure(format!("Caddyfile.example has no {what}"));
+    let mut snippet = snippet_in(&text)
+        .ok_or_else(|| missing("snippet"))?
+        .replace("127.0.0.1:9191", &format!("127.0.0.1:{verify}"));
+    let line = |start: &str| {
+        let found = text.lines().find(|line| line.trim().starts_with(start));
+        found.ok_or_else(|| missing(start))
+    };
+    let copied = line("copy_headers ")?
+        .trim()
+        .trim_start_matches("copy_headers ");
+    let connection = line("request_header Connection ")?;
+    if !further.is_empty() {
+        snippet = snippet.replace(copied, &format!("{copied} {}", further.join(" ")));
+        let pattern = further.join("|").to_ascii_lowercase();
+        let longer = connection.replace("\" \"x\"", &format!("|{pattern}\" \"x\""));
+        snippet = snippet.replace(connection, &longer);
+    }
+    Ok(snippet)
+}
+
+/// The snippet `(portcullis)` of a Caddyfile, with its closing brace.
+pub fn snippet_in(caddyfile: &str) -> Option<&str> {
+    let start = caddyfile.find("(portcullis) {")?;
+    let length = caddyfile[start..].find("\n}\n")? + "\n}\n".len();
+    Some(&caddyfile[start..start + length])
+}
+
+/// What is in a Caddyfile beside its comments.
+pub fn directives(caddyfile: &str) -> Vec<&str> {
+    let lines = caddyfile.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// A site behind the snippet.
+pub fn protected_site(host: &str, app: u16) -> String {
+    format!("{host} {{\n\timport portcullis\n\treverse_proxy 127.0.0.1:{app}\n}}\n")
+}
+
+/// A site that is open to everybody.
+pub fn open_site(host: &str, port: u16) -> String {
+    format!("{host} {{\n\treverse_proxy 127.0.0.1:{port}\n}}\n")
+}
+
 /// # Errors
 ///
 /// When it is not in the source tree.
