@@ -100,7 +100,7 @@ impl Tree {
             let known = SECTIONS.contains(&section.as_str());
             match value.kind {
                 ValueKind::Table(tables) if known => {
-                    self.add_tables(file, &section, tables, problems)
+                    self.add_tables(file, &section, tables, problems);
                 }
                 _ if known => {
                     let message = format!(

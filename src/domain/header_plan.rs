@@ -121,6 +121,7 @@ mod tests {
 
     #[test]
     fn every_service_answers_every_name() {
+        use Source::{ClientsOwn, Empty, Identity, Upstream};
         let (remote, webauth) = ([identity("Remote-User")], [identity("X-WEBAUTH-USER")]);
         let (none, key) = ([], [upstream("x-api-key"), upstream("Authorization")]);
         let films = Sets {
@@ -149,7 +150,6 @@ mod tests {
                 .map(|planned| planned.source)
                 .collect::<Vec<_>>()
         };
-        use Source::{ClientsOwn, Empty, Identity, Upstream};
         assert_eq!(sources(films), [Identity(0), Empty, ClientsOwn, ClientsOwn]);
         assert_eq!(
             sources(papers),

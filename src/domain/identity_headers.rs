@@ -208,6 +208,16 @@ mod tests {
 
     use super::*;
 
+    /// Encoding, separator, user name and groups; what is sent of both.
+    type Case = (
+        Encoding,
+        char,
+        &'static str,
+        &'static [&'static str],
+        &'static str,
+        &'static str,
+    );
+
     fn identity(username: &str, groups: &[&str]) -> Identity {
         Identity {
             issuer: "https://id.example.net".into(),
@@ -234,7 +244,7 @@ mod tests {
     #[rustfmt::skip] // the columns are the point
     fn values_arrive_whole_or_not_at_all() {
         use Encoding::{Ascii, Percent, Utf8};
-        let cases: [(Encoding, char, &str, &[&str], &str, &str); 24] = [
+        let cases: [Case; 24] = [
             (Utf8,    ',', "ada",         &["admins", "media"],     "ada",          "admins,media"),
             (Utf8,    ',', "ådä",         &["späti crew"],          "ådä",          "späti crew"),
             (Utf8,    ',', "",            &[],                      "",             ""),

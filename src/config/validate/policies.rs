@@ -28,11 +28,26 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
     }
     check_name(&path, name, problems);
     let conditions = Conditions {
-        allowed_groups: names(&path, "allowed_groups", &raw.allowed_groups, problems),
-        required_groups: names(&path, "required_groups", &raw.required_groups, problems),
-        denied_groups: names(&path, "denied_groups", &raw.denied_groups, problems),
-        allowed_users: users(&path, &raw.allowed_users, problems),
-        allowed_email_domains: email_domains(&path, &raw.allowed_email_domains, problems),
+        allowed_groups: names(
+            &path,
+            "allowed_groups",
+            raw.allowed_groups.as_deref(),
+            problems,
+        ),
+        required_groups: names(
+            &path,
+            "required_groups",
+            raw.required_groups.as_deref(),
+            problems,
+        ),
+        denied_groups: names(
+            &path,
+            "denied_groups",
+            raw.denied_groups.as_deref(),
+            problems,
+        ),
+        allowed_users: users(&path, raw.allowed_users.as_deref(), problems),
+        allowed_email_domains: email_domains(&path, raw.allowed_email_domains.as_deref(), problems),
     };
     if conditions.is_empty() {
         problems.missing(
@@ -48,7 +63,7 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
 fn names(
     policy: &str,
     key: &str,
-    written: &Option<Vec<String>>,
+    written: Option<&[String]>,
     problems: &mut Problems,
 ) -> Vec<String> {
     let path = format!("{policy}.{key}");
@@ -71,10 +86,10 @@ fn names(
             );
         }
     }
-    written.clone()
+    written.to_vec()
 }
 
-fn users(policy: &str, written: &Option<Vec<String>>, problems: &mut Problems) -> Vec<UserMatcher> {
+fn users(policy: &str, written: Option<&[String]>, problems: &mut Problems) -> Vec<UserMatcher> {
     const KEY: &str = "allowed_users";
     let names = names(policy, KEY, written, problems);
     let mut users = Vec::new();
@@ -100,11 +115,7 @@ fn users(policy: &str, written: &Option<Vec<String>>, problems: &mut Problems) -
 }
 
 /// Domains in lower case. One with other characters than ASCII may come from the provider in either spelling.
-fn email_domains(
-    policy: &str,
-    written: &Option<Vec<String>>,
-    problems: &mut Problems,
-) -> Vec<String> {
+fn email_domains(policy: &str, written: Option<&[String]>, problems: &mut Problems) -> Vec<String> {
     const KEY: &str = "allowed_email_domains";
     let path = format!("{policy}.{KEY}");
     let Some(written) = written else {

@@ -196,9 +196,10 @@ fn required_header(
         file: raw.value_file.as_deref(),
         form: SecretForm::HeaderValue,
     };
-    let value = match written.is_given() {
-        true => Some(live.secret(&written, problems)?),
-        false => None,
+    let value = if written.is_given() {
+        Some(live.secret(&written, problems)?)
+    } else {
+        None
     };
     Some(RequiredHeader {
         name: name?.to_ascii_lowercase(),
