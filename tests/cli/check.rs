@@ -245,10 +245,10 @@ fn what_is_wrong_in_conf_d_is_said_with_the_files_name() {
         "[server]\nlisten = \"127.0.0.1:1\"\n[services.films]\n",
     );
     let four = folder.write("conf.d/4.toml", "services = 5");
-    let five = folder.write("conf.d/5.toml", "[services.x\n");
+    let last = folder.write("conf.d/5.toml", "[services.x\n");
     let checked = Run::new(["check", "--config"]).arg(&file).done();
-    let [file, one, two, three, four, five] =
-        [file, one, two, three, four, five].map(|path| path.display().to_string());
+    let [file, one, two, three, four, last] =
+        [file, one, two, three, four, last].map(|path| path.display().to_string());
     let expected = [
         format!("error: services.plex: is defined twice: in {one} and in {two}\n"),
         format!(
@@ -258,7 +258,7 @@ fn what_is_wrong_in_conf_d_is_said_with_the_files_name() {
         format!(
             "error: {four}: services must be a table of tables, each under a name of its own\n"
         ),
-        format!("error: {five}: line 1, column "),
+        format!("error: {last}: line 1, column "),
     ];
     assert_eq!(checked.code, 1);
     for line in expected {
