@@ -184,20 +184,17 @@ impl<'a> Browser<'a> {
                 "browsers drop longer cookies: {}",
                 line.len()
             );
-            let jar = match attributes.split_once("Domain=") {
-                Some((_, rest)) => {
-                    assert!(name.starts_with("__Secure-portcullis"), "{line}");
-                    let domain = rest.split(';').next().expect("a domain");
-                    assert!(host.ends_with(&format!(".{domain}")), "{line} from {host}");
-                    if self.shares != Some(domain) {
-                        continue;
-                    }
-                    domain
+            let jar = if let Some((_, rest)) = attributes.split_once("Domain=") {
+                assert!(name.starts_with("__Secure-portcullis"), "{line}");
+                let domain = rest.split(';').next().expect("a domain");
+                assert!(host.ends_with(&format!(".{domain}")), "{line} from {host}");
+                if self.shares != Some(domain) {
+                    continue;
                 }
-                None => {
-                    assert!(name.starts_with("__Host-portcullis"), "{line}");
-                    host
-                }
+                domain
+            } else {
+                assert!(name.starts_with("__Host-portcullis"), "{line}");
+                host
             };
             let jar = self.cookies.entry(jar.to_owned()).or_default();
             if attributes.contains("Max-Age=0;") {
