@@ -41,12 +41,116 @@ fn a_good_configuration_is_summed_up() {
         redirect URI   https://auth.example.net/callback\n\
         store          memory: (sessions end with the process)\n\
         session keys   one that ends with the process\n\
-        service        any: *.apps.example.net, policy named by the proxy\n\
-        service        films: films.example.net, *.films.example.net, policy media, bypass[0] \
-        bypass, rules[0] deny\n\
+        policy         media: in media\n\
+        service        any: *.apps.example.net\n\
+        \x20 protect        login, then the policy that the proxy names; refused where it names none\n\
+        \x20 sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups\n\
+        service        films: films.example.net, *.films.example.net\n\
+        \x20 bypass[0]      /api/* from 10.0.0.0/8: anybody passes, without a login\n\
+        \x20 rules[0]       /admin/*: nobody passes\n\
+        \x20 protect        else login, then policy media\n\
+        \x20 sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups\n\
         copy list      Remote-User Remote-Name Remote-Email Remote-Groups\n";
     assert_eq!(checked.stdout, expected);
 }
+
+/// Every pattern, and everything that an administrator would want to see before it goes live.
+#[test]
+fn each_pattern_is_summed_up_in_words() {
+    let folder = Folder::new();
+    folder.write("key", "hunter2");
+    let text = r#"
+        [server]
+        public_url = "https://auth.example.net"
+        [oidc]
+        issuer = "https://id.example.net"
+        client_id = "portcullis"
+        [session]
+        store = "memory:"
+        cookie_domains = ["example.net"]
+        [policies]
+        admins = { allowed_groups = ["admins"] }
+        home = { allowed_groups = ["admins", "home"], required_groups = ["staff"], denied_groups = ["gone"] }
+        ada = { allowed_users = ["0a11ce00", "name:ada"], allowed_email_domains = ["example.net"] }
+        [services.grafana]
+        host = "grafana.example.net"
+        posture = "trusted_header"
+        policy = "ada"
+        headers = ["Remote-User", { name = "X-WEBAUTH-MAIL", claim = "email" }]
+        allowed_origins = ["https://Dashboard.example.net:443"]
+        reserved_users = { admin = ["0a11ce00"], root = [] }
+        isolated = true
+        [services.papers]
+        host = "papers.example.net"
+        posture = "hybrid"
+        policy = "home"
+        same_origin_guard = false
+        cors_preflight = true
+        upstream_headers = [
+            { name = "x-api-key", value_file = "key", only_groups = ["admins"] },
+            { name = "Authorization", token = "access_token" },
+        ]
+        [[services.papers.rules]]
+        paths = ["/hook"]
+        methods = ["POST"]
+        requires_header = { name = "X-Hook-Key", value_file = "key" }
+        policy = "bypass"
+        [services.mealie]
+        host = "mealie.example.net"
+        posture = "native_oidc"
+        [services.plex]
+        host = "plex.example.net"
+        posture = "passthrough"
+        [[services.plex.rules]]
+        paths = ["/admin/*"]
+        policy = "admins"
+        [services.hooks]
+        host = "hooks.example.org"
+        posture = "internal"
+        allowed_networks = ["10.0.0.0/8", "fd00::/8"]
+    "#;
+    let file = folder.write("portcullis.toml", text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let warning = "warning: policies.ada.allowed_users[1]: \"name:ada\": ";
+    assert!(checked.stderr.starts_with(warning), "{}", checked.stderr);
+    assert_eq!(checked.stderr.lines().count(), 1, "{}", checked.stderr);
+    assert!(!checked.stdout.contains("hunter"), "{}", checked.stdout);
+    let (_, patterns) = checked.stdout.split_once("policy ").expect("policies");
+    assert_eq!(format!("policy {patterns}"), PATTERNS);
+    assert!(checked.stdout.lines().count() <= 50, "it fits on a screen");
+}
+
+const PATTERNS: &str = "\
+policy         ada: is 0a11ce00 or name:ada, has mail at example.net
+policy         admins: in admins
+policy         home: in admins or home, in staff, not in gone
+cookie domain  example.net: mealie, papers, plex (and whatever else is served on a host of that domain)
+service        grafana: grafana.example.net
+  trusted_header login, then policy ada
+  sent           Remote-User, X-WEBAUTH-MAIL
+  guard          pages of https://dashboard.example.net may write too
+  reserved       admin (1 person), root (nobody)
+  isolated       it has a cookie of its own
+service        hooks: hooks.example.org
+  internal       only from 10.0.0.0/8, fd00::/8, without a login
+  sent           nothing about people
+service        mealie: mealie.example.net
+  native_oidc    anybody passes; the app asks for the login
+  sent           nothing about people
+service        papers: papers.example.net
+  rules[0]       POST /hook with the header x-hook-key and its secret: anybody passes, without a login
+  hybrid         else login, then policy home
+  sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups, x-api-key (secret, for admins only), \
+Authorization (the person's token)
+  guard          off: pages of any site may write
+  preflights     pass without a login
+service        plex: plex.example.net
+  rules[0]       /admin/*: login, then policy admins
+  passthrough    else anybody passes; the app has its own login
+  sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups
+copy list      Remote-User X-WEBAUTH-MAIL Remote-Name Remote-Email Remote-Groups x-api-key Authorization
+";
 
 #[test]
 fn everything_is_said_at_once() {
@@ -130,7 +234,8 @@ fn the_environment_wins_over_the_file() {
     let expected = [
         "listen         unix:/run/portcullis/verify.sock (/verify)\n",
         "proxies        192.0.2.1/32, 192.0.2.2/32\n",
-        "films: movies.example.net, policy authenticated, bypass[0] bypass",
+        "films: movies.example.net\n",
+        "protect        else login\n",
     ];
     for line in expected {
         assert!(checked.stdout.contains(line), "{}", checked.stdout);

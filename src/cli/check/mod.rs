@@ -1,5 +1,7 @@
 //! `portcullis check`: everything that is wrong with the configuration, else what it comes to.
 
+mod service;
+
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +10,8 @@ use std::sync::Arc;
 use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::Host;
-use crate::domain::service::{HostPattern, Posture, Service, ServicePolicy};
+use crate::domain::policy::Requirement;
+use crate::domain::service::{HostPattern, Service};
 
 /// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
@@ -50,11 +53,17 @@ impl fmt::Display for Summary<'_> {
                 writeln!(f, "session keys   one that ends with the process")?;
             }
         }
+        for policy in config.policies.iter() {
+            if let Requirement::Conditions(conditions) = &policy.requirement {
+                let conditions = service::conditions(conditions);
+                writeln!(f, "policy         {}: {conditions}", policy.name)?;
+            }
+        }
         for domain in &config.session.cookie_domains {
             write_cookie_domain(f, domain, config)?;
         }
         for service in config.services.services() {
-            write_service(f, service)?;
+            service::write(f, service)?;
         }
         let copied = config.services.copied_headers();
         if !copied.is_empty() {
@@ -62,23 +71,6 @@ impl fmt::Display for Summary<'_> {
         }
         Ok(())
     }
-}
-
-fn write_service(f: &mut impl Write, service: &Service) -> fmt::Result {
-    let hosts: Vec<String> = service.hosts.iter().map(ToString::to_string).collect();
-    let policy = match &service.policy {
-        ServicePolicy::Own(policy) => policy.name.as_str(),
-        ServicePolicy::FromProxy => "named by the proxy",
-    };
-    write!(f, "service        {}: {}", service.name, hosts.join(", "))?;
-    if service.posture != Posture::default() {
-        write!(f, ", {}", service.posture.as_str())?;
-    }
-    write!(f, ", policy {policy}")?;
-    for rule in &service.rules {
-        write!(f, ", {} {}", rule.label, rule.policy.name)?;
-    }
-    writeln!(f)
 }
 
 /// Who receives the cookie of a whole domain.
