@@ -71,7 +71,13 @@ impl Tree {
                 }
             }
         }
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+        files.retain(|file| {
+            // Editors keep copies and locks beside a file, under names that begin with a dot.
+            let hidden = file
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            !hidden && file.extension().is_some_and(|ending| ending == "toml")
+        });
         files.sort();
         for file in files {
             self.add(&file, problems);

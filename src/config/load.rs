@@ -84,14 +84,16 @@ pub(super) fn load(
         .prefix_separator("__")
         .separator("__")
         .source(Some(settings));
-    let mut tree = match drop_ins::parse(&text, format) {
-        Ok(root) => Tree::new(root, &path),
-        Err(error) => {
-            problems.at(shown, explain(&error, &text));
-            return None;
-        }
-    };
+    let root = drop_ins::parse(&text, format)
+        .map_err(|error| problems.at(&shown, explain(&error, &text)))
+        .ok();
+    let is_read = root.is_some();
+    let mut tree = Tree::new(root.unwrap_or_default(), &path);
+    // Looked at in any case: what is wrong there is said at once.
     tree.add_drop_ins(&path, problems);
+    if !is_read {
+        return None;
+    }
     let tree = config::Config::builder()
         .add_source(tree)
         .add_source(environment)

@@ -8,6 +8,7 @@ mod load;
 mod problems;
 mod raw;
 mod read;
+mod schema;
 mod secrets;
 mod validate;
 pub mod watch;
@@ -27,6 +28,7 @@ pub use self::raw::{
     RawBypass, RawConfig, RawHeader, RawLog, RawOidc, RawPolicy, RawRequiredHeader, RawRule,
     RawServer, RawService, RawSession, RawUpstreamHeader,
 };
+pub use self::schema::schema;
 pub use self::secrets::{SecretError, new_key};
 pub use self::watch::WatchedSecret;
 pub use crate::domain::session_key::SessionKey;
@@ -130,12 +132,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// The JSON schema of the configuration (draft 2020-12), made from what the operator may write.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(RawConfig).to_value()
-}
-
 impl Config {
     /// Reads the configuration of this process: the file `path`, else the one that
     /// `$PORTCULLIS_CONFIG` names, else `/etc/portcullis/portcullis.toml`; then the environment.
@@ -189,3 +185,6 @@ mod tests;
 
 #[cfg(test)]
 mod pattern_tests;
+
+#[cfg(test)]
+mod secret_tests;

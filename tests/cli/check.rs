@@ -2,7 +2,7 @@
 
 use super::support::{Folder, Run};
 
-const GOOD: &str = r#"
+pub const GOOD: &str = r#"
     [server]
     public_url = "https://auth.example.net"
     [oidc]
@@ -309,99 +309,58 @@ fn a_missing_file_is_named() {
     assert_eq!(checked.stderr, expected);
 }
 
-const PLEX: &str = r#"
-    [services.plex]
-    host = "plex.example.net"
-    posture = "passthrough"
+/// Both forms of headers, and a hint for each misspelt key of the tables within tables.
+#[test]
+fn tables_within_tables_are_checked_too() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}{}",
+        r#"
+        [services.papers]
+        host = "papers.example.net"
+        policy = "media"
+        headers = ["Remote-User", { name = "X-Mail", clam = "email" }, 7]
+        upstream_headers = [{ nmae = "X-Key", token = "id_token" }, "hunter2", { name = "X-Key", value_fiel = "hunter2" }]
+        reserved_users = { admin = 7 }
+        rules = [{ paths = ["/a"], requires_header = { name = "X-Hook", value_fle = "x" }, policy = "deny" }]
+        bypass = [{ paths = ["/b"], requires_header = { nam = "X-Hook" } }]
+        [services.notes]
+        host = "notes.example.net"
+        policy = "media"
+        headers = [{ name = "X-Mail", clam = "email" }]
+        header_encodng = "utf8"
+        "#
+    );
+    let file = folder.write("portcullis.toml", &text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.stderr, WITHIN);
+}
+
+const WITHIN: &str = r#"error: services.notes.header_encodng: unknown key (did you mean "header_encoding"?)
+error: services.notes.headers[0].clam: unknown key (did you mean "claim"?)
+error: services.papers.bypass[0].requires_header.nam: unknown key (did you mean "name"?)
+error: services.papers.headers[2]: must be a name or a table
+error: services.papers.reserved_users.admin: must be a list of texts
+error: services.papers.rules[0].requires_header.value_fle: unknown key (did you mean "value_file"?)
+error: services.papers.upstream_headers[0].nmae: unknown key (did you mean "name"?)
+error: services.papers.upstream_headers[1]: must be a table
+error: services.papers.upstream_headers[2].value_fiel: unknown key (did you mean "value_file"?)
+error: services.papers.bypass[0].requires_header.name: must be given
+error: services.papers.upstream_headers[0].name: must be given: the header that the app wants, "X-Api-Key" say
 "#;
 
 #[test]
-fn files_in_conf_d_count_as_if_they_stood_in_the_configuration() {
+fn a_list_of_headers_may_be_one_text() {
     let folder = Folder::new();
     let file = folder.write("portcullis.toml", GOOD);
-    folder.write("conf.d/10-plex.toml", PLEX);
-    folder.write(
-        "conf.d/20-policies.toml",
-        "policies.family = { allowed_groups = [\"family\"] }",
-    );
-    folder.write("conf.d/notes.txt", "this is not one of them");
-    let checked = Run::new(["check", "--config"]).arg(&file).done();
-    assert_eq!(
-        (checked.code, checked.stderr.as_str()),
-        (0, ""),
-        "{}",
-        checked.stdout
-    );
-    assert!(
-        checked.stdout.contains("plex: plex.example.net"),
-        "{}",
-        checked.stdout
-    );
-}
-
-#[test]
-fn what_is_wrong_in_conf_d_is_said_with_the_files_name() {
-    let folder = Folder::new();
-    let file = folder.write("portcullis.toml", GOOD);
-    let one = folder.write("conf.d/1.toml", PLEX);
-    let two = folder.write("conf.d/2.toml", PLEX);
-    let three = folder.write(
-        "conf.d/3.toml",
-        "[server]\nlisten = \"127.0.0.1:1\"\n[services.films]\n",
-    );
-    let four = folder.write("conf.d/4.toml", "services = 5");
-    let last = folder.write("conf.d/5.toml", "[services.x\n");
-    let checked = Run::new(["check", "--config"]).arg(&file).done();
-    let [file, one, two, three, four, last] =
-        [file, one, two, three, four, last].map(|path| path.display().to_string());
-    let expected = [
-        format!("error: services.plex: is defined twice: in {one} and in {two}\n"),
-        format!(
-            "error: {three}: only [services] and [policies] may stand here, and this is [server]\n"
-        ),
-        format!("error: services.films: is defined twice: in {file} and in {three}\n"),
-        format!(
-            "error: {four}: services must be a table of tables, each under a name of its own\n"
-        ),
-        format!("error: {last}: line 1, column "),
-    ];
-    assert_eq!(checked.code, 1);
-    for line in expected {
-        assert!(checked.stderr.contains(&line), "{line}: {}", checked.stderr);
-    }
-}
-
-#[test]
-fn the_schema_is_strict_and_knows_every_table() {
-    let printed = Run::new(["schema"]).done();
-    let schema: serde_json::Value = serde_json::from_str(&printed.stdout).expect("JSON");
-    assert_eq!(schema["additionalProperties"], false);
-    for section in ["server", "oidc", "session", "policies", "services", "log"] {
-        assert!(schema["properties"].get(section).is_some(), "{section}");
-    }
-    let tables = schema["$defs"].as_object().expect("definitions");
-    let structs = tables
-        .iter()
-        .filter(|(_, table)| table.get("properties").is_some());
-    let mut count = 0;
-    for (name, table) in structs {
-        assert_eq!(table["additionalProperties"], false, "{name}");
-        count += 1;
-    }
-    assert!(count >= 10, "{count}: {:?}", tables.keys());
-    let service = &tables["RawService"]["properties"];
-    for key in [
-        "host",
-        "posture",
-        "policy",
-        "headers",
-        "upstream_headers",
-        "rules",
-        "bypass",
-    ] {
-        assert!(
-            service[key].get("description").is_some(),
-            "{key}: {service}"
-        );
-    }
+    let checked = Run::new(["check", "--config"])
+        .arg(&file)
+        .env(
+            "PORTCULLIS__SERVICES__FILMS__HEADERS",
+            "X-Email, Remote-User",
+        )
+        .done();
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
+    let sent = "  sent           X-Email, Remote-User\n";
+    assert!(checked.stdout.contains(sent), "{}", checked.stdout);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::domain::paths::PathPattern;
 use crate::domain::policy::{Conditions, Policy, Requirement, UserMatcher};
 use crate::domain::rules::Rule;
 use crate::domain::service::{Posture, Service, ServicePolicy};
@@ -108,7 +109,7 @@ fn verdict(policy: &Policy) -> String {
 /// What a rule asks of a request.
 fn when(rule: &Rule) -> String {
     let mut parts = Vec::new();
-    let paths: Vec<&str> = rule.paths.iter().map(|path| path.as_written()).collect();
+    let paths: Vec<&str> = rule.paths.iter().map(PathPattern::as_written).collect();
     let networks: Vec<String> = rule.networks.iter().map(ToString::to_string).collect();
     if !rule.methods.is_empty() {
         parts.push(rule.methods.join(", "));

@@ -82,7 +82,7 @@ fn header(place: &Place, raw: &RawHeader, problems: &mut Problems) -> Option<Ide
     }
     let Some(attribute) = attribute.or_else(|| known_attribute(name)) else {
         let hint = did_you_mean(name, known_names());
-        problems.at(
+        problems.missing(
             &place.item,
             format!(
                 "\"{name}\" does not say by itself what it holds{hint}: write {{ name = \"{name}\", \
