@@ -161,8 +161,13 @@ fn settings(variables: &Variables, problems: &mut Problems) -> config::Map<Strin
 
 pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let reason = |error: std::io::Error| secrets::why_unreadable(&error, path);
-    if fs::metadata(path).map_err(reason)?.is_dir() {
+    let metadata = fs::metadata(path).map_err(reason)?;
+    if metadata.is_dir() {
         return Err("it is a folder".to_owned());
+    }
+    // Opening a pipe would wait for its other end.
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(reason)?;

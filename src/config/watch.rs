@@ -44,8 +44,10 @@ enum Stamp {
         device: u64,
         inode: u64,
         size: u64,
-        /// Seconds and nanoseconds.
+        /// Seconds and nanoseconds, as the one below.
         modified: (i64, i64),
+        /// Of the owner and the rights too, which decide whether it can be read.
+        changed: (i64, i64),
     },
     /// It cannot even be looked at.
     Hidden(io::ErrorKind),
@@ -128,6 +130,7 @@ impl Stamp {
                 inode: metadata.ino(),
                 size: metadata.size(),
                 modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
             },
             Err(error) => Self::Hidden(error.kind()),
         }

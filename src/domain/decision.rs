@@ -7,7 +7,7 @@ use crate::domain::paths::{Readings, is_plain};
 use crate::domain::policy::{Judgement, Policy, Requirement};
 pub use crate::domain::reason::Reason;
 use crate::domain::rules::{Fit, Rule};
-use crate::domain::service::{NoService, Service, ServicePolicy};
+use crate::domain::service::{NoService, Posture, Service, ServicePolicy};
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,7 @@ impl<'a> Demand<'a> {
     #[must_use]
     pub fn judge(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> Decision<'a> {
         match self.judge_by_policies(request, identity) {
+            Decision::Allow(_) if self.would_echo(request) => Decision::Deny(Reason::Echo),
             Decision::Allow(_) if self.is_forged(request, identity) => {
                 Decision::Deny(Reason::CrossSite)
             }
@@ -173,11 +174,19 @@ impl<'a> Demand<'a> {
                     None => Decision::Allow(reason),
                 }
             }
+            Decision::Challenge(_) if self.service.posture == Posture::Internal => {
+                Decision::Deny(Reason::NoLoginHere)
+            }
             Decision::Challenge(_) if self.is_preflight_for_app(request) => {
                 Decision::Allow(Reason::Preflight)
             }
             other => other,
         }
+    }
+
+    /// Whether the app would send its own credential back to whoever asks (TRACE, RFC 9110 §9.3.8).
+    fn would_echo(&self, request: &ForwardedRequest) -> bool {
+        request.method.eq_ignore_ascii_case("TRACE") && !self.service.upstream.is_empty()
     }
 
     /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help.

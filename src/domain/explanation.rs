@@ -214,6 +214,14 @@ fn fit(rule: &Rule, fit: Fit<'_>, request: &ForwardedRequest) -> (bool, String) 
         Fit::OtherReading if request.overrides_method && !rule.methods.is_empty() => {
             "the app might take the request for another method, as a header asks"
         }
+        Fit::OtherReading
+            if !rule.methods.is_empty() && !rule.methods.contains(&request.method) =>
+        {
+            "only if the app takes the method in any letter case"
+        }
+        Fit::OtherReading if rule.is_unsure_of_header(request) => {
+            "its header is there more than once, or in another spelling"
+        }
         Fit::OtherReading => "only in another reading of the path",
     };
     let policy = &rule.policy;

@@ -55,6 +55,10 @@ pub enum Reason<'a> {
     Closed(&'a Policy),
     /// A page of another site made the browser ask.
     CrossSite,
+    /// The answer to this method would show the app's credential to whoever asked.
+    Echo,
+    /// Only machines use this, so nobody is sent to sign in.
+    NoLoginHere,
     /// The user name belongs to the app's own administrator.
     ReservedUser(&'a str),
     /// The app believes our user header, and there is no value for it that would arrive whole.
@@ -108,6 +112,8 @@ impl Reason<'_> {
             Self::OutsideNetworks(_) => "outside_networks",
             Self::Closed(_) => "closed",
             Self::CrossSite => "cross_site",
+            Self::Echo => "echo_method",
+            Self::NoLoginHere => "no_login_here",
             Self::ReservedUser(_) => "reserved_user",
             Self::NoUserHeader(_) => "no_user_header",
             Self::UnknownHost(_) => "unknown_host",
@@ -193,6 +199,10 @@ impl fmt::Display for Reason<'_> {
             Self::CrossSite => f.write_str(
                 "A page of another site made your browser send this, so it was not delivered.",
             ),
+            Self::Echo => f.write_str(
+                "TRACE has an app send back what it got, and this app gets a credential.",
+            ),
+            Self::NoLoginHere => f.write_str("Only machines use this, so nobody can sign in to it."),
             Self::ReservedUser(name) => write!(
                 f,
                 "The user name \"{name}\" belongs to this app's own administrator; to allow it, list your \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
-use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::forwarded::{AskedHeader, ForwardedRequest};
 use crate::domain::paths::{PathPattern, Readings};
 use crate::domain::policy::Policy;
 use crate::domain::upstream_key::LiveSecret;
@@ -92,17 +92,46 @@ impl Rule {
                 Mismatch::UnknownClient
             });
         }
-        if let Some(header) = self.header.as_ref().filter(|header| !header.is_in(request)) {
-            return Fit::No(Mismatch::Header(&header.name));
-        }
-        match (
+        let fits = [
+            self.fit_of_header(request),
             self.fit_of_method(request),
             self.fit_of_path(request.target.path(), readings),
-        ) {
-            (Fit::No(why), _) | (_, Fit::No(why)) => Fit::No(why),
-            (Fit::Exact, Fit::Exact) => Fit::Exact,
-            _ => Fit::OtherReading,
+        ];
+        if let Some(no) = fits.into_iter().find(|fit| matches!(fit, Fit::No(_))) {
+            return no;
         }
+        if fits.iter().all(|fit| *fit == Fit::Exact) {
+            Fit::Exact
+        } else {
+            Fit::OtherReading
+        }
+    }
+
+    fn fit_of_header(&self, request: &ForwardedRequest) -> Fit<'_> {
+        let Some(header) = &self.header else {
+            return Fit::Exact;
+        };
+        let value = match request.asked_header(&header.name) {
+            AskedHeader::Once(value) if !value.is_empty() => value,
+            // The app may take one of the lines, all of them, or a spelling of the name that we do not.
+            AskedHeader::Unsure => return Fit::OtherReading,
+            _ => return Fit::No(Mismatch::Header(&header.name)),
+        };
+        let right = header.value.as_ref().is_none_or(|expected| {
+            expected.with(|expected| expected.as_bytes().ct_eq(value).into())
+        });
+        if right {
+            Fit::Exact
+        } else {
+            Fit::No(Mismatch::Header(&header.name))
+        }
+    }
+
+    /// Whether its header is there in a way that apps differ about.
+    #[must_use]
+    pub fn is_unsure_of_header(&self, request: &ForwardedRequest) -> bool {
+        let name = self.header.as_ref().map(|header| header.name.as_str());
+        name.is_some_and(|name| request.asked_header(name) == AskedHeader::Unsure)
     }
 
     fn fit_of_method(&self, request: &ForwardedRequest) -> Fit<'_> {
@@ -114,7 +143,12 @@ impl Rule {
             return Fit::OtherReading;
         }
         if self.methods.contains(&request.method) {
-            Fit::Exact
+            return Fit::Exact;
+        }
+        // Some apps take `delete` for DELETE. That opens nothing, and does not get round what closes.
+        let other = |method: &String| method.eq_ignore_ascii_case(&request.method);
+        if self.methods.iter().any(other) {
+            Fit::OtherReading
         } else {
             Fit::No(Mismatch::Method)
         }
@@ -129,21 +163,6 @@ impl Rule {
             Fit::OtherReading
         } else {
             Fit::No(Mismatch::Path)
-        }
-    }
-}
-
-impl RequiredHeader {
-    fn is_in(&self, request: &ForwardedRequest) -> bool {
-        let Some(shown) = request
-            .asked_header(&self.name)
-            .filter(|shown| !shown.is_empty())
-        else {
-            return false;
-        };
-        match &self.value {
-            Some(value) => value.with(|value| value.as_bytes().ct_eq(shown).into()),
-            None => true,
         }
     }
 }

@@ -143,16 +143,34 @@ impl Service {
         }
     }
 
-    /// The reserved name that `identity` carries without being allowed to.
+    /// The reserved name that `identity` carries without being allowed to: as user name, or as whatever else the
+    /// service takes for one.
     #[must_use]
     pub fn reserved_name_of<'a>(&'a self, identity: &Identity) -> Option<&'a str> {
-        let username = identity.username.as_deref()?.to_lowercase();
-        let reserved = self
-            .reserved_users
-            .iter()
-            .find(|reserved| reserved.name.to_lowercase() == username)?;
-        let allowed = reserved.subjects.contains(&identity.subject);
-        (!allowed).then_some(reserved.name.as_str())
+        if self.reserved_users.is_empty() {
+            return None;
+        }
+        let told = |attribute| {
+            self.headers
+                .iter()
+                .any(|header| header.attribute == attribute)
+        };
+        let display_name = identity
+            .name
+            .as_ref()
+            .filter(|_| !told(Attribute::Username) && told(Attribute::Name));
+        let email = identity.email.as_ref().filter(|_| told(Attribute::Email));
+        let carried = [identity.username.as_ref(), display_name, email];
+        let carried: Vec<String> = carried
+            .into_iter()
+            .flatten()
+            .map(|name| name.to_lowercase())
+            .collect();
+        let reserved = self.reserved_users.iter().find(|reserved| {
+            carried.contains(&reserved.name.to_lowercase())
+                && !reserved.subjects.contains(&identity.subject)
+        })?;
+        Some(&reserved.name)
     }
 }
 

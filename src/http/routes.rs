@@ -23,6 +23,7 @@ pub fn portal_at(path: &str, config: &mut ServiceConfig) {
     } else {
         // `/auth` without a slash is the front page too.
         config.route(path, get().to(portal::front));
+        config.route(path, head().to(portal::front));
         config.service(scope(path).configure(portal));
     }
     config.default_service(to(portal::not_found));

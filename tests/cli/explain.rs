@@ -170,7 +170,7 @@ yes  policy admins          \"admins\" asks for one of the groups \"admins\"; th
 no   same-origin guard      a page of another site made the browser send it
 
 Assumed, since no --header says otherwise: somebody opens a page in a browser
-(Accept: text/html, Sec-Fetch-Dest: document, Sec-Fetch-Mode: navigate).
+(Accept: text/html).
 ";
     assert_eq!(said.stdout, expected);
 }
@@ -231,4 +231,33 @@ fn a_broken_configuration_is_told_as_everywhere() {
         "{}",
         ended.stderr
     );
+}
+
+/// A handshake has no Sec-Fetch-*, and no page of another site sends `none`: nothing of the kind is assumed then.
+#[test]
+fn a_page_of_another_site_is_told_from_a_person() {
+    let url = [
+        "--url",
+        "https://sonarr.example.net/",
+        "--user",
+        "ada",
+        "--group",
+        "media",
+    ];
+    let evil = ["--header", "Origin: https://evil.example"];
+    let post = ["--method", "POST"];
+    let upgrade = ["--header", "Upgrade: websocket"];
+    for further in [
+        [&evil[..], &post[..]].concat(),
+        [&evil[..], &upgrade[..]].concat(),
+    ] {
+        let (exit, object) = json(&[&url[..], &further[..]].concat());
+        assert_eq!(
+            (exit, &object["reason"]),
+            (11, &"cross_site".into()),
+            "{further:?}"
+        );
+    }
+    let (exit, _) = json(&[&url[..], &post[..]].concat());
+    assert_eq!(exit, 0);
 }

@@ -452,6 +452,9 @@ async fn the_apps_own_administrator_is_nobody_by_accident() {
             .status,
         200
     );
+    // An app that goes by addresses may have one that is its administrator's.
+    let lab = ada.ask("https://notes.example.net/").fetch().send().await;
+    assert_eq!(told(&lab, "remote-email"), ["ada@example.net"]);
     // What is let by names nobody, so nobody's name is in the way.
     assert_eq!(
         ada.ask("https://films.example.net/ping")
@@ -615,4 +618,101 @@ async fn the_portal_may_lie_under_a_path() {
     let done = browser.post("/gate/logout", "same-origin").await;
     assert_eq!(done.status, 303);
     assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+}
+
+#[actix_web::test]
+async fn what_closes_is_not_got_round_by_another_spelling() {
+    let app = spawn_app_with(|raw| {
+        let films = raw.services.get_mut("films").expect("films");
+        let admins = |rule: RawRule| RawRule {
+            policy: Some("admins".into()),
+            ..rule
+        };
+        films.rules = vec![
+            admins(RawRule {
+                methods: Some(owned(&["DELETE"])),
+                ..RawRule::default()
+            }),
+            admins(RawRule {
+                requires_header: Some(RawRequiredHeader {
+                    name: Some("X-Impersonate".into()),
+                    ..RawRequiredHeader::default()
+                }),
+                ..RawRule::default()
+            }),
+        ];
+    })
+    .await;
+    let ben = signed_in(&app, "ben", &[FILMS]).await;
+    let ask = || ben.ask(FILMS).fetch();
+    assert_eq!(ask().send().await.status, 200);
+    for method in ["DELETE", "delete", "Delete"] {
+        assert_eq!(ask().method(method).send().await.status, 403, "{method}");
+    }
+    for name in ["x-impersonate", "x_impersonate", "x.impersonate"] {
+        assert_eq!(ask().header(name, "ada").send().await.status, 403, "{name}");
+    }
+    let twice = ask()
+        .header("x-impersonate", "")
+        .another("x-impersonate", b"ada");
+    assert_eq!(twice.send().await.status, 403);
+}
+
+#[actix_web::test]
+async fn no_app_is_made_to_send_its_key_back() {
+    let app = with_papers(|_| {}).await;
+    let ben = signed_in(&app, "ben", &[PAPERS, FILMS]).await;
+    for method in ["TRACE", "trace"] {
+        let answer = ben.ask(PAPERS).fetch().method(method).send().await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.reason()),
+            (403, "echo_method".into()),
+            "{method}"
+        );
+    }
+    assert_eq!(
+        ben.ask(FILMS).fetch().method("TRACE").send().await.status,
+        200
+    );
+}
+
+#[actix_web::test]
+async fn an_internal_service_sends_nobody_to_sign_in_whatever_a_policy_asks() {
+    let app = spawn_app_with(|raw| {
+        let mut hooks = service("hooks.example.net", "x");
+        hooks.policy = None;
+        hooks.posture = Some("internal".into());
+        hooks.allowed_networks = Some(owned(&["10.0.0.0/8"]));
+        raw.services.insert("hooks".into(), hooks);
+    })
+    .await;
+    let inside = app
+        .ask("https://hooks.example.net/")
+        .header("x-forwarded-for", "10.1.2.3");
+    let answer = inside.navigation().at("/verify/policy/media").send().await;
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.body.contains("Only machines use this"),
+        "{}",
+        answer.body
+    );
+}
+
+#[actix_web::test]
+async fn a_preflight_is_no_handshake() {
+    let app = with_papers(|raw| {
+        raw.services
+            .get_mut("papers")
+            .expect("papers")
+            .cors_preflight = true;
+    })
+    .await;
+    let ask = app
+        .ask(PAPERS)
+        .method("OPTIONS")
+        .header("origin", "https://evil.example");
+    let ask = ask
+        .header("access-control-request-method", "PUT")
+        .header("upgrade", "h2c");
+    assert_eq!(ask.header("connection", "upgrade").send().await.status, 401);
 }

@@ -33,11 +33,28 @@ const NAVIGATION: [(&str, &str); 4] = [
     ("Sec-Fetch-Site", "none"),
 ];
 
+/// Headers that tell what a browser was doing.
+const SAYS_WHO: [&str; 7] = [
+    "origin",
+    "upgrade",
+    "sec-websocket-key",
+    "x-requested-with",
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+];
+
 /// What `arguments` ask, or a sentence that says which of them cannot be read.
 pub(super) fn read(arguments: &Arguments, config: &Config) -> Result<Asked, String> {
     let mut headers = further_headers(&arguments.headers)?;
     let mut assumed = Vec::new();
+    // Whoever says something about what the browser was doing says it all: a handshake has no Sec-Fetch-*, and no
+    // page of another site sends `none`.
+    let said = SAYS_WHO.iter().any(|name| headers.contains_key(*name));
     for (name, value) in NAVIGATION {
+        if said && name.starts_with("Sec-Fetch") {
+            continue;
+        }
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         if !headers.contains_key(&key) {
             headers.insert(key, HeaderValue::from_static(value));

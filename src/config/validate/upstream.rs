@@ -64,8 +64,10 @@ fn name<'a>(
         problems.at(path, format!("\"{name}\" {reason}"));
         return None;
     }
-    let told = |known: &String| known.eq_ignore_ascii_case(name);
-    if known_attribute(name).is_some() || identity_names.iter().any(told) {
+    // Some apps read `_` and `.` as `-`, and would take it for the same header.
+    let dashed = name.replace(['_', '.'], "-");
+    let told = |known: &String| known.replace(['_', '.'], "-").eq_ignore_ascii_case(&dashed);
+    if known_attribute(&dashed).is_some() || identity_names.iter().any(told) {
         problems.at(
             path,
             format!(

@@ -25,17 +25,26 @@ const METHOD_OVERRIDES: [&str; 3] = [
     "x-method-override",
 ];
 
-/// Whether one of them is there, in any spelling that an app may take for it: some read `_` and `.` as `-`.
+/// Whether one of them is there, in any spelling that an app may take for it.
 fn overrides_method(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        let name = name.as_str();
-        METHOD_OVERRIDES.iter().any(|known| {
-            let same = |(one, other): (u8, u8)| {
-                one == other || (other == b'-' && matches!(one, b'_' | b'.'))
-            };
-            name.len() == known.len() && name.bytes().zip(known.bytes()).all(same)
-        })
+    let mut names = headers.keys();
+    names.any(|name| {
+        METHOD_OVERRIDES
+            .iter()
+            .any(|known| is_spelling_of(name.as_str(), known))
     })
+}
+
+/// Whether some apps take the header `name` for `known`: they read `_` and `.` as `-`. Both in lower case.
+fn is_spelling_of(name: &str, known: &str) -> bool {
+    let dashed = |byte: u8| {
+        if matches!(byte, b'_' | b'.') {
+            b'-'
+        } else {
+            byte
+        }
+    };
+    name.len() == known.len() && name.bytes().map(dashed).eq(known.bytes().map(dashed))
 }
 
 /// `/verify`.
@@ -169,10 +178,21 @@ pub(crate) fn read(
         overrides_method,
     );
     let mut request = parsed?;
-    request.copy_list = sole_text(headers, "portcullis-copy").map(str::to_owned);
+    // One that came twice says nothing, so it covers nothing.
+    if headers.contains_key("portcullis-copy") {
+        let list = sole_text(headers, "portcullis-copy").unwrap_or_default();
+        request.copy_list = Some(list.to_owned());
+    }
     for name in services.asked_headers() {
-        if let Some(value) = sole_value(headers, name) {
-            request.asked_headers.push((name.clone(), value.to_vec()));
+        let spelt = headers
+            .keys()
+            .filter(|found| is_spelling_of(found.as_str(), name))
+            .count();
+        if spelt > 0 {
+            let value = sole_value(headers, name).filter(|_| spelt == 1);
+            request
+                .asked_headers
+                .push((name.clone(), value.map(<[u8]>::to_vec)));
         }
     }
     Ok(request)
