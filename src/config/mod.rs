@@ -2,12 +2,16 @@
 //! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
 //! checks again.
 
+mod drop_ins;
+mod forms;
 mod load;
 mod problems;
 mod raw;
 mod read;
+mod schema;
 mod secrets;
 mod validate;
+pub mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,16 +21,20 @@ use url::Url;
 
 use self::load::Folders;
 
+pub use self::forms::Texts;
 pub use self::load::Variables;
 pub use self::problems::{Problem, Problems};
 pub use self::raw::{
-    RawBypass, RawConfig, RawLog, RawOidc, RawPolicy, RawRule, RawServer, RawService, RawSession,
+    RawBypass, RawConfig, RawHeader, RawLog, RawOidc, RawPolicy, RawRequiredHeader, RawRule,
+    RawServer, RawService, RawSession, RawUpstreamHeader,
 };
+pub use self::schema::schema;
 pub use self::secrets::{SecretError, new_key};
+pub use self::watch::WatchedSecret;
 pub use crate::domain::session_key::SessionKey;
 pub use crate::telemetry::subscriber::Format as LogFormat;
 
-use crate::domain::host::Authority;
+use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::relying_party::OidcSettings;
@@ -48,6 +56,8 @@ pub struct Config {
     pub services: ServiceTable,
     /// What is logged, and how.
     pub log: Log,
+    /// Secrets that follow their files.
+    pub watched: Vec<WatchedSecret>,
     /// What the operator should look at.
     pub warnings: Vec<Problem>,
 }
@@ -91,6 +101,8 @@ pub struct SessionSettings {
     pub secret: SessionSecret,
     /// How long they live.
     pub lifetime: SessionLifetime,
+    /// Domains whose hosts share one cookie; none lies below another.
+    pub cookie_domains: Vec<Host>,
 }
 
 /// Where sessions are kept.
@@ -170,3 +182,9 @@ impl std::fmt::Display for Listen {
 #[cfg(test)]
 #[path = "config_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod pattern_tests;
+
+#[cfg(test)]
+mod secret_tests;

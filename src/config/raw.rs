@@ -2,16 +2,18 @@
 //! is not given is `None`, and the defaults are known to [`validate`](super::validate) alone.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use super::forms::{self, Short, TextList, Texts, list, text_table};
 
 /// All of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, default, title = "Portcullis")]
 pub struct RawConfig {
     /// `danger_allow_inline_secrets`: secrets may stand in the file itself.
     pub danger_allow_inline_secrets: bool,
@@ -30,8 +32,9 @@ pub struct RawConfig {
 }
 
 /// The listeners, and what stands before them.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawServer {
     /// `host:port` or `unix:/path`: `/verify`.
     pub listen: Option<String>,
@@ -43,16 +46,21 @@ pub struct RawServer {
     pub public_url: Option<String>,
     /// Networks of the proxies.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub trusted_proxies: Option<Vec<String>>,
     /// What every request of the proxy must carry in `Portcullis-Proxy`.
     pub proxy_secret_file: Option<PathBuf>,
     /// Plain `http` for development.
     pub danger_allow_http: bool,
+    /// Lets the portal lie under a path of another host than the issuer's: whatever else is served on that host can act
+    /// as the portal then.
+    pub danger_shared_portal_origin: bool,
 }
 
 /// The provider, and us as its relying party.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawOidc {
     /// Exactly as in its ID tokens.
     pub issuer: Option<String>,
@@ -63,18 +71,22 @@ pub struct RawOidc {
     /// The file that holds our secret.
     pub client_secret_file: Option<PathBuf>,
     /// The secret itself, where inline secrets are allowed.
+    #[schemars(with = "Option<String>")]
     pub client_secret: Option<SecretString>,
     /// What to ask for.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub scopes: Option<Vec<String>>,
     /// A claim name or JSON pointer.
     pub username_claim: Option<String>,
     /// The same.
     pub groups_claim: Option<String>,
     /// `auto`, `basic`, `post` or `none`.
+    #[schemars(extend("enum" = ["auto", "basic", "post", "none"]))]
     pub client_auth: Option<String>,
     /// Further parameters of the authorization request.
     #[serde(deserialize_with = "text_table")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub authorize_params: BTreeMap<String, String>,
     /// Certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -85,131 +97,236 @@ pub struct RawOidc {
 }
 
 /// Where sessions are kept, and for how long.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawSession {
     /// A URL. It may hold a password, so it counts as a secret until it is read.
+    #[schemars(with = "Option<String>")]
     pub store: Option<SecretString>,
     /// Keys, one a line, newest first.
     pub secret_file: Option<PathBuf>,
     /// Without being used.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
     pub idle_timeout: Option<Duration>,
     /// In all.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
     pub lifetime: Option<Duration>,
+    /// Domains whose hosts share one cookie.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub cookie_domains: Option<Vec<String>>,
 }
 
 /// What it takes to be let in.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawPolicy {
     /// One of these.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub allowed_groups: Option<Vec<String>>,
     /// All of these.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub required_groups: Option<Vec<String>>,
     /// None of these.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub denied_groups: Option<Vec<String>>,
+    /// One of these people: a subject, `name:ada` or `email:ada@example.net`.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub allowed_users: Option<Vec<String>>,
+    /// A verified mail address at one of these domains.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub allowed_email_domains: Option<Vec<String>>,
 }
 
 /// An app to protect.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawService {
     /// One host, or several.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub host: Option<Vec<String>>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// How it is protected.
+    #[schemars(extend("enum" = [
+        "protect", "trusted_header", "hybrid", "native_oidc", "passthrough", "internal",
+    ]))]
+    pub posture: Option<String>,
     /// The name of a policy, or `from_proxy`.
     pub policy: Option<String>,
+    /// Networks of the clients of an `internal` service.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub allowed_networks: Option<Vec<String>>,
     /// Stand before `rules`, with the policy `bypass`.
     pub bypass: Vec<RawBypass>,
     /// Ordered.
     pub rules: Vec<RawRule>,
+    /// What the app is told about people: names of headers, or tables of a name and a claim.
+    #[serde(deserialize_with = "forms::short_list")]
+    #[schemars(with = "Option<Vec<Short<RawHeader>>>")]
+    pub headers: Option<Vec<RawHeader>>,
+    /// How the values of `headers` are written.
+    #[schemars(extend("enum" = ["utf8", "percent", "ascii"]))]
+    pub header_encoding: Option<String>,
+    /// What stands between two groups: one character.
+    pub group_separator: Option<String>,
+    /// Credentials that the app is shown on behalf of people.
+    pub upstream_headers: Vec<RawUpstreamHeader>,
+    /// Whether pages of other sites are kept from writing to the app.
+    pub same_origin_guard: Option<bool>,
+    /// Origins whose pages may write to it in spite of the guard.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub allowed_origins: Option<Vec<String>>,
+    /// Whether CORS preflights pass without anybody being signed in.
+    pub cors_preflight: bool,
+    /// User names that only these subjects may carry.
+    pub reserved_users: BTreeMap<String, Texts>,
+    /// A cookie of its own, whatever `session.cookie_domains` says.
+    pub isolated: bool,
+}
+
+/// A header about the person: its name alone, where that says which claim it holds, or both.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
+pub struct RawHeader {
+    /// The header's name.
+    pub name: Option<String>,
+    /// What it holds: `preferred_username`, `name`, `email`, `groups` or `sub`.
+    #[schemars(extend("enum" = ["preferred_username", "username", "name", "email", "groups", "sub"]))]
+    pub claim: Option<String>,
+}
+
+/// A header with a credential for the app: a value from a file, HTTP Basic, or a token of the person's own.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
+pub struct RawUpstreamHeader {
+    /// The header's name.
+    pub name: Option<String>,
+    /// The file that holds the value.
+    pub value_file: Option<PathBuf>,
+    /// The value itself, where inline secrets are allowed.
+    #[schemars(with = "Option<String>")]
+    pub value: Option<SecretString>,
+    /// The user name of HTTP Basic.
+    pub username: Option<String>,
+    /// The file that holds its password.
+    pub password_file: Option<PathBuf>,
+    /// The password itself, where inline secrets are allowed.
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
+    /// Which of the person's tokens.
+    #[schemars(extend("enum" = ["access_token", "id_token"]))]
+    pub token: Option<String>,
+    /// Sent for members of one of these groups alone.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub only_groups: Option<Vec<String>>,
+}
+
+/// A header that a request must have: its name alone, or with what it must say.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
+pub struct RawRequiredHeader {
+    /// The header's name.
+    pub name: Option<String>,
+    /// The file that holds what it must say.
+    pub value_file: Option<PathBuf>,
+    /// What it must say, where inline secrets are allowed.
+    #[schemars(with = "Option<String>")]
+    pub value: Option<SecretString>,
 }
 
 /// A rule of a service.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawRule {
     /// Exact (`/ping`) or below a folder (`/api/*`).
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub paths: Option<Vec<String>>,
     /// Methods.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub methods: Option<Vec<String>>,
     /// Networks of clients.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub allowed_networks: Option<Vec<String>>,
+    /// A header that must be there.
+    #[serde(deserialize_with = "forms::short")]
+    #[schemars(with = "Option<Short<RawRequiredHeader>>")]
+    pub requires_header: Option<RawRequiredHeader>,
     /// The name of a policy.
     pub policy: Option<String>,
 }
 
 /// A rule whose policy is `bypass`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawBypass {
-    /// As in [`RawRule`].
+    /// As in a rule.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub paths: Option<Vec<String>>,
-    /// As in [`RawRule`].
+    /// As in a rule.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub methods: Option<Vec<String>>,
-    /// As in [`RawRule`].
+    /// As in a rule.
     #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
     pub allowed_networks: Option<Vec<String>>,
+    /// As in a rule.
+    #[serde(deserialize_with = "forms::short")]
+    #[schemars(with = "Option<Short<RawRequiredHeader>>")]
+    pub requires_header: Option<RawRequiredHeader>,
+}
+
+impl From<String> for RawHeader {
+    fn from(name: String) -> Self {
+        Self {
+            name: Some(name),
+            claim: None,
+        }
+    }
+}
+
+impl From<String> for RawRequiredHeader {
+    fn from(name: String) -> Self {
+        Self {
+            name: Some(name),
+            ..Self::default()
+        }
+    }
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "a table")]
+#[schemars(deny_unknown_fields)]
 pub struct RawLog {
     /// `error`, `warn`, `info`, `debug` or `trace`.
+    #[schemars(extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
     pub level: Option<String>,
     /// `json` or `pretty`.
+    #[schemars(extend("enum" = ["json", "pretty"]))]
     pub format: Option<String>,
-}
-
-/// A list, or one text that is split at commas (an environment variable cannot hold a list). Blanks
-/// around the parts of such a text go, and empty parts with them: `""` is a list of nothing.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    struct ListVisitor;
-
-    impl<'de> Visitor<'de> for ListVisitor {
-        type Value = Option<Vec<String>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of texts")
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            let parts = text.split(',').map(str::trim);
-            let given = parts.filter(|part| !part.is_empty());
-            Ok(Some(given.map(str::to_owned).collect()))
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut items = Vec::new();
-            while let Some(item) = seq.next_element()? {
-                items.push(item);
-            }
-            Ok(Some(items))
-        }
-    }
-
-    deserializer.deserialize_any(ListVisitor)
-}
-
-/// A table of texts.
-fn text_table<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let table: Option<BTreeMap<String, String>> = Option::deserialize(deserializer)?;
-    Ok(table.unwrap_or_default())
 }

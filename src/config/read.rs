@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 use serde_path_to_error::{Segment, Track};
 
 use super::problems::{Problems, did_you_mean};
-use super::raw::{RawBypass, RawConfig, RawRule};
+use super::raw::{RawBypass, RawConfig, RawHeader, RawRequiredHeader, RawRule, RawUpstreamHeader};
 
 /// A table, by key.
 type Table = HashMap<String, Value>;
@@ -192,10 +192,18 @@ fn at<'a>(value: &'a mut Value, place: &[Step]) -> Option<&'a mut Value> {
 }
 
 fn say_unknown<T: DeserializeOwned>(place: Vec<Step>) -> Option<(Vec<Step>, String)> {
-    let known = match place.as_slice() {
-        [Step::Key(list), Step::Index(_), _] if list == "rules" => fields_of::<RawRule>(),
-        [Step::Key(list), Step::Index(_), _] if list == "bypass" => fields_of::<RawBypass>(),
-        _ => fields_of::<T>(),
+    let mut keys = place.iter().rev().skip(1).filter_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Index(_) => None,
+    });
+    let known = match keys.next() {
+        None => fields_of::<T>(),
+        Some("rules") => fields_of::<RawRule>(),
+        Some("bypass") => fields_of::<RawBypass>(),
+        Some("requires_header") => fields_of::<RawRequiredHeader>(),
+        Some("headers") => fields_of::<RawHeader>(),
+        Some("upstream_headers") => fields_of::<RawUpstreamHeader>(),
+        Some(_) => &[],
     };
     let Some(Step::Key(key)) = place.last() else {
         return None;
@@ -271,7 +279,13 @@ mod tests {
 
     #[test]
     fn knows_the_fields_of_a_struct() {
-        let known = ["store", "secret_file", "idle_timeout", "lifetime"];
+        let known = [
+            "store",
+            "secret_file",
+            "idle_timeout",
+            "lifetime",
+            "cookie_domains",
+        ];
         assert_eq!(fields_of::<RawSession>(), known);
     }
 }

@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use thiserror::Error;
 
 use super::SessionSecret;
+use super::watch::SecretForm;
 use crate::domain::session_key::SessionKey;
 
 /// The longest file that is read for a secret, in bytes.
@@ -52,6 +53,9 @@ pub enum SecretError {
     /// A secret is one line.
     #[error("{0} holds more than one line, and a secret is one")]
     SeveralLines(String),
+    /// Characters that no header can carry.
+    #[error("{0} holds something that no header can carry: only visible ASCII can be sent")]
+    NotAHeaderValue(String),
     /// Too many keys.
     #[error("{0} holds more than {MAX_KEYS} keys: drop the oldest, which stand last")]
     TooManyKeys(String),
@@ -98,6 +102,24 @@ pub(super) fn read_secret(path: &Path) -> Result<FromFile<SecretString>, SecretE
         value: SecretString::from(secret),
         open_to_others: text.open_to_others,
     })
+}
+
+/// Reads a secret of one line that has to be of this form.
+pub(super) fn read_in_form(
+    path: &Path,
+    form: SecretForm,
+) -> Result<FromFile<SecretString>, SecretError> {
+    let read = read_secret(path)?;
+    if form == SecretForm::HeaderValue && !is_header_value(read.value.expose_secret()) {
+        return Err(SecretError::NotAHeaderValue(shown(path)));
+    }
+    Ok(read)
+}
+
+/// Whether a header can carry this as it is: visible ASCII, with blanks only inside (RFC 9110 §5.5).
+pub(super) fn is_header_value(secret: &str) -> bool {
+    let visible = secret.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    visible && !secret.is_empty() && secret.trim() == secret
 }
 
 /// Reads keys, one a line, newest first. Blank lines and those that begin with `#` count for nothing.

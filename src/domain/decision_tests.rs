@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::navigation::Initiator;
 use crate::domain::paths::PathPattern;
-use crate::domain::policy::{GroupConditions, Requirement};
+use crate::domain::policy::Conditions;
 use crate::domain::proxies::ClientAddress;
 use crate::domain::service::ServiceHost;
 
@@ -19,11 +19,11 @@ fn policy(name: &str, requirement: Requirement) -> Arc<Policy> {
 }
 
 fn groups(name: &str, allowed: &[&str]) -> Arc<Policy> {
-    let conditions = GroupConditions {
-        allowed: allowed.iter().map(ToString::to_string).collect(),
-        ..GroupConditions::default()
+    let conditions = Conditions {
+        allowed_groups: allowed.iter().map(ToString::to_string).collect(),
+        ..Conditions::default()
     };
-    policy(name, Requirement::Groups(conditions))
+    policy(name, Requirement::Conditions(conditions))
 }
 
 fn rule(label: &str, paths: &[&str], policy: Arc<Policy>) -> Rule {
@@ -35,16 +35,16 @@ fn rule(label: &str, paths: &[&str], policy: Arc<Policy>) -> Rule {
             .collect(),
         methods: Vec::new(),
         networks: Vec::new(),
+        header: None,
         policy,
     }
 }
 
 fn service(policy: ServicePolicy, rules: Vec<Rule>) -> Service {
+    let hosts = vec![ServiceHost::parse("films.example.net").expect("a host")];
     Service {
-        name: "films".into(),
-        hosts: vec![ServiceHost::parse("films.example.net").expect("a host")],
-        policy,
         rules,
+        ..Service::new("films", hosts, policy)
     }
 }
 

@@ -24,6 +24,22 @@ pub struct ForwardedRequest {
     pub overrides_method: bool,
     /// What the browser was doing.
     pub initiator: Initiator,
+    /// The names that the proxy says it copies from our answer (`Portcullis-Copy`).
+    pub copy_list: Option<String>,
+    /// The headers that some rule asks for, by lower-case name, as far as they came at all; `None` for one that came
+    /// more than once, or under a name that some apps take for it.
+    pub asked_headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// A header that some rule asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedHeader<'a> {
+    /// It is not there.
+    Absent,
+    /// It is there once.
+    Once(&'a [u8]),
+    /// It came more than once, or under a name that some apps take for it.
+    Unsure,
 }
 
 /// Why the description of a request was refused.
@@ -81,7 +97,36 @@ impl ForwardedRequest {
             client,
             overrides_method,
             initiator,
+            copy_list: None,
+            asked_headers: Vec::new(),
         })
+    }
+
+    /// What is known of a header that some rule asks for.
+    #[must_use]
+    pub fn asked_header(&self, name: &str) -> AskedHeader<'_> {
+        match self.asked_headers.iter().find(|(asked, _)| asked == name) {
+            None => AskedHeader::Absent,
+            Some((_, None)) => AskedHeader::Unsure,
+            Some((_, Some(value))) => AskedHeader::Once(value),
+        }
+    }
+
+    /// Whether this is a browser's question whether a page of another origin may ask (Fetch §4.8,
+    /// CORS-preflight).
+    #[must_use]
+    pub fn is_preflight(&self) -> bool {
+        !self.initiator.upgrade
+            && self.method == "OPTIONS"
+            && self.initiator.origin.is_some()
+            && self.initiator.asks_for_method
+    }
+
+    /// Whether a login could not work, because our cookies do not travel over plain `http` when the portal, as
+    /// usual, is `https` (`secure_portal`).
+    #[must_use]
+    pub fn is_insecure(&self, secure_portal: bool) -> bool {
+        self.scheme == Scheme::Http && secure_portal
     }
 
     /// The URL that the browser shows.

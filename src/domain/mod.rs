@@ -1,19 +1,27 @@
 //! Values and decisions. Nothing below knows async, a clock, a socket or a framework: what a rule
 //! needs comes in as an argument.
 
+pub mod cookie_scope;
 pub mod decision;
+pub mod explanation;
 pub mod forwarded;
+pub mod header_plan;
 pub mod host;
 pub mod identity;
 pub mod identity_headers;
+pub mod judgement_words;
 pub mod navigation;
 pub mod paths;
 pub mod policy;
 pub mod proxies;
+pub mod reason;
 pub mod relying_party;
 pub mod return_to;
 pub mod rules;
+pub mod same_origin;
 pub mod service;
 pub mod session;
 pub mod session_key;
+pub mod telling;
 pub mod time;
+pub mod upstream_key;

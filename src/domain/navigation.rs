@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four independent headers, each there or not"
+    reason = "five independent headers, each there or not"
 )]
 pub struct Initiator {
     /// `Sec-Fetch-Mode`.
@@ -23,6 +23,10 @@ pub struct Initiator {
     pub scripted: bool,
     /// Whether this is a handshake for another protocol.
     pub upgrade: bool,
+    /// `Origin`.
+    pub origin: Option<String>,
+    /// Whether `Access-Control-Request-Method` is there.
+    pub asks_for_method: bool,
 }
 
 /// How to tell somebody to sign in.

@@ -83,53 +83,110 @@ impl RequestTarget {
     }
 }
 
-/// Whether `path` means the same to every reader: no dot segment, no empty one, no `;` or backslash,
-/// nothing encoded that is structure once decoded, and nothing that decodes to a control character
-/// or to broken UTF-8.
+/// What makes a path mean different things to different readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotPlain {
+    /// Not absolute.
+    #[error("it does not begin with a slash")]
+    NotAbsolute,
+    /// Some merge slashes.
+    #[error("it holds \"//\"")]
+    EmptySegment,
+    /// Some cut there, some turn a backslash.
+    #[error("it holds a character that some readers take for structure: ; \\ # or ?")]
+    Structure,
+    /// Some resolve them.
+    #[error("it holds a segment \".\" or \"..\"")]
+    DotSegment,
+    /// Nothing that a URL may hold.
+    #[error("it holds a blank, a control character or one beyond ASCII")]
+    ForbiddenCharacter,
+    /// No two hexadecimal digits behind it.
+    #[error("it holds a % that begins no escape")]
+    BrokenEscape,
+    /// Structure, for whoever decodes before looking.
+    #[error("it holds / \\ . # ? or ; in percent-encoded form")]
+    EncodedStructure,
+    /// So it ends strings and lines.
+    #[error("it holds a control character in percent-encoded form")]
+    EncodedControl,
+    /// Structure, for whoever decodes again.
+    #[error("it is percent-encoded twice")]
+    DoubleEncoding,
+    /// Readers replace or drop what they cannot read.
+    #[error("what it encodes is not UTF-8")]
+    NotUtf8,
+    /// Structure, for whoever normalises.
+    #[error("it encodes a character that normalisation turns into a dot, a slash or the like")]
+    Lookalike,
+}
+
+/// Whether `path` means the same to every reader: see [`plainness`].
 #[must_use]
 pub fn is_plain(path: &str) -> bool {
-    if !path.starts_with('/') || path.contains("//") || path.contains([';', '\\', '#', '?']) {
-        return false;
+    plainness(path).is_ok()
+}
+
+/// Holds when `path` means the same to every reader: no dot segment, no empty one, no `;` or backslash,
+/// nothing encoded that is structure once decoded, and nothing that decodes to a control character
+/// or to broken UTF-8.
+///
+/// # Errors
+///
+/// The first thing that makes it mean different things.
+pub fn plainness(path: &str) -> Result<(), NotPlain> {
+    if !path.starts_with('/') {
+        return Err(NotPlain::NotAbsolute);
+    }
+    if path.contains("//") {
+        return Err(NotPlain::EmptySegment);
+    }
+    if path.contains([';', '\\', '#', '?']) {
+        return Err(NotPlain::Structure);
     }
     if path
         .split('/')
         .any(|segment| segment == "." || segment == "..")
     {
-        return false;
+        return Err(NotPlain::DotSegment);
     }
-    if !path.contains('%') {
-        return path.bytes().all(|byte| byte.is_ascii_graphic());
+    if path.contains('%') {
+        return harmless_escapes(path);
     }
-    has_harmless_escapes(path)
+    if path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(NotPlain::ForbiddenCharacter)
+    }
 }
 
-fn has_harmless_escapes(path: &str) -> bool {
+fn harmless_escapes(path: &str) -> Result<(), NotPlain> {
     let bytes = path.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         if *byte == b'%' {
-            let Some(decoded) = escape_at(bytes, at) else {
-                return false;
-            };
-            if matches!(decoded, b'/' | b'\\' | b'.' | b'#' | b'?' | b';')
-                || decoded.is_ascii_control()
-            {
-                return false;
+            let decoded = escape_at(bytes, at).ok_or(NotPlain::BrokenEscape)?;
+            if matches!(decoded, b'/' | b'\\' | b'.' | b'#' | b'?' | b';') {
+                return Err(NotPlain::EncodedStructure);
+            }
+            if decoded.is_ascii_control() {
+                return Err(NotPlain::EncodedControl);
             }
             // `%2541` becomes `%41`, and `A` for whoever decodes again.
             if decoded == b'%' && escape_at(bytes, at + 2).is_some() {
-                return false;
+                return Err(NotPlain::DoubleEncoding);
             }
             at += 3;
         } else if byte.is_ascii_graphic() {
             at += 1;
         } else {
-            return false;
+            return Err(NotPlain::ForbiddenCharacter);
         }
     }
     match percent_decode_str(path).decode_utf8() {
-        Ok(decoded) => !decoded.chars().any(looks_like_structure),
-        Err(_) => false,
+        Ok(decoded) if decoded.chars().any(looks_like_structure) => Err(NotPlain::Lookalike),
+        Ok(_) => Ok(()),
+        Err(_) => Err(NotPlain::NotUtf8),
     }
 }
 
@@ -379,6 +436,29 @@ mod tests {
             let target = RequestTarget::parse(raw);
             let found = target.as_ref().map(|target| (target.path(), target.query()));
             assert_eq!(found, expected.as_ref().map(|ok| *ok), "{raw:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn what_makes_a_path_not_plain_is_told() {
+        use NotPlain::*;
+        let cases = [
+            ("",            NotAbsolute),
+            ("/a//b",       EmptySegment),
+            ("/a;b",        Structure),
+            ("/a\\b",       Structure),
+            ("/a/../b",     DotSegment),
+            ("/a b",        ForbiddenCharacter),
+            ("/100%",       BrokenEscape),
+            ("/a%2fb",      EncodedStructure),
+            ("/a%00",       EncodedControl),
+            ("/%2541",      DoubleEncoding),
+            ("/%ff",        NotUtf8),
+            ("/%EF%BC%8F",  Lookalike),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(plainness(path), Err(expected), "{path:?}");
         }
     }
 

@@ -1,9 +1,12 @@
-//! Policies: what it takes to be let in, as groups, and the judgement on one person.
+//! Policies: what it takes to be let in, and the judgement on one person.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::domain::identity::Identity;
+use crate::domain::proxies::ClientAddress;
 
 /// A named policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,27 +28,74 @@ pub enum Requirement {
     Authenticated,
     /// Nobody passes.
     Deny,
+    /// Coming from one of these networks; nobody is asked who they are, and nobody is told.
+    Networks(Vec<IpNet>),
     /// Being signed in, and these conditions.
-    Groups(GroupConditions),
+    Conditions(Conditions),
 }
 
-/// Conditions on groups. All that are given must hold; names compare byte for byte.
+/// Conditions on a person. All that are given must hold; names compare byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupConditions {
-    /// One of these at least; no condition when empty.
-    pub allowed: Vec<String>,
-    /// Every one of these.
-    pub required: Vec<String>,
-    /// None of these. Wins over the others.
-    pub denied: Vec<String>,
+pub struct Conditions {
+    /// In one of these groups at least; no condition when empty.
+    pub allowed_groups: Vec<String>,
+    /// In every one of these.
+    pub required_groups: Vec<String>,
+    /// In none of these. Wins over the others.
+    pub denied_groups: Vec<String>,
+    /// One of these people; no condition when empty.
+    pub allowed_users: Vec<UserMatcher>,
+    /// With a verified mail address at one of these domains, in lower case; no condition when empty.
+    pub allowed_email_domains: Vec<String>,
 }
 
-impl GroupConditions {
-    /// Whether nothing is asked for at all.
+/// Means one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserMatcher {
+    /// By subject, which the issuer never gives to anybody else.
+    Subject(String),
+    /// By user name, which people can change at some issuers.
+    Username(String),
+    /// By verified mail address, which people can change at some issuers.
+    Email(String),
+}
+
+impl UserMatcher {
+    /// Reads `name:ada`, `email:ada@example.net`, or a subject.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.allowed.is_empty() && self.required.is_empty() && self.denied.is_empty()
+    pub fn parse(written: &str) -> Self {
+        if let Some(name) = written.strip_prefix("name:") {
+            Self::Username(name.to_owned())
+        } else if let Some(email) = written.strip_prefix("email:") {
+            Self::Email(email.to_owned())
+        } else {
+            Self::Subject(written.strip_prefix("sub:").unwrap_or(written).to_owned())
+        }
     }
+
+    /// Whether `identity` is the one.
+    #[must_use]
+    pub fn means(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Subject(subject) => identity.subject == *subject,
+            Self::Username(name) => identity.username.as_ref() == Some(name),
+            Self::Email(email) => identity.email.as_ref() == Some(email),
+        }
+    }
+
+    /// Whether people may become the one by changing what they are called.
+    #[must_use]
+    pub fn is_changeable(&self) -> bool {
+        !matches!(self, Self::Subject(_))
+    }
+}
+
+/// The domain of a mail address, in lower case; `None` unless there is exactly one `@`, with something on
+/// both sides of it.
+fn domain_of(email: &str) -> Option<String> {
+    let (local, domain) = email.split_once('@')?;
+    let plain = !local.is_empty() && !domain.is_empty() && !domain.contains('@');
+    plain.then(|| domain.to_ascii_lowercase())
 }
 
 /// What a policy says about one person.
@@ -53,6 +103,8 @@ impl GroupConditions {
 pub enum Judgement<'a> {
     /// Passes without anybody asking who it is.
     Bypassed,
+    /// Passes, coming from where it comes.
+    InNetwork,
     /// Passes, signed in or not.
     Optional,
     /// Passes, being signed in.
@@ -63,12 +115,29 @@ pub enum Judgement<'a> {
     NotSignedIn,
     /// Is refused: the policy lets nobody pass.
     Closed,
+    /// Is refused: comes from elsewhere.
+    OutsideNetworks,
     /// Is refused: in none of the groups that would do.
     NotAMember,
     /// Is refused: not in this group.
     Lacks(&'a str),
     /// Is refused: in this group.
     Excluded(&'a str),
+    /// Is refused: not one of the people that are named.
+    NotNamed,
+    /// Is refused: no verified mail address at one of the domains.
+    OtherEmailDomain,
+}
+
+impl Judgement<'_> {
+    /// Whether this is a yes.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Bypassed | Self::InNetwork | Self::Optional | Self::SignedIn | Self::Member(_)
+        )
+    }
 }
 
 /// The policies that exist without being configured.
@@ -112,16 +181,18 @@ impl Policies {
 }
 
 impl Policy {
-    /// Judges `identity`; `None` is somebody who is not signed in.
+    /// Judges `identity`, who comes from `client`; `None` is somebody who is not signed in.
     #[must_use]
-    pub fn judge(&self, identity: Option<&Identity>) -> Judgement<'_> {
+    pub fn judge(&self, identity: Option<&Identity>, client: ClientAddress) -> Judgement<'_> {
         match (&self.requirement, identity) {
             (Requirement::Bypass, _) => Judgement::Bypassed,
             (Requirement::Optional, _) => Judgement::Optional,
             (Requirement::Deny, _) => Judgement::Closed,
+            (Requirement::Networks(networks), _) if client.is_in(networks) => Judgement::InNetwork,
+            (Requirement::Networks(_), _) => Judgement::OutsideNetworks,
             (_, None) => Judgement::NotSignedIn,
             (Requirement::Authenticated, Some(_)) => Judgement::SignedIn,
-            (Requirement::Groups(conditions), Some(identity)) => conditions.judge(identity),
+            (Requirement::Conditions(conditions), Some(identity)) => conditions.judge(identity),
         }
     }
 
@@ -130,20 +201,45 @@ impl Policy {
     pub fn is_bypass(&self) -> bool {
         self.requirement == Requirement::Bypass
     }
+
+    /// Whether the policy never asks who comes.
+    #[must_use]
+    pub fn ignores_identity(&self) -> bool {
+        matches!(
+            self.requirement,
+            Requirement::Bypass | Requirement::Deny | Requirement::Networks(_)
+        )
+    }
 }
 
-impl GroupConditions {
+impl Conditions {
+    /// Whether nothing is asked for at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn judge(&self, identity: &Identity) -> Judgement<'_> {
         let held = |group: &&String| identity.is_member_of(group);
-        if let Some(group) = self.denied.iter().find(held) {
+        if let Some(group) = self.denied_groups.iter().find(held) {
             return Judgement::Excluded(group);
         }
-        if let Some(group) = self.required.iter().find(|group| !held(group)) {
+        if let Some(group) = self.required_groups.iter().find(|group| !held(group)) {
             return Judgement::Lacks(group);
         }
-        match self.allowed.iter().find(held) {
+        let named = self.allowed_users.iter().any(|user| user.means(identity));
+        if !named && !self.allowed_users.is_empty() {
+            return Judgement::NotNamed;
+        }
+        if !self.allowed_email_domains.is_empty() {
+            let domain = identity.email.as_deref().and_then(domain_of);
+            if !domain.is_some_and(|domain| self.allowed_email_domains.contains(&domain)) {
+                return Judgement::OtherEmailDomain;
+            }
+        }
+        match self.allowed_groups.iter().find(held) {
             Some(group) => Judgement::Member(group),
-            None if self.allowed.is_empty() => match self.required.first() {
+            None if self.allowed_groups.is_empty() => match self.required_groups.first() {
                 Some(group) => Judgement::Member(group),
                 None => Judgement::SignedIn,
             },
@@ -173,10 +269,11 @@ mod tests {
 
     fn groups(allowed: &[&str], required: &[&str], denied: &[&str]) -> Requirement {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        Requirement::Groups(GroupConditions {
-            allowed: owned(allowed),
-            required: owned(required),
-            denied: owned(denied),
+        Requirement::Conditions(Conditions {
+            allowed_groups: owned(allowed),
+            required_groups: owned(required),
+            denied_groups: owned(denied),
+            ..Conditions::default()
         })
     }
 
@@ -215,7 +312,72 @@ mod tests {
         ];
         for (requirement, identity, expected) in cases {
             let policy = Policy { name: "p".into(), requirement };
-            assert_eq!(policy.judge(identity.as_ref()), expected, "{policy:?} {identity:?}");
+            let found = policy.judge(identity.as_ref(), ClientAddress::Unknown);
+            assert_eq!(found, expected, "{policy:?} {identity:?}");
         }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn policies_judge_by_person() {
+        use Judgement::{NotNamed, OtherEmailDomain, SignedIn};
+        let ada = |email: &str| {
+            let mut identity = member_of(&[]).expect("somebody");
+            identity.username = Some("ada".into());
+            identity.email = Some(email.into());
+            identity
+        };
+        let users = |names: &[&str]| Conditions {
+            allowed_users: names.iter().map(|name| UserMatcher::parse(name)).collect(),
+            ..Conditions::default()
+        };
+        let domains = |names: &[&str]| Conditions {
+            allowed_email_domains: names.iter().map(ToString::to_string).collect(),
+            ..Conditions::default()
+        };
+        let cases = [
+            (users(&["1"]),                        "ada@example.net",              SignedIn),
+            (users(&["sub:1"]),                    "ada@example.net",              SignedIn),
+            (users(&["2"]),                        "ada@example.net",              NotNamed),
+            (users(&["ada"]),                      "ada@example.net",              NotNamed),
+            (users(&["name:ada"]),                 "ada@example.net",              SignedIn),
+            (users(&["name:Ada"]),                 "ada@example.net",              NotNamed),
+            (users(&["2", "email:ada@example.net"]), "ada@example.net",            SignedIn),
+            (users(&["email:ada@example.net"]),    "ada@example.org",              NotNamed),
+            (domains(&["example.net"]),            "ada@example.net",              SignedIn),
+            (domains(&["example.net"]),            "ada@EXAMPLE.net",              SignedIn),
+            (domains(&["example.net"]),            "ada@evil.example.net",         OtherEmailDomain),
+            (domains(&["example.net"]),            "ada@evilexample.net",          OtherEmailDomain),
+            (domains(&["example.net"]),            "x@evil.example@example.net",   OtherEmailDomain),
+            (domains(&["example.net"]),            "@example.net",                 OtherEmailDomain),
+            (domains(&["example.net"]),            "example.net",                  OtherEmailDomain),
+        ];
+        for (conditions, email, expected) in cases {
+            let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(conditions) };
+            let found = policy.judge(Some(&ada(email)), ClientAddress::Unknown);
+            assert_eq!(found, expected, "{policy:?} {email}");
+        }
+        let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(domains(&["example.net"])) };
+        let nobody_verified = member_of(&[]);
+        assert_eq!(policy.judge(nobody_verified.as_ref(), ClientAddress::Unknown), OtherEmailDomain);
+    }
+
+    #[test]
+    fn networks_let_pass_whoever_comes_from_there() {
+        let lan = vec!["10.0.0.0/8".parse().expect("a network")];
+        let policy = Policy {
+            name: "internal".into(),
+            requirement: Requirement::Networks(lan),
+        };
+        let from = |address: &str| ClientAddress::Known(address.parse().expect("an address"));
+        assert_eq!(policy.judge(None, from("10.1.2.3")), Judgement::InNetwork);
+        assert_eq!(
+            policy.judge(None, from("11.1.2.3")),
+            Judgement::OutsideNetworks
+        );
+        assert_eq!(
+            policy.judge(None, ClientAddress::Unknown),
+            Judgement::OutsideNetworks
+        );
     }
 }

@@ -17,7 +17,24 @@ pub enum ClientAddress {
     Unknown,
 }
 
+/// What an entry of `X-Forwarded-For` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// The address of a trusted proxy: the walk goes on.
+    Ours(IpAddr),
+    /// Another address: the client.
+    Foreign(IpAddr),
+    /// No address: the client is unknown.
+    NoAddress,
+}
+
 impl ClientAddress {
+    /// Whether it is known at all.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
     /// Whether the client is in one of `networks`. An unknown one never is.
     #[must_use]
     pub fn is_in(self, networks: &[IpNet]) -> bool {
@@ -68,16 +85,31 @@ impl TrustedProxies {
         lines: impl DoubleEndedIterator<Item = &'a str>,
     ) -> ClientAddress {
         let mut leftmost = ClientAddress::Unknown;
-        for entry in lines.rev().flat_map(|line| line.rsplit(',')) {
-            let Some(address) = parse_entry(entry) else {
-                return ClientAddress::Unknown;
-            };
-            leftmost = ClientAddress::Known(address);
-            if !self.trust(address) {
-                break;
+        for (_, entry) in self.walk(lines) {
+            match entry {
+                Entry::Ours(address) => leftmost = ClientAddress::Known(address),
+                Entry::Foreign(address) => return ClientAddress::Known(address),
+                Entry::NoAddress => return ClientAddress::Unknown,
             }
         }
         leftmost
+    }
+
+    /// The entries of `X-Forwarded-For` in the order of the walk, each with what it is. The first that is not
+    /// [`Entry::Ours`] ends the walk; what follows is what the client says of itself.
+    pub fn walk<'a>(
+        &self,
+        lines: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> impl Iterator<Item = (&'a str, Entry)> {
+        let entries = lines.rev().flat_map(|line| line.rsplit(','));
+        entries.map(|entry| {
+            let read = match parse_entry(entry) {
+                Some(address) if self.trust(address) => Entry::Ours(address),
+                Some(address) => Entry::Foreign(address),
+                None => Entry::NoAddress,
+            };
+            (entry, read)
+        })
     }
 }
 

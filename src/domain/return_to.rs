@@ -156,11 +156,9 @@ mod tests {
             name: "authenticated".into(),
             requirement: Requirement::Authenticated,
         });
-        let service = |name: &str, host: &str| Service {
-            name: name.into(),
-            hosts: vec![ServiceHost::parse(host).expect("a host")],
-            policy: ServicePolicy::Own(policy.clone()),
-            rules: Vec::new(),
+        let service = |name: &str, host: &str| {
+            let hosts = vec![ServiceHost::parse(host).expect("a host")];
+            Service::new(name, hosts, ServicePolicy::Own(policy.clone()))
         };
         ServiceTable::new(
             vec![

@@ -5,21 +5,98 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::domain::header_plan::{Planned, Sets, copied_names, plan};
 use crate::domain::host::{Authority, Host, HostError, Scheme};
+use crate::domain::identity::Identity;
+use crate::domain::identity_headers::{Attribute, DEFAULT_HEADERS, HeaderStyle, IdentityHeader};
 use crate::domain::policy::Policy;
 use crate::domain::rules::Rule;
+use crate::domain::same_origin::SameOriginGuard;
+use crate::domain::upstream_key::UpstreamHeader;
 
 /// An app that we protect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Service {
     /// Its key in the configuration.
     pub name: String,
+    /// What people call it.
+    pub title: String,
     /// The hosts that it answers on.
     pub hosts: Vec<ServiceHost>,
+    /// How it is protected.
+    pub posture: Posture,
     /// What holds where no rule matches.
     pub policy: ServicePolicy,
     /// Ordered; the first that matches decides.
     pub rules: Vec<Rule>,
+    /// What it is told about people.
+    pub headers: Vec<IdentityHeader>,
+    /// How values are written.
+    pub style: HeaderStyle,
+    /// What is shown to it on behalf of people.
+    pub upstream: Vec<UpstreamHeader>,
+    /// Keeps other sites' pages from writing to it; `None` where it does that itself.
+    pub guard: Option<SameOriginGuard>,
+    /// Whether preflights pass without identity.
+    pub cors_preflight: bool,
+    /// User names that the app knows as its own administrators', and the subjects that may carry them.
+    pub reserved_users: Vec<ReservedUser>,
+    /// Whether it has a cookie of its own even below a domain of `session.cookie_domains`.
+    pub isolated: bool,
+    /// The headers of every allowed answer; filled in by [`ServiceTable::new`].
+    pub plan: Vec<Planned>,
+}
+
+/// How an app is protected: the six patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Posture {
+    /// Login and policy; the app has no login of its own.
+    #[default]
+    Protect,
+    /// The same, for an app that believes our headers.
+    TrustedHeader,
+    /// The same, for an app that wants a credential as well.
+    Hybrid,
+    /// The app logs people in at the issuer itself.
+    NativeOidc,
+    /// The app has a login of its own.
+    Passthrough,
+    /// Machines of our own networks only.
+    Internal,
+}
+
+impl Posture {
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Protect => "protect",
+            Self::TrustedHeader => "trusted_header",
+            Self::Hybrid => "hybrid",
+            Self::NativeOidc => "native_oidc",
+            Self::Passthrough => "passthrough",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Protect,
+        Self::TrustedHeader,
+        Self::Hybrid,
+        Self::NativeOidc,
+        Self::Passthrough,
+        Self::Internal,
+    ];
+}
+
+/// A user name that only some may carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservedUser {
+    /// The name. Apps differ in whether case counts, so here it does not.
+    pub name: String,
+    /// Subjects that may carry it.
+    pub subjects: Vec<String>,
 }
 
 /// Where a service's own policy comes from.
@@ -29,6 +106,72 @@ pub enum ServicePolicy {
     Own(Arc<Policy>),
     /// The proxy names it with every request (`/verify/policy/{name}`).
     FromProxy,
+}
+
+impl Service {
+    /// An app that `policy` protects, with the defaults of everything else.
+    #[must_use]
+    pub fn new(name: &str, hosts: Vec<ServiceHost>, policy: ServicePolicy) -> Self {
+        let header = |(name, attribute): (&str, Attribute)| IdentityHeader {
+            name: name.to_owned(),
+            attribute,
+        };
+        Self {
+            name: name.to_owned(),
+            title: name.to_owned(),
+            hosts,
+            posture: Posture::default(),
+            policy,
+            rules: Vec::new(),
+            headers: DEFAULT_HEADERS.map(header).to_vec(),
+            style: HeaderStyle::default(),
+            upstream: Vec::new(),
+            guard: Some(SameOriginGuard::default()),
+            cors_preflight: false,
+            reserved_users: Vec::new(),
+            isolated: false,
+            plan: Vec::new(),
+        }
+    }
+
+    /// What it sets on allowed answers.
+    #[must_use]
+    pub fn sets(&self) -> Sets<'_> {
+        Sets {
+            identity: &self.headers,
+            upstream: &self.upstream,
+        }
+    }
+
+    /// The reserved name that `identity` carries without being allowed to: as user name, or as whatever else the
+    /// service takes for one.
+    #[must_use]
+    pub fn reserved_name_of<'a>(&'a self, identity: &Identity) -> Option<&'a str> {
+        if self.reserved_users.is_empty() {
+            return None;
+        }
+        let told = |attribute| {
+            self.headers
+                .iter()
+                .any(|header| header.attribute == attribute)
+        };
+        let display_name = identity
+            .name
+            .as_ref()
+            .filter(|_| !told(Attribute::Username) && told(Attribute::Name));
+        let email = identity.email.as_ref().filter(|_| told(Attribute::Email));
+        let carried = [identity.username.as_ref(), display_name, email];
+        let carried: Vec<String> = carried
+            .into_iter()
+            .flatten()
+            .map(|name| name.to_lowercase())
+            .collect();
+        let reserved = self.reserved_users.iter().find(|reserved| {
+            carried.contains(&reserved.name.to_lowercase())
+                && !reserved.subjects.contains(&identity.subject)
+        })?;
+        Some(&reserved.name)
+    }
 }
 
 /// One host, or a whole domain, of a service.
@@ -126,11 +269,15 @@ pub struct ServiceTable {
     below: HashMap<Host, Entry>,
     portal: Authority,
     issuer: Option<Host>,
+    copied_headers: Vec<String>,
+    asked_headers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     service: usize,
+    /// Its place among the service's hosts.
+    host: usize,
     port: Option<u16>,
 }
 
@@ -146,18 +293,34 @@ impl ServiceTable {
     /// a wildcard. Where two services name one host, the first keeps it; the configuration has
     /// reported that by then.
     #[must_use]
-    pub fn new(services: Vec<Service>, portal: Authority, issuer: Option<Host>) -> Self {
+    pub fn new(mut services: Vec<Service>, portal: Authority, issuer: Option<Host>) -> Self {
+        let sets: Vec<Sets<'_>> = services.iter().map(Service::sets).collect();
+        let plans: Vec<Vec<Planned>> = sets.iter().map(|own| plan(*own, &sets)).collect();
+        let copied_headers = copied_names(&sets);
+        for (service, plan) in services.iter_mut().zip(plans) {
+            service.plan = plan;
+        }
+        let headers = services.iter().flat_map(|service| &service.rules);
+        let mut asked_headers: Vec<String> = headers
+            .filter_map(|rule| rule.header.as_ref())
+            .map(|header| header.name.clone())
+            .collect();
+        asked_headers.sort();
+        asked_headers.dedup();
         let mut table = Self {
             services: services.into_iter().map(Arc::new).collect(),
             exact: HashMap::new(),
             below: HashMap::new(),
             portal,
             issuer,
+            copied_headers,
+            asked_headers,
         };
         for (index, service) in table.services.iter().enumerate() {
-            for host in &service.hosts {
+            for (place, host) in service.hosts.iter().enumerate() {
                 let entry = Entry {
                     service: index,
+                    host: place,
                     port: host.port,
                 };
                 let (map, name) = match &host.pattern {
@@ -176,6 +339,18 @@ impl ServiceTable {
         &self.services
     }
 
+    /// The names that the proxy has to copy from allowed answers.
+    #[must_use]
+    pub fn copied_headers(&self) -> &[String] {
+        &self.copied_headers
+    }
+
+    /// The names of headers that some rule asks for, in lower case.
+    #[must_use]
+    pub fn asked_headers(&self) -> &[String] {
+        &self.asked_headers
+    }
+
     /// The portal's own host and port.
     #[must_use]
     pub fn portal(&self) -> &Authority {
@@ -188,6 +363,18 @@ impl ServiceTable {
     ///
     /// [`NoService`], where none does: such a request is denied.
     pub fn find(&self, authority: &Authority) -> Result<&Arc<Service>, NoService> {
+        self.find_entry(authority).map(|(service, _)| service)
+    }
+
+    /// The same, with the entry that says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn find_entry(
+        &self,
+        authority: &Authority,
+    ) -> Result<(&Arc<Service>, &ServiceHost), NoService> {
         if authority.host == self.portal.host || Some(&authority.host) == self.issuer.as_ref() {
             return Err(NoService::OwnHost);
         }
@@ -197,7 +384,10 @@ impl ServiceTable {
             port if port == self.portal.port || port == entry.port => {}
             Some(_) => return Err(NoService::UnknownPort),
         }
-        self.services.get(entry.service).ok_or(NoService::Unknown)
+        let service = self.services.get(entry.service);
+        service
+            .and_then(|service| Some((service, service.hosts.get(entry.host)?)))
+            .ok_or(NoService::Unknown)
     }
 
     fn entry(&self, host: &Host) -> Option<Entry> {
@@ -228,15 +418,10 @@ mod tests {
             name: "authenticated".into(),
             requirement: Requirement::Authenticated,
         };
-        Service {
-            name: name.into(),
-            hosts: hosts
-                .iter()
-                .map(|host| ServiceHost::parse(host).expect("a host"))
-                .collect(),
-            policy: ServicePolicy::Own(Arc::new(policy)),
-            rules: Vec::new(),
-        }
+        let hosts = hosts
+            .iter()
+            .map(|host| ServiceHost::parse(host).expect("a host"));
+        Service::new(name, hosts.collect(), ServicePolicy::Own(Arc::new(policy)))
     }
 
     fn authority(raw: &str) -> Authority {

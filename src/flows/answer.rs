@@ -5,6 +5,7 @@ use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
+use crate::domain::telling::Told;
 use crate::flows::handover::FlowSecret;
 
 /// What the browser brought along for the host that it asked.
@@ -20,12 +21,14 @@ pub struct Credentials {
 
 /// What the proxy is told.
 pub enum Answer<'g> {
-    /// Let it pass, with the values of the identity headers.
+    /// Let it pass, and tell the app this.
     Pass {
         /// Why.
         reason: Reason<'g>,
-        /// In the order of [`IDENTITY_HEADERS`](crate::domain::identity_headers::IDENTITY_HEADERS).
-        headers: [String; 4],
+        /// Which app.
+        service: &'g Service,
+        /// For the proxy to copy.
+        headers: Vec<Told<'g>>,
     },
     /// Send the browser elsewhere.
     Redirect {

@@ -1,7 +1,8 @@
 //! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
 
-use crate::domain::identity_headers::unsendable_groups;
+use crate::domain::identity_headers::HeaderStyle;
 use crate::domain::session::SessionId;
+use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, onward};
@@ -177,14 +178,19 @@ async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, St
         .sessions
         .begin(Login {
             identity: signed_in.identity,
-            id_token: signed_in.id_token,
+            tokens: Tokens {
+                access: Some(signed_in.access_token),
+                id: Some(signed_in.id_token),
+            },
             auth_time: signed_in.auth_time,
             amr: signed_in.amr,
             sid: signed_in.sid,
         })
         .await?;
     audit::login(&identity);
-    let withheld: Vec<&str> = unsendable_groups(&identity).collect();
+    let withheld: Vec<&str> = HeaderStyle::default()
+        .unsendable_groups(&identity)
+        .collect();
     if !withheld.is_empty() {
         tracing::warn!(
             subject = identity.subject,

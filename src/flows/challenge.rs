@@ -2,7 +2,6 @@
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
-use crate::domain::host::Scheme;
 use crate::domain::navigation::ChallengeForm;
 use crate::domain::service::Service;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
@@ -93,7 +92,7 @@ pub(super) fn begin_login<'g>(
 
 /// Whether a login could not work, because our cookies do not travel over plain `http`.
 pub(super) fn is_insecure(gate: &Gate, request: &ForwardedRequest) -> bool {
-    request.scheme == Scheme::Http && gate.public_url.scheme() == "https"
+    request.is_insecure(gate.public_url.scheme() == "https")
 }
 
 /// The link for a script or a page to offer: to the app's front page, since the request itself cannot be

@@ -38,7 +38,12 @@ pub struct Bounces {
 /// What becomes of it.
 pub enum LoginAnswer {
     /// Signed in: go there.
-    Onward(Onward),
+    Onward {
+        /// The session.
+        session: SessionId,
+        /// Where.
+        onward: Onward,
+    },
     /// Not signed in: to the provider.
     ToProvider {
         /// The authorization request.
@@ -95,7 +100,11 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     let bounced = target
         .as_ref()
         .map_or(0, |target| request.bounces.to(target));
-    if flow.is_none() && bounced >= MAX_HOPS {
+    let without_ticket = flow.is_none()
+        || target
+            .as_ref()
+            .is_some_and(|target| gate.shares_cookie(target));
+    if without_ticket && bounced >= MAX_HOPS {
         let host = target.map(|target| target.authority().to_string());
         return LoginAnswer::Loop { host };
     }
@@ -109,7 +118,10 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         match gate.sessions.load(id).await {
             Ok(Some(_)) => {
                 let onward = onward(gate, id, target.as_ref(), flow, bounced);
-                return LoginAnswer::Onward(onward);
+                return LoginAnswer::Onward {
+                    session: id.clone(),
+                    onward,
+                };
             }
             Ok(None) => {}
             Err(error) => return LoginAnswer::StoreUnavailable(error),
@@ -156,8 +168,8 @@ pub(super) fn onward(
     Onward {
         location: gate.onward(session, target, flow),
         bounces: match flow {
-            Some(_) => Bounces::default(),
-            None => Bounces {
+            Some(_) if !gate.shares_cookie(target) => Bounces::default(),
+            _ => Bounces {
                 count: bounced.saturating_add(1),
                 target: Bounces::name(target),
             },

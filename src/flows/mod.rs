@@ -1,11 +1,14 @@
 //! The use cases, one a file: what happens in which order. No framework; what outlives a request is
 //! reached through the [`Gate`].
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use url::Url;
 
 use crate::clock::Clock;
+use crate::domain::cookie_scope::{CookieDomains, CookieScope};
+use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
 use crate::domain::service::ServiceTable;
@@ -23,6 +26,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
+mod tell;
 pub mod verify;
 
 /// Logins that were begun again this often, one after the other, are stopped with a page.
@@ -48,6 +52,23 @@ pub struct Gate {
     pub public_url: Url,
     /// Whether protected hosts may be served over plain `http` (`server.danger_allow_http`).
     pub allow_http: bool,
+    /// The domains whose hosts share one cookie.
+    pub cookie_domains: CookieDomains,
+    /// What has been warned about.
+    pub warnings: Warnings,
+}
+
+/// Which warnings about services and their headers were given: each is worth one line. As many as the
+/// configuration has of both, at most.
+#[derive(Default)]
+pub struct Warnings(Mutex<HashSet<(String, String)>>);
+
+impl Warnings {
+    /// Whether this one has not been given yet; it counts as given from now on.
+    fn is_new(&self, service: &str, header: &str) -> bool {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.insert((service.to_owned(), header.to_owned()))
+    }
 }
 
 impl Gate {
@@ -56,6 +77,29 @@ impl Gate {
     pub fn portal_url(&self, path: &str) -> String {
         let base = self.public_url.as_str().trim_end_matches('/');
         format!("{base}{path}")
+    }
+
+    /// The scope of the session cookie on the protected host of `authority`.
+    #[must_use]
+    pub fn cookie_scope(&self, authority: &Authority) -> CookieScope<'_> {
+        match self.services.find(authority) {
+            Ok(service) => self.cookie_domains.scope(&authority.host, service),
+            Err(_) => CookieScope::Host,
+        }
+    }
+
+    /// The domain whose hosts share the cookie that the portal can set, because it lies there itself.
+    #[must_use]
+    pub fn portal_domain(&self) -> Option<&Host> {
+        self.cookie_domains.domain_of(&self.services.portal().host)
+    }
+
+    /// Whether the portal's own answer signs somebody in at `target`, without a ticket.
+    fn shares_cookie(&self, target: &ReturnTo) -> bool {
+        match self.cookie_scope(target.authority()) {
+            CookieScope::Domain(domain) => self.portal_domain() == Some(domain),
+            CookieScope::Host => false,
+        }
     }
 
     /// Reads an address to return to.
@@ -89,11 +133,11 @@ impl Gate {
     /// host in this browser.
     fn onward(&self, session: &SessionId, target: &ReturnTo, flow: Option<Flow>) -> String {
         match flow {
-            Some(flow) => {
+            Some(flow) if !self.shares_cookie(target) => {
                 let ticket = self.handover.ticket(session, target, flow);
                 format!("{}/.portcullis/enter?ticket={ticket}", target.origin())
             }
-            None => target.as_str().to_owned(),
+            _ => target.as_str().to_owned(),
         }
     }
 }

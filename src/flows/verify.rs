@@ -1,12 +1,12 @@
 //! The check of one request: whose is it, may it pass, and what is the proxy told?
 
-use crate::domain::decision::{Decision, Demand, Reason, demand};
+use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
-use crate::domain::identity_headers;
 use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
-use crate::domain::service::{NoService, Service};
+use crate::domain::service::Service;
 use crate::flows::answer::{Answer, Credentials, Refusal};
 use crate::flows::challenge::{challenge, is_insecure};
+use crate::flows::tell::{Person, tell};
 use crate::flows::{Gate, enter, logout};
 
 /// Checks `request`. `named` is the policy in the path that the proxy asked (`/verify/policy/{name}`).
@@ -20,16 +20,7 @@ pub async fn verify<'g>(
     let refuse = |decision| Answer::Refuse(Refusal::new(request, decision));
     let service = match gate.services.find(&request.authority) {
         Ok(service) => service,
-        Err(NoService::Unknown) => {
-            let host = request.authority.host.clone();
-            return refuse(Decision::Deny(Reason::UnknownHost(host)));
-        }
-        // Over http the port differs as well, but it is not what has to be mended.
-        Err(NoService::UnknownPort) if is_insecure(gate, request) => {
-            return refuse(Decision::Deny(Reason::InsecureScheme));
-        }
-        Err(NoService::UnknownPort) => return refuse(Decision::Deny(Reason::UnknownPort)),
-        Err(NoService::OwnHost) => return refuse(Decision::Deny(Reason::OwnHost)),
+        Err(none) => return refuse(no_service(none, request, is_insecure(gate, request))),
     };
     // Only the plain spelling acts; no other is for the app either, in case it reads it like that.
     if is_reserved(request.target.path()) {
@@ -71,12 +62,23 @@ async fn judge<'g>(
             }
         }
     }
-    let decision = match demand.judge(identity.as_ref()) {
+    let decision = match demand.judge(request, identity.as_ref()) {
         Decision::Allow(reason) => {
-            let told = identity.as_ref().filter(|_| demand.reveals_identity());
-            match identity_headers::values(told) {
-                Ok(headers) => return Answer::Pass { reason, headers },
-                Err(identity_headers::TooLarge) => Decision::Deny(Reason::HeadersTooLarge),
+            let person = match (&identity, &credentials.session) {
+                (Some(identity), Some(session)) if demand.names_person(&reason) => {
+                    Some(Person { identity, session })
+                }
+                _ => None,
+            };
+            match tell(gate, request, service, person).await {
+                Ok(headers) => {
+                    return Answer::Pass {
+                        reason,
+                        service,
+                        headers,
+                    };
+                }
+                Err(refused) => refused,
             }
         }
         Decision::Challenge(reason) => {

@@ -1,15 +1,17 @@
 //! What a flow decided, as an HTTP answer: the one place that knows which status a reason has.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
-use crate::domain::identity_headers::IDENTITY_HEADERS;
+use crate::domain::telling::{Told, Value};
 use crate::flows::answer::Refusal;
+use crate::http::cookies::without_ours;
 use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.
@@ -25,20 +27,33 @@ fn answer(status: StatusCode, id: &str) -> HttpResponseBuilder {
     response
 }
 
-/// 200: the proxy lets the request pass and copies these headers. `cookie` is what is left of the request's
-/// cookies.
-pub(super) fn pass(id: &str, values: &[String; 4], cookie: Option<Vec<u8>>) -> HttpResponse {
+/// 200: the proxy lets the request pass and copies these headers. `sent` are those of the request: some go on as
+/// they are, and so do the cookies that are not ours.
+pub(super) fn pass(id: &str, told: &[Told<'_>], sent: &HeaderMap) -> HttpResponse {
     let mut response = answer(StatusCode::OK, id);
-    for ((name, _), value) in IDENTITY_HEADERS.iter().zip(values) {
-        // The values hold no control characters, so this never fails; if one did, it would be nobody.
-        let value = HeaderValue::from_bytes(value.as_bytes())
-            .unwrap_or_else(|_| HeaderValue::from_static(""));
-        response.insert_header((*name, value));
+    for Told { name, value } in told {
+        match value {
+            Value::Text(text) => add(&mut response, name, text.as_bytes()),
+            Value::Secret(secret) => add(&mut response, name, secret.expose_secret().as_bytes()),
+            Value::Empty => add(&mut response, name, b""),
+            Value::ClientsOwn if !sent.contains_key(*name) => add(&mut response, name, b""),
+            Value::ClientsOwn => {
+                for line in sent.get_all(*name) {
+                    add(&mut response, name, line.as_bytes());
+                }
+            }
+        }
     }
-    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_bytes(&cookie).ok()) {
-        response.insert_header((header::COOKIE, cookie));
+    if let Some(cookie) = without_ours(sent) {
+        add(&mut response, header::COOKIE.as_str(), &cookie);
     }
     response.finish()
+}
+
+/// Adds a line. What no line can hold is an empty one, which is nobody and no credential.
+fn add(response: &mut HttpResponseBuilder, name: &str, value: &[u8]) {
+    let value = HeaderValue::from_bytes(value).unwrap_or_else(|_| HeaderValue::from_static(""));
+    response.append_header((name, value));
 }
 
 /// 302, with changes to the cookies of the host that was asked.
@@ -71,15 +86,18 @@ fn identified(mut response: HttpResponse, id: &str) -> HttpResponse {
     response
 }
 
+/// What a peer is told that may not ask.
+pub(crate) const UNTRUSTED: &str =
+    "This address is not one of the trusted proxies, so nothing is answered here.";
+
 /// 403: this peer may not ask.
 pub(super) fn untrusted(id: &str) -> HttpResponse {
-    let detail = "This address is not one of the trusted proxies, so nothing is answered here.";
     problem(
         StatusCode::FORBIDDEN,
         id,
         "Forbidden",
         "untrusted_peer",
-        detail,
+        UNTRUSTED,
         None,
     )
 }
@@ -160,6 +178,9 @@ fn page(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> Page {
         );
     }
     if let Some(identity) = &refusal.identity {
+        if matches!(reason, Reason::ReservedUser(_)) {
+            page = page.fact("Your subject", &*identity.subject);
+        }
         page = page
             .fact("Signed in as", display_name(identity))
             .link("Sign out", "/.portcullis/logout");

@@ -9,6 +9,7 @@ use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::domain::cookie_scope::CookieScope;
 use crate::domain::host::Host;
 use crate::domain::session::SessionId;
 use crate::flows::answer::CookieChange;
@@ -41,6 +42,8 @@ pub(super) struct CookieNames {
 enum Kind<'a> {
     /// A protected host's session.
     Host,
+    /// The session of all hosts of a domain.
+    Domain(&'a Host),
     /// A protected host's flow.
     Flow,
     /// The portal's session.
@@ -63,6 +66,9 @@ impl CookieNames {
         let prefix = if self.secure { "__Host-" } else { "" };
         match kind {
             Kind::Host => format!("{prefix}{OURS}"),
+            // Browsers refuse `__Host-` with a domain.
+            Kind::Domain(_) if self.secure => format!("__Secure-{OURS}"),
+            Kind::Domain(_) => OURS.to_owned(),
             Kind::Flow => format!("{prefix}{OURS}-flow"),
             Kind::Portal => format!("{prefix}{OURS}-sso"),
             Kind::Attempt(label) => format!("{prefix}{OURS}-login-{label}"),
@@ -75,33 +81,59 @@ impl CookieNames {
     // site, and Strict would keep the cookie back.
     fn set(self, kind: Kind<'_>, value: &str, max_age: Duration) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
+        let domain = match kind {
+            Kind::Domain(domain) => format!("; Domain={domain}"),
+            _ => String::new(),
+        };
         let (name, seconds) = (self.name(kind), max_age.as_secs());
-        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+        format!("{name}={value}; Path=/{domain}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 
     fn drop(self, kind: Kind<'_>) -> String {
         self.set(kind, "", Duration::ZERO)
     }
 
-    /// The value of `Set-Cookie` for a change at the protected host `host`.
+    /// The value of `Set-Cookie` for a change at the protected host `host`, whose session cookie has this scope.
     pub(super) fn change(
         self,
         change: &CookieChange,
-        host: &Host,
+        (host, scope): (&Host, CookieScope<'_>),
         keyring: &Keyring,
         lifetime: Duration,
     ) -> String {
-        match change {
-            CookieChange::SetFlow(secret) => self.set(Kind::Flow, &secret.to_text(), LINK_LIFETIME),
-            CookieChange::DropFlow => self.drop(Kind::Flow),
-            CookieChange::SetSession(id) => {
+        match (change, scope) {
+            (CookieChange::SetFlow(secret), _) => {
+                self.set(Kind::Flow, &secret.to_text(), LINK_LIFETIME)
+            }
+            (CookieChange::DropFlow, _) => self.drop(Kind::Flow),
+            (CookieChange::SetSession(id), CookieScope::Host) => {
                 let value = bind(keyring, Purpose::HostCookie, host, id);
                 self.set(Kind::Host, &value, lifetime)
             }
-            CookieChange::DropSession => self.drop(Kind::Host),
-            CookieChange::SetHops(0) => self.drop(Kind::Hops),
-            CookieChange::SetHops(hops) => self.set(Kind::Hops, &hops.to_string(), LOOP_TIME),
+            (CookieChange::SetSession(id), CookieScope::Domain(domain)) => {
+                self.set_domain(id, domain, keyring, lifetime)
+            }
+            (CookieChange::DropSession, CookieScope::Host) => self.drop(Kind::Host),
+            (CookieChange::DropSession, CookieScope::Domain(domain)) => self.drop_domain(domain),
+            (CookieChange::SetHops(0), _) => self.drop(Kind::Hops),
+            (CookieChange::SetHops(hops), _) => self.set(Kind::Hops, &hops.to_string(), LOOP_TIME),
         }
+    }
+
+    /// The session of all hosts of `domain`.
+    pub(super) fn set_domain(
+        self,
+        id: &SessionId,
+        domain: &Host,
+        keyring: &Keyring,
+        lifetime: Duration,
+    ) -> String {
+        let value = bind(keyring, Purpose::DomainCookie, domain, id);
+        self.set(Kind::Domain(domain), &value, lifetime)
+    }
+
+    pub(super) fn drop_domain(self, domain: &Host) -> String {
+        self.drop(Kind::Domain(domain))
     }
 
     /// The portal's session.
@@ -142,15 +174,20 @@ impl CookieNames {
         }
     }
 
-    /// The session that the cookie of the protected host `host` names.
+    /// The session that the cookie of the protected host `host` names. A cookie of another scope than the host's
+    /// counts for nothing.
     pub(super) fn host_session(
         self,
         cookies: &Cookies<'_>,
-        host: &Host,
+        (host, scope): (&Host, CookieScope<'_>),
         keyring: &Keyring,
     ) -> Option<SessionId> {
-        let mut values = cookies.values(self.name(Kind::Host));
-        values.find_map(|value| unbind(keyring, Purpose::HostCookie, host, value))
+        let (kind, purpose, bound_to) = match scope {
+            CookieScope::Host => (Kind::Host, Purpose::HostCookie, host),
+            CookieScope::Domain(domain) => (Kind::Domain(domain), Purpose::DomainCookie, domain),
+        };
+        let mut values = cookies.values(self.name(kind));
+        values.find_map(|value| unbind(keyring, purpose, bound_to, value))
     }
 
     /// The session that the portal's cookie names.
@@ -334,7 +371,12 @@ mod tests {
         let id = SessionId::from_bytes([7; 32]);
         let films = host("films.example.net");
         let change = CookieChange::SetSession(id.clone());
-        let set = names.change(&change, &films, &keyring, Duration::from_secs(60));
+        let set = names.change(
+            &change,
+            (&films, CookieScope::Host),
+            &keyring,
+            Duration::from_secs(60),
+        );
         let (pair, attributes) = set.split_once("; ").expect("attributes");
         assert!(pair.starts_with("__Host-portcullis="));
         assert_eq!(
@@ -343,14 +385,21 @@ mod tests {
         );
         let request = headers(&[pair.as_bytes()]);
         let cookies = Cookies::read(&request);
-        assert_eq!(names.host_session(&cookies, &films, &keyring), Some(id));
         assert_eq!(
-            names.host_session(&cookies, &host("notes.example.net"), &keyring),
+            names.host_session(&cookies, (&films, CookieScope::Host), &keyring),
+            Some(id)
+        );
+        assert_eq!(
+            names.host_session(
+                &cookies,
+                (&host("notes.example.net"), CookieScope::Host),
+                &keyring
+            ),
             None
         );
         assert_eq!(names.portal_session(&cookies, &films, &keyring), None);
         assert_eq!(
-            names.host_session(&cookies, &films, &Keyring::ephemeral()),
+            names.host_session(&cookies, (&films, CookieScope::Host), &Keyring::ephemeral()),
             None
         );
     }
@@ -364,7 +413,8 @@ mod tests {
         let value = bind(&keyring, Purpose::HostCookie, &films, &id);
         let line = format!("__Host-portcullis=tossed; __Host-portcullis={value}");
         let sent = headers(&[line.as_bytes()]);
-        let found = names.host_session(&Cookies::read(&sent), &films, &keyring);
+        let found =
+            names.host_session(&Cookies::read(&sent), (&films, CookieScope::Host), &keyring);
         assert_eq!(found, Some(id));
     }
 

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::session::SessionId;
 use crate::flows::callback::{CallbackAnswer, CallbackRequest, callback};
 use crate::flows::login::{Bounces, LoginAnswer, LoginRequest, Onward, login};
 use crate::http::Http;
@@ -63,7 +64,10 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
         },
     );
     match answer.await {
-        LoginAnswer::Onward(onward) => to(&http, &onward, Vec::new()),
+        LoginAnswer::Onward { session, onward } => {
+            let cookies = domain_cookie(&http, &session).into_iter().collect();
+            to(&http, &onward, cookies)
+        }
         LoginAnswer::ToProvider { url, attempt, forget } => {
             let mut cookies = dropped(&http, &forget);
             cookies.push(http.cookies.set_attempt(&attempt));
@@ -129,6 +133,7 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             let lifetime = gate.sessions.lifetime().absolute;
             let mut cookies = over;
             cookies.push(http.cookies.set_portal(&session, portal, &gate.keyring, lifetime));
+            cookies.extend(domain_cookie(&http, &session));
             return to(&http, &onward, cookies);
         }
         CallbackAnswer::AlreadySignedIn(onward) => return to(&http, &onward, over),
@@ -159,6 +164,17 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
         add_cookie(&mut response, cookie);
     }
     response
+}
+
+/// The cookie of the domain that the portal lies under, whose other hosts need no ticket then.
+fn domain_cookie(http: &Http, session: &SessionId) -> Option<String> {
+    let gate = &http.gate;
+    let lifetime = gate.sessions.lifetime().absolute;
+    let domain = gate.portal_domain()?;
+    Some(
+        http.cookies
+            .set_domain(session, domain, &gate.keyring, lifetime),
+    )
 }
 
 /// Has the browser forget attempts.

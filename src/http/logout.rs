@@ -14,7 +14,7 @@ use crate::http::{Http, sole_text};
 pub(super) async fn ask(http: web::Data<Http>) -> HttpResponse {
     Page::new("Sign out?")
         .line("This signs you out here, of every app behind this sign-in, and at the identity provider.")
-        .button("Sign out", "/logout")
+        .button("Sign out", http.gate.portal_url("/logout"))
         .link("Back", http.gate.portal_url("/"))
         .respond(StatusCode::OK)
 }
@@ -32,11 +32,14 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
     let portal = &gate.services.portal().host;
     let session = http.cookies.portal_session(&cookies, portal, &gate.keyring);
     match logout(gate, session.as_ref()).await {
-        Ok(location) => redirect(
-            StatusCode::SEE_OTHER,
-            &location,
-            &[http.cookies.drop_portal()],
-        ),
+        Ok(location) => {
+            let mut cookies = vec![http.cookies.drop_portal()];
+            cookies.extend(
+                gate.portal_domain()
+                    .map(|domain| http.cookies.drop_domain(domain)),
+            );
+            redirect(StatusCode::SEE_OTHER, &location, &cookies)
+        }
         Err(error) => {
             tracing::error!(%error, "a logout could not be recorded");
             Page::new("You are NOT signed out")
@@ -74,7 +77,7 @@ pub(super) async fn done(request: HttpRequest, http: web::Data<Http>) -> HttpRes
             .respond(StatusCode::OK),
         Ok(Some(_)) => Page::new("You are still signed in")
             .line("Nothing has signed you out here.")
-            .button("Sign out", "/logout")
+            .button("Sign out", http.gate.portal_url("/logout"))
             .link("Front page", http.gate.portal_url("/"))
             .respond(StatusCode::OK),
         Err(error) => {

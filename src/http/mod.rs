@@ -28,6 +28,9 @@ pub mod panics;
 mod portal;
 pub mod routes;
 
+pub(crate) use self::answers::UNTRUSTED;
+pub(crate) use self::dialect::caddy_traefik::read as read_forwarded;
+
 /// How many addresses that are not our proxies' are named in the log, one line each. There may be any
 /// number of them.
 const MAX_NAMED_PEERS: usize = 64;

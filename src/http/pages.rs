@@ -58,7 +58,7 @@ struct Link {
 #[derive(Debug)]
 struct Button {
     label: &'static str,
-    action: &'static str,
+    action: String,
 }
 
 impl Page {
@@ -99,8 +99,9 @@ impl Page {
         self
     }
 
-    /// A button that posts to one of our own paths.
-    pub(super) fn button(mut self, label: &'static str, action: &'static str) -> Self {
+    /// A button that posts to one of the portal's URLs.
+    pub(super) fn button(mut self, label: &'static str, action: impl Into<String>) -> Self {
+        let action = action.into();
         self.button = Some(Button { label, action });
         self
     }

@@ -7,7 +7,7 @@ use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICAT
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use crate::domain::policy::Judgement;
+use crate::domain::proxies::ClientAddress;
 use crate::domain::service::{HostPattern, Service, ServicePolicy};
 use crate::domain::session::Session;
 use crate::flows::Gate;
@@ -35,7 +35,7 @@ pub(super) async fn session_of(
 pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     match session_of(&request, &http).await {
         Ok(Some(session)) => {
-            let apps = apps_for(&http.gate, &session);
+            let apps = apps_for(&http.gate, &session, http.portal_client(&request));
             let page = Page::new(format!("Hello, {}", display_name(&session.identity)));
             let page = if apps.is_empty() {
                 page.line("There are no apps that you may open. Whoever runs this can put you in a group.")
@@ -43,7 +43,7 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
                 page.line("These are the apps that you may open.")
             };
             page.apps(apps)
-                .button("Sign out", "/logout")
+                .button("Sign out", http.gate.portal_url("/logout"))
                 .respond(StatusCode::OK)
         }
         Ok(None) => Page::new("You are not signed in")
@@ -58,14 +58,11 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
 
 /// The apps that let this person in. A whole domain has no address to go to, and what the proxy names a
 /// policy for is not known here.
-fn apps_for(gate: &Gate, session: &Session) -> Vec<App> {
+fn apps_for(gate: &Gate, session: &Session, client: ClientAddress) -> Vec<App> {
     let port = gate.services.portal().port;
     let scheme = gate.public_url.scheme();
     let open = |service: &&Arc<Service>| match &service.policy {
-        ServicePolicy::Own(policy) => matches!(
-            policy.judge(Some(&session.identity)),
-            Judgement::Bypassed | Judgement::Optional | Judgement::SignedIn | Judgement::Member(_)
-        ),
+        ServicePolicy::Own(policy) => policy.judge(Some(&session.identity), client).passes(),
         ServicePolicy::FromProxy => false,
     };
     let app = |service: &Arc<Service>| {
@@ -79,7 +76,7 @@ fn apps_for(gate: &Gate, session: &Session) -> Vec<App> {
             None => name.to_string(),
         };
         Some(App {
-            name: service.name.clone(),
+            name: service.title.clone(),
             url: format!("{scheme}://{host}/"),
             host,
         })
@@ -129,18 +126,18 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
 }
 
 /// Everything else.
-pub(super) async fn not_found() -> HttpResponse {
+pub(super) async fn not_found(http: web::Data<Http>) -> HttpResponse {
     Page::new("Not found")
         .line("There is nothing at this address.")
-        .link("Front page", "/")
+        .link("Front page", http.gate.portal_url("/"))
         .respond(StatusCode::NOT_FOUND)
 }
 
 /// A page of ours, by a method other than those it takes.
-pub(super) fn wrong_method(allow: &'static str) -> HttpResponse {
+pub(super) fn wrong_method(http: &Http, allow: &'static str) -> HttpResponse {
     let mut response = Page::new("That does not work here")
         .line("This address exists, but not for requests of this kind.")
-        .link("Front page", "/")
+        .link("Front page", http.gate.portal_url("/"))
         .respond(StatusCode::METHOD_NOT_ALLOWED);
     response
         .headers_mut()

@@ -1,8 +1,9 @@
 //! Which URL is answered where.
 
 use actix_web::Resource;
-use actix_web::web::{ServiceConfig, get, head, post, resource, to};
+use actix_web::web::{Data, ServiceConfig, get, head, post, resource, scope, to};
 
+use crate::http::Http;
 use crate::http::dialect::caddy_traefik;
 use crate::http::{admin, login, logout, portal};
 
@@ -14,10 +15,23 @@ pub fn verify(config: &mut ServiceConfig) {
         .default_service(to(caddy_traefik::elsewhere));
 }
 
-/// `server.portal_listen`: what browsers see.
-pub fn portal(config: &mut ServiceConfig) {
+/// `server.portal_listen`: what browsers see, below `path`, which is empty where the portal has a host of its own.
+/// Served as asked: the proxy does not strip it.
+pub fn portal_at(path: &str, config: &mut ServiceConfig) {
+    if path.is_empty() {
+        portal(config);
+    } else {
+        // `/auth` without a slash is the front page too.
+        config.route(path, get().to(portal::front));
+        config.route(path, head().to(portal::front));
+        config.service(scope(path).configure(portal));
+    }
+    config.default_service(to(portal::not_found));
+}
+
+fn portal(config: &mut ServiceConfig) {
     let page = |path: &str, allow: &'static str| {
-        let wrong = move || async move { portal::wrong_method(allow) };
+        let wrong = move |http: Data<Http>| async move { portal::wrong_method(&http, allow) };
         resource(path.to_owned()).default_service(to(wrong))
     };
     config
@@ -47,8 +61,7 @@ pub fn portal(config: &mut ServiceConfig) {
             page("/whoami", "GET, HEAD")
                 .route(get().to(portal::whoami))
                 .route(head().to(portal::whoami)),
-        )
-        .default_service(to(portal::not_found));
+        );
 }
 
 /// `server.admin_listen`: health.

@@ -83,6 +83,8 @@ pub struct SignedIn {
     pub identity: Identity,
     /// The ID token, as a hint for logout at the provider.
     pub id_token: SecretString,
+    /// The access token.
+    pub access_token: SecretString,
     /// When they last proved who they are; `None` where the provider does not say.
     pub auth_time: Option<Timestamp>,
     /// How they proved it (RFC 8176).
@@ -227,6 +229,7 @@ impl RelyingParty {
                 userinfo.as_ref(),
                 &self.settings,
             )?,
+            access_token: SecretString::from(tokens.access_token.secret().as_str()),
             id_token: tokens.id_token,
         })
     }

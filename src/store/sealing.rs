@@ -43,9 +43,11 @@ pub enum Purpose {
     PortalCookie,
     /// A protected host's cookie.
     HostCookie,
+    /// The cookie that the hosts of a domain share.
+    DomainCookie,
 }
 
-const PURPOSES: usize = 8;
+const PURPOSES: usize = 9;
 
 impl Purpose {
     const ALL: [Self; PURPOSES] = [
@@ -57,6 +59,7 @@ impl Purpose {
         Self::LoginLink,
         Self::PortalCookie,
         Self::HostCookie,
+        Self::DomainCookie,
     ];
 
     /// The context that BLAKE3 derives a key with: fixed for ever, and used nowhere else.
@@ -70,6 +73,7 @@ impl Purpose {
             Self::LoginLink => "portcullis v1 login link",
             Self::PortalCookie => "portcullis v1 portal cookie",
             Self::HostCookie => "portcullis v1 host cookie",
+            Self::DomainCookie => "portcullis v1 domain cookie",
         }
     }
 }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
 use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
+use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
 use crate::store::{RecordKey, Store, StoreError, Version};
 
@@ -23,8 +25,8 @@ use crate::store::{RecordKey, Store, StoreError, Version};
 pub struct Login {
     /// Who signed in.
     pub identity: Identity,
-    /// The newest ID token, which the provider wants back at logout (`id_token_hint`).
-    pub id_token: SecretString,
+    /// The tokens: the provider wants the ID token back at logout (`id_token_hint`), and apps may be shown either.
+    pub tokens: Tokens,
     /// When the person proved who they are.
     pub auth_time: Option<Timestamp>,
     /// How.
@@ -82,8 +84,8 @@ impl Sessions {
         };
         // Tokens first: a session that can be seen can also be ended at the provider.
         let (session_key, tokens_key) = (session_key(&id), tokens_key(&id));
-        let tokens = login.id_token.expose_secret().as_bytes();
-        let tokens = self.seal(Purpose::Tokens, &tokens_key, tokens);
+        let tokens = TokenRecord::of(&login.tokens).encode();
+        let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
         self.create(&tokens_key, &tokens, self.lifetime.absolute)
             .await?;
         let record = self.seal(Purpose::Session, &session_key, &encode(&session));
@@ -178,16 +180,29 @@ impl Sessions {
     }
 
     async fn take_id_token(&self, id: &SessionId) -> Result<Option<SecretString>, StoreError> {
+        let tokens = self.tokens(id).await?;
+        self.store.delete(&tokens_key(id)).await?;
+        Ok(tokens.id)
+    }
+
+    /// The tokens of a session; none where there are none, or where they do not open.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when the store cannot tell.
+    pub async fn tokens(&self, id: &SessionId) -> Result<Tokens, StoreError> {
         let key = tokens_key(id);
         let Some(record) = self.store.get(&key).await? else {
-            return Ok(None);
+            return Ok(Tokens::default());
         };
-        self.store.delete(&key).await?;
         let plain = self
             .keyring
-            .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value);
-        let id_token = plain.ok().and_then(|plain| String::from_utf8(plain).ok());
-        Ok(id_token.map(SecretString::from))
+            .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value)
+            .map(Zeroizing::new);
+        let tokens = plain
+            .ok()
+            .and_then(|plain| serde_json::from_slice::<TokenRecord>(&plain).ok());
+        Ok(tokens.map(TokenRecord::into_tokens).unwrap_or_default())
     }
 
     /// Whether the store answers.
@@ -201,6 +216,36 @@ impl Sessions {
 
     fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
+    }
+}
+
+/// Tokens as they are stored.
+#[derive(Serialize, Deserialize)]
+struct TokenRecord {
+    access: Option<String>,
+    id: Option<String>,
+}
+
+impl TokenRecord {
+    fn of(tokens: &Tokens) -> Self {
+        let exposed = |token: &Option<SecretString>| {
+            token.as_ref().map(|token| token.expose_secret().to_owned())
+        };
+        Self {
+            access: exposed(&tokens.access),
+            id: exposed(&tokens.id),
+        }
+    }
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(serde_json::to_vec(self).expect("tokens are text"))
+    }
+
+    fn into_tokens(self) -> Tokens {
+        Tokens {
+            access: self.access.map(SecretString::from),
+            id: self.id.map(SecretString::from),
+        }
     }
 }
 
@@ -242,7 +287,10 @@ mod tests {
                 email: None,
                 groups: vec!["admins".into()],
             },
-            id_token: SecretString::from("header.claims.signature"),
+            tokens: Tokens {
+                access: None,
+                id: Some(SecretString::from("header.claims.signature")),
+            },
             auth_time: None,
             amr: vec!["phr".into()],
             sid: None,

@@ -2,7 +2,7 @@
 
 use super::support::{Folder, Run};
 
-const GOOD: &str = r#"
+pub const GOOD: &str = r#"
     [server]
     public_url = "https://auth.example.net"
     [oidc]
@@ -41,11 +41,116 @@ fn a_good_configuration_is_summed_up() {
         redirect URI   https://auth.example.net/callback\n\
         store          memory: (sessions end with the process)\n\
         session keys   one that ends with the process\n\
-        service        any: *.apps.example.net, policy named by the proxy\n\
-        service        films: films.example.net, *.films.example.net, policy media, bypass[0] \
-        bypass, rules[0] deny\n";
+        policy         media: in media\n\
+        service        any: *.apps.example.net\n\
+        \x20 protect        login, then the policy that the proxy names; refused where it names none\n\
+        \x20 sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups\n\
+        service        films: films.example.net, *.films.example.net\n\
+        \x20 bypass[0]      /api/* from 10.0.0.0/8: anybody passes, without a login\n\
+        \x20 rules[0]       /admin/*: nobody passes\n\
+        \x20 protect        else login, then policy media\n\
+        \x20 sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups\n\
+        copy list      Remote-User Remote-Name Remote-Email Remote-Groups\n";
     assert_eq!(checked.stdout, expected);
 }
+
+/// Every pattern, and everything that an administrator would want to see before it goes live.
+#[test]
+fn each_pattern_is_summed_up_in_words() {
+    let folder = Folder::new();
+    folder.write("key", "hunter2");
+    let text = r#"
+        [server]
+        public_url = "https://auth.example.net"
+        [oidc]
+        issuer = "https://id.example.net"
+        client_id = "portcullis"
+        [session]
+        store = "memory:"
+        cookie_domains = ["example.net"]
+        [policies]
+        admins = { allowed_groups = ["admins"] }
+        home = { allowed_groups = ["admins", "home"], required_groups = ["staff"], denied_groups = ["gone"] }
+        ada = { allowed_users = ["0a11ce00", "name:ada"], allowed_email_domains = ["example.net"] }
+        [services.grafana]
+        host = "grafana.example.net"
+        posture = "trusted_header"
+        policy = "ada"
+        headers = ["Remote-User", { name = "X-WEBAUTH-MAIL", claim = "email" }]
+        allowed_origins = ["https://Dashboard.example.net:443"]
+        reserved_users = { admin = ["0a11ce00"], root = [] }
+        isolated = true
+        [services.papers]
+        host = "papers.example.net"
+        posture = "hybrid"
+        policy = "home"
+        same_origin_guard = false
+        cors_preflight = true
+        upstream_headers = [
+            { name = "x-api-key", value_file = "key", only_groups = ["admins"] },
+            { name = "Authorization", token = "access_token" },
+        ]
+        [[services.papers.rules]]
+        paths = ["/hook"]
+        methods = ["POST"]
+        requires_header = { name = "X-Hook-Key", value_file = "key" }
+        policy = "bypass"
+        [services.mealie]
+        host = "mealie.example.net"
+        posture = "native_oidc"
+        [services.plex]
+        host = "plex.example.net"
+        posture = "passthrough"
+        [[services.plex.rules]]
+        paths = ["/admin/*"]
+        policy = "admins"
+        [services.hooks]
+        host = "hooks.example.org"
+        posture = "internal"
+        allowed_networks = ["10.0.0.0/8", "fd00::/8"]
+    "#;
+    let file = folder.write("portcullis.toml", text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let warning = "warning: policies.ada.allowed_users[1]: \"name:ada\": ";
+    assert!(checked.stderr.starts_with(warning), "{}", checked.stderr);
+    assert_eq!(checked.stderr.lines().count(), 1, "{}", checked.stderr);
+    assert!(!checked.stdout.contains("hunter"), "{}", checked.stdout);
+    let (_, patterns) = checked.stdout.split_once("policy ").expect("policies");
+    assert_eq!(format!("policy {patterns}"), PATTERNS);
+    assert!(checked.stdout.lines().count() <= 50, "it fits on a screen");
+}
+
+const PATTERNS: &str = "\
+policy         ada: is 0a11ce00 or name:ada, has mail at example.net
+policy         admins: in admins
+policy         home: in admins or home, in staff, not in gone
+cookie domain  example.net: mealie, papers, plex (and whatever else is served on a host of that domain)
+service        grafana: grafana.example.net
+  trusted_header login, then policy ada
+  sent           Remote-User, X-WEBAUTH-MAIL
+  guard          pages of https://dashboard.example.net may write too
+  reserved       admin (1 person), root (nobody)
+  isolated       it has a cookie of its own
+service        hooks: hooks.example.org
+  internal       only from 10.0.0.0/8, fd00::/8, without a login
+  sent           nothing about people
+service        mealie: mealie.example.net
+  native_oidc    anybody passes; the app asks for the login
+  sent           nothing about people
+service        papers: papers.example.net
+  rules[0]       POST /hook with the header x-hook-key and its secret: anybody passes, without a login
+  hybrid         else login, then policy home
+  sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups, x-api-key (secret, for admins only), \
+Authorization (the person's token)
+  guard          off: pages of any site may write
+  preflights     pass without a login
+service        plex: plex.example.net
+  rules[0]       /admin/*: login, then policy admins
+  passthrough    else anybody passes; the app has its own login
+  sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups
+copy list      Remote-User X-WEBAUTH-MAIL Remote-Name Remote-Email Remote-Groups x-api-key Authorization
+";
 
 #[test]
 fn everything_is_said_at_once() {
@@ -97,12 +202,11 @@ error: services.notes.rules[0].method: unknown key (did you mean "methods"?)
 error: services.notes.rules[0].policy: must be a text
 error: services.notes.rules[1]: must be a table
 error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
-error: server.public_url: a path in public_url is not supported yet
 error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
 error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
 error: session.store: this version keeps sessions in memory only: write store = "memory:"
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
-error: policies.nobody: asks for nothing: give allowed_groups, required_groups or denied_groups, or use the built-in policy "authenticated"
+error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy "authenticated"
 error: services.films.policy: no policy is called "medai" (did you mean "media"?)
 error: services.notes.policy: must be given: the name of a policy, or "from_proxy" where the proxy names it
 error: services.notes.rules[0].paths: "notes" must begin with '/'
@@ -121,7 +225,7 @@ fn the_environment_wins_over_the_file() {
         )
         .env(
             "PORTCULLIS__SERVER__TRUSTED_PROXIES",
-            " 10.0.0.1, ,10.0.0.2 ",
+            " 192.0.2.1, ,192.0.2.2 ",
         )
         .env("PORTCULLIS__SERVICES__FILMS__HOST", "movies.example.net")
         .env("PORTCULLIS__SERVICES__FILMS__POLICY", "authenticated")
@@ -129,8 +233,9 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(checked.stderr, "");
     let expected = [
         "listen         unix:/run/portcullis/verify.sock (/verify)\n",
-        "proxies        10.0.0.1/32, 10.0.0.2/32\n",
-        "films: movies.example.net, policy authenticated, bypass[0] bypass",
+        "proxies        192.0.2.1/32, 192.0.2.2/32\n",
+        "films: movies.example.net\n",
+        "protect        else login\n",
     ];
     for line in expected {
         assert!(checked.stdout.contains(line), "{}", checked.stdout);
@@ -202,4 +307,60 @@ fn a_missing_file_is_named() {
     assert_eq!(checked.code, 1);
     let expected = "error: /nowhere/portcullis.toml: cannot be read: it does not exist\n";
     assert_eq!(checked.stderr, expected);
+}
+
+/// Both forms of headers, and a hint for each misspelt key of the tables within tables.
+#[test]
+fn tables_within_tables_are_checked_too() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}{}",
+        r#"
+        [services.papers]
+        host = "papers.example.net"
+        policy = "media"
+        headers = ["Remote-User", { name = "X-Mail", clam = "email" }, 7]
+        upstream_headers = [{ nmae = "X-Key", token = "id_token" }, "hunter2", { name = "X-Key", value_fiel = "hunter2" }]
+        reserved_users = { admin = 7 }
+        rules = [{ paths = ["/a"], requires_header = { name = "X-Hook", value_fle = "x" }, policy = "deny" }]
+        bypass = [{ paths = ["/b"], requires_header = { nam = "X-Hook" } }]
+        [services.notes]
+        host = "notes.example.net"
+        policy = "media"
+        headers = [{ name = "X-Mail", clam = "email" }]
+        header_encodng = "utf8"
+        "#
+    );
+    let file = folder.write("portcullis.toml", &text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.stderr, WITHIN);
+}
+
+const WITHIN: &str = r#"error: services.notes.header_encodng: unknown key (did you mean "header_encoding"?)
+error: services.notes.headers[0].clam: unknown key (did you mean "claim"?)
+error: services.papers.bypass[0].requires_header.nam: unknown key (did you mean "name"?)
+error: services.papers.headers[2]: must be a name or a table
+error: services.papers.reserved_users.admin: must be a list of texts
+error: services.papers.rules[0].requires_header.value_fle: unknown key (did you mean "value_file"?)
+error: services.papers.upstream_headers[0].nmae: unknown key (did you mean "name"?)
+error: services.papers.upstream_headers[1]: must be a table
+error: services.papers.upstream_headers[2].value_fiel: unknown key (did you mean "value_file"?)
+error: services.papers.bypass[0].requires_header.name: must be given
+error: services.papers.upstream_headers[0].name: must be given: the header that the app wants, "X-Api-Key" say
+"#;
+
+#[test]
+fn a_list_of_headers_may_be_one_text() {
+    let folder = Folder::new();
+    let file = folder.write("portcullis.toml", GOOD);
+    let checked = Run::new(["check", "--config"])
+        .arg(&file)
+        .env(
+            "PORTCULLIS__SERVICES__FILMS__HEADERS",
+            "X-Email, Remote-User",
+        )
+        .done();
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
+    let sent = "  sent           X-Email, Remote-User\n";
+    assert!(checked.stdout.contains(sent), "{}", checked.stdout);
 }

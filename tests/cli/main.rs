@@ -1,7 +1,11 @@
 //! The command line, as a process: what it prints, where, and how it ends.
 
 mod check;
+mod conf_d;
+mod explain;
 mod files;
+mod schema;
+mod snippet;
 mod support;
 
 use support::Run;

@@ -67,6 +67,7 @@ impl Folder {
     /// Writes a file that only its owner may read.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(&path, text).expect("a written file");
         set_mode(&path, 0o600);
         path

@@ -1,9 +1,9 @@
 //! `make demo`: the whole chain on this machine, for people to try.
 //!
-//! A real Caddy with https, a real OpenID Provider with three sample users, the service, and two
-//! apps that show the headers they get. Runs until Ctrl-C. With `DEMO_CHECK=1` it goes through a
-//! login and a logout by itself, says what it saw and exits 0 or 1. `DEMO_PORT` (8443) is where
-//! Caddy listens; 0 stands for any free port.
+//! A real Caddy with https, a real OpenID Provider with four sample users, the service, and an app
+//! for each of the six patterns, which shows the headers it gets. Runs until Ctrl-C. With
+//! `DEMO_CHECK=1` it tries each of them by itself, says what it saw and exits 0 or 1. `DEMO_PORT`
+//! (8443) is where Caddy listens; 0 stands for any free port.
 
 #![allow(
     clippy::print_stdout,
@@ -18,6 +18,7 @@
 )]
 mod kit;
 
+mod apps;
 mod check;
 mod setup;
 
@@ -56,7 +57,7 @@ async fn run() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of("SIGINT"))?;
     let work = async {
-        println!("Starting Caddy, the provider, the service and two apps ...");
+        println!("Starting Caddy, the provider, the service and six apps ...");
         let mut demo = Demo::start(port, checks).await?;
         if checks {
             let outcome = check::run(&demo).await;

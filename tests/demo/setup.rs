@@ -1,38 +1,25 @@
 //! The programs of the demo and how they are put together.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use super::apps::{self, Apps, GRAFANA, HOOKS, Keys, MEALIE, PAPERLESS_AI, PLEX, SONARR};
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
-use crate::kit::upstream::Upstream;
 use crate::kit::{Failure, Result, example, ports, tools};
 
-pub const FILMS: &str = "films.localhost";
-pub const NOTES: &str = "notes.localhost";
 pub const PORTAL: &str = "auth.localhost";
 const ISSUER: &str = "id.localhost";
-
-const RULES: &str = r#"
-[policies]
-admins = { allowed_groups = ["admins"] }
-media = { allowed_groups = ["admins", "media"] }
-
-[services.films]
-host = "films.localhost"
-policy = "media"
-
-[services.notes]
-host = "notes.localhost"
-policy = "admins"
-"#;
 
 // Stopped in this order: first what lets people in.
 pub struct Demo {
     caddy: Caddy,
     gate: Gate,
     provider: Provider,
+    pub apps: Apps,
+    pub keys: Keys,
     root: Vec<u8>,
     folder: PathBuf,
 }
@@ -60,7 +47,14 @@ impl Demo {
             let _ = std::fs::remove_file(folder.join(log));
         }
         let gate_ports = gate::Ports::free();
-        let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
+        let keys = Keys {
+            sonarr: provider::random_secret()?,
+            paperless_ai: provider::random_secret()?,
+        };
+        let key_file = folder.join("paperless_ai_api_key");
+        provider::write_secret(&key_file, &keys.paperless_ai)
+            .map_err(Failure::of(key_file.display()))?;
+        let apps = Apps::start(&keys)?;
         let url = |host: &str| format!("https://{host}:{port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
         let mut provider = Provider::start(
@@ -70,16 +64,13 @@ impl Demo {
                 relying_party: &public_url,
             },
         )?;
-        let places = example::Places {
-            gate: gate_ports,
-            portal: PORTAL,
-            apps: [(FILMS, films.port), (NOTES, notes.port)],
-        };
-        let sites = format!(
-            "{}\n{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n",
-            example::fitted_to(&places)?,
-            provider.port
-        );
+        let sites = [
+            example::snippet(gate_ports.verify, &apps::ALSO_COPIED)?,
+            example::open_site(PORTAL, gate_ports.portal),
+            example::open_site(ISSUER, provider.port),
+            apps.sites(),
+        ]
+        .concat();
         let caddy = Caddy::start(&folder, port, &sites).await?;
         let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
         provider.metadata(&root).await?;
@@ -94,7 +85,8 @@ impl Demo {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level: "info",
-                rules: RULES,
+                session: "",
+                rules: &apps::rules(&key_file),
             },
         )
         .await?;
@@ -102,6 +94,8 @@ impl Demo {
             caddy,
             gate,
             provider,
+            apps,
+            keys,
             root,
             folder,
         })
@@ -118,6 +112,25 @@ impl Demo {
     /// When Caddy's root certificate cannot be read.
     pub fn browser(&self) -> Result<Browser> {
         Browser::new(&self.root)
+    }
+
+    /// A browser whose connections come from `address`.
+    ///
+    /// # Errors
+    ///
+    /// When Caddy's root certificate cannot be read.
+    pub fn browser_at(&self, address: Ipv4Addr) -> Result<Browser> {
+        Browser::from_address(&self.root, address)
+    }
+
+    /// What the programs have written so far.
+    pub fn logs(&self) -> String {
+        [
+            self.gate.running.output(),
+            self.caddy.running.output(),
+            self.provider.running.output(),
+        ]
+        .concat()
     }
 
     /// # Errors
@@ -142,21 +155,34 @@ impl Demo {
     }
 
     pub fn welcome(&self) -> String {
+        let app = |host| self.url(host, "/");
         format!(
             "
 Portcullis runs. Open one of the apps in a browser on this machine:
 
-  {films:<32} for the groups admins and media
-  {notes:<32} for the group admins
-  {portal:<32} the portal: where you sign in and out
-  {issuer:<32} the provider, an OpenID Provider with these users:
+  app                                  pattern         who gets in
+  {grafana:<36} trusted header  group admins; it believes Remote-User
+  {sonarr:<36} own login off   group media; /api/ with the app's own key alone
+  {paperless_ai:<36} hybrid          group home; the app gets its key with the request
+  {mealie:<36} native OIDC     everybody; the app would sign people in itself
+  {plex:<36} own login       everybody; /admin/ for the group admins
+  {hooks:<36} internal        whatever comes from 127.0.0.1; nobody is asked to log in
 
-  ada  (admins)    gets into both apps
-  ben  (media)     gets into films; notes refuses him with 403
-  eve  (no group)  is refused by both
+  {portal:<36} the portal: where you sign in and out
+  {issuer:<36} the provider, with these users:
 
-Try: sign in at films as ada, then open notes (no second login), sign out at either, and
-look at both again. Or without a session:  curl -ki {films}
+  ada  (admins)    gets in everywhere
+  ben  (media)     gets into sonarr
+  cleo (home)      gets into paperless-ai
+  eve  (no group)  gets into nothing that asks who she is
+
+Try: sign in at grafana as ada, then open sonarr (no second login); sign out at either, and look
+again. Or without a session:
+
+  curl -k {sonarr}                       401, in words for programs
+  curl -k {sonarr}api/ -H 'X-Api-Key: {sonarr_key}'
+  curl -k {hooks}                        let in; refused from elsewhere:
+  curl -k --interface 127.0.0.2 {hooks}
 
 The browser will warn: Caddy signs with an authority of its own. Go on, or import its root:
   {root}
@@ -165,10 +191,15 @@ What the programs write, and the configuration they run on:
 
 Ctrl-C stops everything.
 ",
-            films = self.url(FILMS, "/"),
-            notes = self.url(NOTES, "/"),
-            portal = self.url(PORTAL, "/"),
+            grafana = app(GRAFANA),
+            sonarr = app(SONARR),
+            paperless_ai = app(PAPERLESS_AI),
+            mealie = app(MEALIE),
+            plex = app(PLEX),
+            hooks = app(HOOKS),
+            portal = app(PORTAL),
             issuer = self.url(ISSUER, ""),
+            sonarr_key = self.keys.sonarr,
             root = self.caddy.root_certificate().display(),
             folder = self.folder.display(),
         )

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use portcullis::config::{
-    RawBypass, RawConfig, RawLog, RawOidc, RawPolicy, RawRule, RawServer, RawService, RawSession,
+    RawBypass, RawConfig, RawHeader, RawLog, RawOidc, RawPolicy, RawRequiredHeader, RawRule,
+    RawServer, RawService, RawSession, RawUpstreamHeader,
 };
 use portcullis::domain::policy::BUILT_IN;
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
@@ -76,8 +77,11 @@ fn every_key_is_documented_and_no_other() {
         ("`[oidc]`", keys_of::<RawOidc>()),
         ("`[session]`", keys_of::<RawSession>()),
         ("`[services]`", keys_of::<RawService>()),
+        ("`headers`", keys_of::<RawHeader>()),
+        ("`upstream_headers`", keys_of::<RawUpstreamHeader>()),
         ("`rules`", keys_of::<RawRule>()),
         ("`bypass`", keys_of::<RawBypass>()),
+        ("`requires_header`", keys_of::<RawRequiredHeader>()),
         ("`[log]`", keys_of::<RawLog>()),
     ];
     let reference = reference();

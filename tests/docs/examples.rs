@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use config::{Config, File, FileFormat};
-use portcullis::domain::identity_headers::IDENTITY_HEADERS;
+use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
 use crate::markdown::{Document, documents, root, source};
@@ -29,37 +29,91 @@ fn whole_blocks(language: &str, see: impl Fn(&Document, usize, &str)) -> usize {
 }
 
 /// A file that only its owner may read.
-fn write_secret(path: &Path, text: &str) {
+pub fn write_secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(path, text).expect("a written file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a changed mode");
 }
 
+/// A folder with the configuration `text` and the secrets that it names.
+fn written(text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("portcullis.toml");
+    let here = folder.path().to_str().expect("UTF-8");
+    fs::write(&file, text.replace(SECRETS, here)).expect("a written file");
+    for named in text.split(&format!("\"{SECRETS}/")).skip(1) {
+        let name = named.split('"').next().expect("a name");
+        // The keys of sessions are made when the service starts.
+        if name != "session_secret" {
+            write_secret(&folder.path().join(name), "hunter2\n");
+        }
+    }
+    (folder, file)
+}
+
+fn portcullis(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .env_clear()
+        .args(arguments)
+        .arg("--config")
+        .arg(file)
+        .output()
+        .expect("the binary runs")
+}
+
 #[test]
 fn configurations_pass_the_check_without_a_word() {
     let count = whole_blocks("toml", |document, line, text| {
-        let folder = TempDir::new().expect("a folder");
-        let file = folder.path().join("portcullis.toml");
-        let here = folder.path().to_str().expect("UTF-8");
-        fs::write(&file, text.replace(SECRETS, here)).expect("a written file");
-        for named in text.split(&format!("\"{SECRETS}/")).skip(1) {
-            let name = named.split('"').next().expect("a name");
-            // The keys of sessions are made when the service starts.
-            if name != "session_secret" {
-                write_secret(&folder.path().join(name), "hunter2\n");
-            }
-        }
-        let checked = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .env_clear()
-            .args(["check", "--config"])
-            .arg(&file)
-            .output()
-            .expect("the binary runs");
+        let (_folder, file) = written(text);
+        let checked = portcullis(&["check"], &file);
         let said = String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success(), "{}:{line}: {said}", document.name);
         assert_eq!(said, "", "{}:{line}", document.name);
     });
-    assert!(count >= 2, "the README and the reference show one each");
+    assert!(
+        count >= 8,
+        "the README, the reference and each pattern show one"
+    );
+}
+
+/// `explain` as the pages of the patterns tell people to call it, on the configuration that they show.
+#[test]
+fn what_the_patterns_promise_holds() {
+    let mut asked = 0;
+    for document in documents() {
+        let mut blocks = document.blocks_of("toml").into_iter();
+        let whole = blocks.find(|block| block.info == "toml check");
+        let (true, Some(block)) = (document.name.starts_with("docs/patterns/"), whole) else {
+            continue;
+        };
+        let (_folder, file) = written(&block.text);
+        let text = document.text.replace('\n', " ");
+        let mut calls = text.split("`portcullis explain --config FILE ").skip(1);
+        let call = calls
+            .next()
+            .expect("each page says how to see that it holds");
+        let (arguments, then) = call.split_once('`').expect("the end of the call");
+        let arguments: Vec<&str> = ["explain", "--json"]
+            .into_iter()
+            .chain(arguments.split(' '))
+            .collect();
+        let answer = portcullis(&arguments, &file);
+        let said = String::from_utf8_lossy(&answer.stdout);
+        let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let promised = then
+            .trim_start()
+            .strip_prefix("says `")
+            .and_then(|rest| rest.split('`').next());
+        assert_eq!(
+            json["outcome"],
+            promised.unwrap_or("allow"),
+            "{}: {said}",
+            document.name
+        );
+        assert!(!said.contains("hunter2"), "{}: {said}", document.name);
+        asked += 1;
+    }
+    assert_eq!(asked, 6, "one a pattern");
 }
 
 #[test]
@@ -144,7 +198,7 @@ fn traefik_is_told_every_header() {
         for block in document.blocks_of("yaml") {
             let copied = block.text.split("authResponseHeaders: [").nth(1);
             let copied = copied.and_then(|rest| rest.split(']').next());
-            let mut expected: Vec<&str> = IDENTITY_HEADERS.iter().map(|(name, _)| *name).collect();
+            let mut expected: Vec<&str> = DEFAULT_HEADERS.iter().map(|(name, _)| *name).collect();
             for name in &expected {
                 for lookalike in [name.replace('-', "_"), name.replace('-', ".")] {
                     let dropped = format!("{lookalike}: \"\"\n");

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod examples;
+mod explain;
 mod links;
 mod markdown;
 mod names;

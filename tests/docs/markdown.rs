@@ -31,9 +31,9 @@ pub fn source(name: &str) -> String {
     text.unwrap_or_default()
 }
 
-/// All documents: those at the root and those in `docs/`.
+/// All documents: those at the root and those in `docs/` and its folders.
 pub fn documents() -> Vec<Document> {
-    let mut names: Vec<PathBuf> = ["", "docs"]
+    let mut names: Vec<PathBuf> = ["", "docs", "docs/patterns", "docs/troubleshooting"]
         .iter()
         .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
         .map(|entry| entry.expect("an entry").path())

@@ -54,7 +54,7 @@ fn commands_of_the_program_exist() {
         assert!(listed.contains(word.as_str()), "{document}: {word}");
     }
     let named: BTreeSet<&str> = shown.iter().map(|(_, word)| word.as_str()).collect();
-    for command in ["serve", "check", "secret"] {
+    for command in ["serve", "check", "explain", "snippet", "schema", "secret"] {
         assert!(named.contains(command), "{command} is not documented");
     }
 }
@@ -84,7 +84,7 @@ fn test_programs_exist() {
 
 /// The body of the function that gives each reason its word.
 fn reasons() -> BTreeSet<String> {
-    let code = source("src/domain/decision.rs");
+    let code = source("src/domain/reason.rs");
     let body = code
         .split("pub const fn code(")
         .nth(1)

@@ -7,6 +7,8 @@ mod id_token;
 mod login;
 mod login_edges;
 mod logout;
+mod patterns;
+mod seed;
 mod support;
 mod verify;
 mod verify_edges;

@@ -46,12 +46,25 @@ impl Browser {
     ///
     /// When `root_pem` is no certificate.
     pub fn without_cookies_for(root_pem: &[u8], hosts: &[&str]) -> Result<Self> {
+        Self::build(root_pem, hosts, own_address())
+    }
+
+    /// A browser whose connections come from `address`.
+    ///
+    /// # Errors
+    ///
+    /// When `root_pem` is no certificate.
+    pub fn from_address(root_pem: &[u8], address: Ipv4Addr) -> Result<Self> {
+        Self::build(root_pem, &[], address)
+    }
+
+    fn build(root_pem: &[u8], hosts: &[&str], address: Ipv4Addr) -> Result<Self> {
         install_crypto();
         let root = Certificate::from_pem(root_pem).map_err(Failure::of("root certificate"))?;
         let client = reqwest::Client::builder()
             .tls_certs_only([root])
             .dns_resolver(Loopback)
-            .local_address(IpAddr::V4(own_address()))
+            .local_address(IpAddr::V4(address))
             .no_proxy()
             .redirect(redirect::Policy::none())
             .timeout(TIME_LIMIT)
@@ -172,6 +185,7 @@ impl Browser {
             sent_cookies,
             status,
             headers: headers.clone(),
+            body: String::from_utf8_lossy(&body).into_owned(),
         };
         self.keep_cookies(&hop)?;
         lock(&self.history).push(hop.clone());
@@ -179,7 +193,7 @@ impl Browser {
             url: hop.url.clone(),
             status,
             headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
+            body: hop.body.clone(),
             hops: vec![hop],
         })
     }

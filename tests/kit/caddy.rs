@@ -9,6 +9,11 @@ use super::{Failure, Result, ports, tools};
 /// Making the authority's keys and the first certificate takes a moment.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// The release that the documents ask for.
+pub const CURRENT: &str = "caddy";
+/// Debian's, from before Caddy took a client's own copies of the copied headers away.
+pub const DEBIAN: &str = "caddy-2.6";
+
 pub struct Caddy {
     pub running: Running,
     pub https_port: u16,
@@ -22,13 +27,27 @@ impl Caddy {
     ///
     /// When it does not start, with what it said.
     pub async fn start(folder: &Path, https_port: u16, sites: &str) -> Result<Self> {
+        Self::start_program(CURRENT, folder, https_port, sites).await
+    }
+
+    /// The same with one of the programs that `make tools` installs.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_program(
+        program: &str,
+        folder: &Path,
+        https_port: u16,
+        sites: &str,
+    ) -> Result<Self> {
         let storage = folder.join("caddy");
         std::fs::create_dir_all(&storage).map_err(Failure::of(storage.display()))?;
         let file = folder.join("Caddyfile");
         let text = format!("{}{sites}", global_options(https_port, &storage));
         std::fs::write(&file, text).map_err(Failure::of(file.display()))?;
         let log = folder.join("caddy.log");
-        let mut running = Running::start("Caddy", &tools::find("caddy")?, &log, |command| {
+        let mut running = Running::start("Caddy", &tools::find(program)?, &log, |command| {
             command
                 .args(["run", "--adapter", "caddyfile", "--config"])
                 .arg(&file);

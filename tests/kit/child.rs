@@ -70,6 +70,21 @@ impl Running {
         format!("--- {}:\n{}", self.name, shown.join("\n"))
     }
 
+    /// Waits until a line of the output is the one: programs write their logs when they come to it.
+    pub async fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if self.output().lines().any(&is_it) {
+                return Ok(());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Err(Failure(format!(
+            "no such line within 10 s:\n{}",
+            self.last_words()
+        )))
+    }
+
     /// Asks until `attempt` succeeds, at most for `limit`, and no longer than the program runs.
     ///
     /// # Errors

@@ -18,27 +18,82 @@ pub struct Places<'a> {
 /// When the example does not hold each of the things that are replaced once.
 pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     let address = |port: u16| format!("127.0.0.1:{port}");
-    let [(first, first_port), (second, second_port)] = places.apps;
-    // 3000 comes first: what is put in may begin with it.
+    let site =
+        |host: &str, upstream: &str| format!("{host} {{\n\timport portcullis\n\t{upstream}\n}}");
+    // Where the apps are is for the operator to say.
+    let open = "# reverse_proxy 127.0.0.1:PORT";
+    let filled = |(host, port)| site(host, &format!("reverse_proxy {}", address(port)));
+    let [first, second] = places.apps;
     let replacements = [
-        ("127.0.0.1:3000", address(first_port)),
-        ("127.0.0.1:8989", address(second_port)),
-        ("127.0.0.1:9191", address(places.gate.verify)),
-        ("127.0.0.1:9192", address(places.gate.portal)),
-        ("auth.example.net", places.portal.to_owned()),
-        ("grafana.example.net", first.to_owned()),
-        ("sonarr.example.net", second.to_owned()),
+        ("127.0.0.1:9191".to_owned(), address(places.gate.verify)),
+        ("127.0.0.1:9192".to_owned(), address(places.gate.portal)),
+        ("auth.example.net".to_owned(), places.portal.to_owned()),
+        (site("grafana.example.net", open), filled(first)),
+        (site("sonarr.example.net", open), filled(second)),
     ];
     let mut text = shipped()?;
     for (from, to) in replacements {
-        if text.matches(from).count() != 1 {
+        if text.matches(&from).count() != 1 {
             return Err(Failure(format!(
                 "`{from}` does not stand once in Caddyfile.example"
             )));
         }
-        text = text.replace(from, &to);
+        text = text.replace(&from, &to);
     }
     Ok(text)
+}
+
+/// The example's snippet for a gate that listens on `verify`, which copies these names too.
+///
+/// # Errors
+///
+/// When the example is not as it was when this was written.
+pub fn snippet(verify: u16, further: &[&str]) -> Result<String> {
+    let text = shipped()?;
+    let missing = |what: &str| Failure(format!("Caddyfile.example has no {what}"));
+    let mut snippet = snippet_in(&text)
+        .ok_or_else(|| missing("snippet"))?
+        .replace("127.0.0.1:9191", &format!("127.0.0.1:{verify}"));
+    let line = |start: &str| {
+        let found = text.lines().find(|line| line.trim().starts_with(start));
+        found.ok_or_else(|| missing(start))
+    };
+    let copied = line("copy_headers ")?
+        .trim()
+        .trim_start_matches("copy_headers ");
+    let connection = line("request_header Connection ")?;
+    if !further.is_empty() {
+        snippet = snippet.replace(copied, &format!("{copied} {}", further.join(" ")));
+        let pattern = further.join("|").to_ascii_lowercase();
+        let longer = connection.replace("\" \"x\"", &format!("|{pattern}\" \"x\""));
+        snippet = snippet.replace(connection, &longer);
+    }
+    Ok(snippet)
+}
+
+/// The snippet `(portcullis)` of a Caddyfile, with its closing brace.
+pub fn snippet_in(caddyfile: &str) -> Option<&str> {
+    let start = caddyfile.find("(portcullis) {")?;
+    let length = caddyfile[start..].find("\n}\n")? + "\n}\n".len();
+    Some(&caddyfile[start..start + length])
+}
+
+/// What is in a Caddyfile beside its comments.
+pub fn directives(caddyfile: &str) -> Vec<&str> {
+    let lines = caddyfile.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// A site behind the snippet.
+pub fn protected_site(host: &str, app: u16) -> String {
+    format!("{host} {{\n\timport portcullis\n\treverse_proxy 127.0.0.1:{app}\n}}\n")
+}
+
+/// A site that is open to everybody.
+pub fn open_site(host: &str, port: u16) -> String {
+    format!("{host} {{\n\treverse_proxy 127.0.0.1:{port}\n}}\n")
 }
 
 /// # Errors

@@ -40,6 +40,8 @@ pub struct Settings<'a> {
     pub client_secret_file: &'a Path,
     pub ca_file: &'a Path,
     pub log_level: &'a str,
+    /// TOML: further lines of the table `session`.
+    pub session: &'a str,
     /// TOML: policies and services.
     pub rules: &'a str,
 }
@@ -104,6 +106,7 @@ ca_file = "{ca}"
 [session]
 store = "memory:"
 secret_file = "{session_secret}"
+{session}
 
 [log]
 format = "json"
@@ -120,6 +123,7 @@ level = "{level}"
         ca = settings.ca_file.display(),
         session_secret = session_secret_file.display(),
         level = settings.log_level,
+        session = settings.session,
         rules = settings.rules,
     )
 }

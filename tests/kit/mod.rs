@@ -12,6 +12,7 @@ pub mod html;
 pub mod page;
 pub mod ports;
 pub mod provider;
+pub mod raw;
 pub mod tools;
 pub mod upstream;
 

@@ -15,6 +15,7 @@ pub struct Hop {
     pub sent_cookies: String,
     pub status: u16,
     pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Hop {

@@ -105,14 +105,22 @@ impl Provider {
 }
 
 /// For nobody else to read: the service warns of a secret that others can.
-fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(file)?.write_all(secret.as_bytes())
 }
 
 /// 256 bits in hexadecimal, from the system.
-fn random_secret() -> Result<String> {
+///
+/// # Errors
+///
+/// When the system gives none.
+pub fn random_secret() -> Result<String> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Result, html, ports};
 
+/// Headers whose values the app keeps to itself.
+const CREDENTIALS: [&str; 2] = ["x-api-key", "authorization"];
+
 /// What the app was asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Seen {
@@ -29,6 +32,17 @@ impl Seen {
             .collect()
     }
 
+    /// As the app shows it: what lets somebody in is not put on a page.
+    fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        for (name, value) in &mut shown.headers {
+            if CREDENTIALS.contains(&name.as_str()) && !value.is_empty() {
+                *value = format!("({} characters, not shown)", value.len());
+            }
+        }
+        shown
+    }
+
     /// The one value of a header; `None` when it did not come, or not once.
     pub fn one(&self, name: &str) -> Option<&str> {
         match self.all(name)[..] {
@@ -36,6 +50,14 @@ impl Seen {
             _ => None,
         }
     }
+}
+
+/// A key that the app itself asks for in `X-Api-Key`.
+#[derive(Clone)]
+pub struct OwnKey {
+    /// Every path that begins like this.
+    pub below: &'static str,
+    pub key: String,
 }
 
 /// An app that listens on the loopback address until the process ends.
@@ -49,11 +71,21 @@ impl Upstream {
     ///
     /// When its port was taken meanwhile.
     pub fn start(name: &str) -> Result<Self> {
+        Self::start_with_key(name, None)
+    }
+
+    /// An app that has a guard of its own, as some have.
+    ///
+    /// # Errors
+    ///
+    /// When its port was taken meanwhile.
+    pub fn start_with_key(name: &str, own_key: Option<OwnKey>) -> Result<Self> {
         let port = ports::free();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let state = web::Data::new(State {
             name: name.to_owned(),
             seen: Arc::clone(&seen),
+            own_key,
         });
         let (started, outcome) = mpsc::channel();
         // On a thread of its own, because it outlives the runtime of the test that started it.
@@ -95,6 +127,17 @@ impl Upstream {
 struct State {
     name: String,
     seen: Arc<Mutex<Vec<Seen>>>,
+    own_key: Option<OwnKey>,
+}
+
+impl State {
+    /// Whether the app takes this request, or asks for its key.
+    fn accepts(&self, seen: &Seen) -> bool {
+        let guard = self.own_key.as_ref();
+        guard.is_none_or(|own| {
+            !seen.target.starts_with(own.below) || seen.one("x-api-key") == Some(&own.key)
+        })
+    }
 }
 
 async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
@@ -116,6 +159,10 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(seen.clone());
+    if !state.accepts(&seen) {
+        return HttpResponse::Unauthorized().body(format!("{} wants its own key", seen.app));
+    }
+    let seen = seen.shown();
     let accept = request
         .headers()
         .get(ACCEPT)
@@ -167,7 +214,7 @@ fn page(seen: &Seen) -> String {
   .identity th {{ font-weight: bold; }}
 </style>
 <h1>{app}</h1>
-<p>Hello, <b id="user">{user}</b>. This app has no login of its own; it knows you by these headers.
+<p>Hello, <b id="user">{user}</b>. This app knows you by these headers.
 <p><a href="/.portcullis/logout">Sign out</a>
 <table>
 <tr><th>{method}<td>{target}

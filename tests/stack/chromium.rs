@@ -13,7 +13,7 @@ use crate::kit::{Failure, Result, ports, tools};
 use crate::setup::{FILMS, NOTES, PORTAL, Stack, folder};
 
 /// Chromium needs seconds for its first page on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -150,7 +150,7 @@ async fn drive_two_tabs(stack: &Stack, page: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn find(page: &Client, selector: &str) -> Result<fantoccini::elements::Element> {
+pub async fn find(page: &Client, selector: &str) -> Result<fantoccini::elements::Element> {
     let found = page
         .wait()
         .at_most(LIMIT)
@@ -171,7 +171,7 @@ async fn find(page: &Client, selector: &str) -> Result<fantoccini::elements::Ele
     }
 }
 
-async fn press(page: &Client, selector: &str) -> Result<()> {
+pub async fn press(page: &Client, selector: &str) -> Result<()> {
     find(page, selector)
         .await?
         .click()
@@ -179,7 +179,7 @@ async fn press(page: &Client, selector: &str) -> Result<()> {
         .map_err(Failure::of(selector))
 }
 
-async fn text(page: &Client, selector: &str) -> Result<String> {
+pub async fn text(page: &Client, selector: &str) -> Result<String> {
     find(page, selector)
         .await?
         .text()
@@ -187,7 +187,7 @@ async fn text(page: &Client, selector: &str) -> Result<String> {
         .map_err(Failure::of(selector))
 }
 
-async fn arrive(page: &Client, url: &str) -> Result<()> {
+pub async fn arrive(page: &Client, url: &str) -> Result<()> {
     eventually(url, LIMIT, || async {
         let here = page.current_url().await.map_err(Failure::new)?;
         if here.as_str() == url || here.as_str().starts_with(&format!("{url}?")) {
@@ -210,7 +210,7 @@ async fn fetch(page: &Client, url: &str) -> Result<Value> {
 /// # Errors
 ///
 /// The last attempt's, when the time is up.
-async fn eventually<T, F, Fut>(what: &str, limit: Duration, mut attempt: F) -> Result<T>
+pub async fn eventually<T, F, Fut>(what: &str, limit: Duration, mut attempt: F) -> Result<T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
@@ -228,14 +228,14 @@ where
 }
 
 /// A Chromium without a window, and the driver that moves it.
-struct Chromium {
-    client: Client,
+pub struct Chromium {
+    pub client: Client,
     _driver: Running,
     _profile: tempfile::TempDir,
 }
 
 impl Chromium {
-    async fn start() -> Result<Self> {
+    pub async fn start() -> Result<Self> {
         let profile = folder()?;
         let port = ports::free();
         let log = profile.path().join("chromedriver.log");
@@ -272,7 +272,7 @@ impl Chromium {
         })
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         // When that fails, Chromium ends with its driver.
         let _ = self.client.close().await;
     }

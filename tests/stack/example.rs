@@ -1,15 +1,10 @@
 //! The `Caddyfile.example` that we ship is what the tests run, and what the documents promise.
 
-use crate::kit::example::{Places, fitted_to, shipped};
+use crate::kit::example::{Places, directives, fitted_to, shipped, snippet_in};
 use crate::kit::gate::Ports;
 
-/// The snippet `(portcullis)` of a Caddyfile, from its name to its closing brace.
 fn snippet(caddyfile: &str) -> &str {
-    let start = caddyfile
-        .find("(portcullis) {")
-        .expect("a snippet of that name");
-    let length = caddyfile[start..].find("\n}\n").expect("its closing brace");
-    &caddyfile[start..start + length]
+    snippet_in(caddyfile).expect("a snippet of that name")
 }
 
 #[test]
@@ -33,11 +28,6 @@ fn the_tests_run_the_shipped_snippet() {
 #[test]
 fn the_snippet_is_the_documented_one() {
     let text = shipped().unwrap();
-    let directives: Vec<&str> = snippet(&text)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
     let names = "Remote-User Remote-Name Remote-Email Remote-Groups";
     let (told, copied) = (
         format!("header_up Portcullis-Copy \"{names}\""),
@@ -57,6 +47,7 @@ fn the_snippet_is_the_documented_one() {
         r#"request_header Connection "(?i)remote-(user|name|email|groups)" "x""#,
         r#"request_header Cookie "(^|[;\s])(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;|$)" "$1""#,
         "request_header -Portcullis-Key",
+        "}",
     ];
-    assert_eq!(directives, documented);
+    assert_eq!(directives(snippet(&text)), documented);
 }

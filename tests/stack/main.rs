@@ -13,14 +13,23 @@
 #[allow(dead_code, reason = "the demo and these tests each use a part of it")]
 mod kit;
 
+mod chain;
 mod chromium;
+mod cookie_domains;
+mod copy_list;
 mod decision;
 mod example;
 mod fixture;
 mod forgery;
 mod forwarded;
 mod handover;
+mod hybrid;
+mod portal_path;
+mod reserved;
+mod same_origin;
 mod secrecy;
 mod sessions;
 mod setup;
+mod spelling;
 mod traefik;
+mod two_caddys;

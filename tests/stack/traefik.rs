@@ -61,13 +61,15 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
             client_secret_file: &provider.client_secret_file,
             ca_file: &caddy.root_certificate(),
             log_level: "info",
+            session: "",
             rules: RULES,
         },
     )
     .await
     .unwrap();
-    let routes = routes(gate.ports, app.port, &caddy);
-    let _traefik = start(folder.path(), https_port, &routes, &root)
+    let routes = routes(gate.ports, app.port, &caddy, &[FILMS]);
+    let probe = format!("https://{FILMS}:{https_port}/");
+    let _traefik = start(folder.path(), https_port, &routes, &root, &probe)
         .await
         .unwrap();
 
@@ -119,17 +121,19 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
 }
 
-/// Traefik's dynamic configuration.
-fn routes(gate: gate::Ports, app: u16, caddy: &Caddy) -> String {
-    let certificates = [FILMS, PORTAL].map(|host| {
+/// Traefik's dynamic configuration: the portal, and these hosts with one app behind them. The certificates are
+/// those that `caddy` has made for its own sites of the same names.
+pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> String {
+    let certificate = |host: &&str| {
         let (chain, key) = caddy.certificate_of(host);
         format!(
             "    - {{ certFile: {}, keyFile: {} }}\n",
             chain.display(),
             key.display()
         )
-    });
-    let certificates = certificates.concat();
+    };
+    let certificates: String = [PORTAL].iter().chain(hosts).map(certificate).collect();
+    let rule: Vec<String> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
     format!(
         r#"http:
   middlewares:
@@ -142,25 +146,37 @@ fn routes(gate: gate::Ports, app: u16, caddy: &Caddy) -> String {
       rule: "Host(`{PORTAL}`)"
       service: portal
       tls: {{}}
-    films:
-      rule: "Host(`{FILMS}`)"
-      service: films
+    apps:
+      rule: "{rule}"
+      service: apps
       middlewares: [portcullis]
       tls: {{}}
   services:
     portal:
       loadBalancer: {{ servers: [{{ url: "http://127.0.0.1:{portal}" }}] }}
-    films:
+    apps:
       loadBalancer: {{ servers: [{{ url: "http://127.0.0.1:{app}" }}] }}
 tls:
   certificates:
 {certificates}"#,
+        rule = rule.join(" || "),
         verify = gate.verify,
         portal = gate.portal,
     )
 }
 
-async fn start(folder: &Path, https_port: u16, routes: &str, root: &[u8]) -> Result<Running> {
+/// Starts Traefik and waits until `probe`, the URL of something protected, is answered with 401 or 403.
+///
+/// # Errors
+///
+/// When it does not start, with what it said.
+pub async fn start(
+    folder: &Path,
+    https_port: u16,
+    routes: &str,
+    root: &[u8],
+    probe: &str,
+) -> Result<Running> {
     let file = folder.join("routes.yml");
     std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
     let log = folder.join("traefik.log");
@@ -175,10 +191,9 @@ async fn start(folder: &Path, https_port: u16, routes: &str, root: &[u8]) -> Res
             .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
     })?;
     let browser = Browser::new(root)?;
-    let url = format!("https://{FILMS}:{https_port}/");
     let started = running.wait_for(START_LIMIT, || async {
-        let page = browser.ask(Ask::fetch(&url)).await?;
-        if page.status == 401 {
+        let page = browser.ask(Ask::fetch(probe)).await?;
+        if matches!(page.status, 401 | 403) {
             Ok(())
         } else {
             Err(Failure(format!("{}", page.status)))

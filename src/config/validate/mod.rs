@@ -1,11 +1,16 @@
 //! Raw → [`Config`], all problems at once. A section that gives `None` has said why.
 
+mod headers;
+mod live;
 mod networks;
 mod oidc;
+mod origins;
 mod policies;
+mod rules;
 mod server;
 mod services;
 mod session;
+mod upstream;
 mod urls;
 
 use std::path::Path;
@@ -13,6 +18,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use tracing::Level;
 
+use self::live::LiveFiles;
 use super::load::Folders;
 use super::problems::{Problems, did_you_mean};
 use super::raw::{RawConfig, RawLog};
@@ -28,16 +34,30 @@ pub(super) fn validate(
     let files = Files { folders };
     let server = server::server(&raw.server, &files, &mut problems);
     let portal = server.as_ref().map(|server| &server.public_url);
-    let issuer = oidc::issuer(&raw.oidc, portal, &mut problems);
+    let issuer = oidc::issuer(
+        &raw.oidc,
+        portal,
+        raw.server.danger_shared_portal_origin,
+        &mut problems,
+    );
     let inline = raw.danger_allow_inline_secrets;
     let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
     let session = session::session(&raw.session, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
-    let own = services::OwnHosts {
-        portal: server.as_ref().map(|server| &server.portal),
-        issuer: issuer.as_ref(),
+    let around = services::Around {
+        policies: &policies,
+        own: services::OwnHosts {
+            portal: server.as_ref().map(|server| &server.portal),
+            issuer: issuer.as_ref(),
+        },
+        proxies: server
+            .as_ref()
+            .map_or(&[], |server| server.trusted_proxies.networks()),
+        allow_http: raw.server.danger_allow_http,
     };
-    let services = services::services(&raw.services, &policies, own, &mut problems);
+    let mut live = LiveFiles::new(&files, inline);
+    let services = services::services(&raw.services, &around, &mut live, &mut problems);
+    let watched = live.into_watched();
     let log = log(&raw.log, &mut problems);
 
     let (Some(server), Some(oidc), Some(session), Some(services), Some(log)) =
@@ -53,6 +73,7 @@ pub(super) fn validate(
         policies,
         services,
         log,
+        watched,
     })
 }
 

@@ -30,13 +30,41 @@ pub(super) fn network(path: &str, written: &str, problems: &mut Problems) -> Opt
     Some(unmapped(network.trunc()))
 }
 
-/// Reads a network of rules.
-pub(super) fn client_network(path: &str, written: &str, problems: &mut Problems) -> Option<IpNet> {
+/// Reads a network of clients. One that holds much of the internet is warned about, and so is one that holds
+/// one of our own `proxies`.
+pub(super) fn client_network(
+    path: &str,
+    written: &str,
+    proxies: &[IpNet],
+    problems: &mut Problems,
+) -> Option<IpNet> {
     let network = network(path, written, problems)?;
+    let wide = match network {
+        IpNet::V4(_) => 8,
+        IpNet::V6(_) => 32,
+    };
     if network.prefix_len() == 0 {
         problems.warn(path, format!("{network} lets every address in"));
+    } else if network.prefix_len() < wide && !is_private(&network) {
+        problems.warn(
+            path,
+            format!("{network} is wide: it holds a large part of the internet"),
+        );
+    } else if let Some(proxy) = proxies.iter().find(|proxy| overlap(proxy, &network)) {
+        problems.warn(
+            path,
+            format!(
+                "{network} holds proxies of server.trusted_proxies ({proxy}): where something before \
+                 them hides its clients' addresses (NAT, a tunnel, the gateway of a container), every \
+                 client looks like that, and counts as coming from here"
+            ),
+        );
     }
     Some(network)
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
 }
 
 /// Reads a network of proxies. Whoever speaks from there may say who a client is, so one that holds much

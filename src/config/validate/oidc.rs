@@ -23,7 +23,12 @@ const DEFAULT_SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
 const MAX_CERTIFICATES: u64 = 1024 * 1024;
 
 /// Checks the issuer, and gives its host.
-pub(super) fn issuer(raw: &RawOidc, portal: Option<&Url>, problems: &mut Problems) -> Option<Host> {
+pub(super) fn issuer(
+    raw: &RawOidc,
+    portal: Option<&Url>,
+    shared_origin: bool,
+    problems: &mut Problems,
+) -> Option<Host> {
     const PATH: &str = "oidc.issuer";
     let Some(written) = &raw.issuer else {
         let message =
@@ -42,14 +47,34 @@ pub(super) fn issuer(raw: &RawOidc, portal: Option<&Url>, problems: &mut Problem
         problems.at(PATH, "the host is none that browsers can go to");
         return None;
     };
-    let portal = portal.and_then(Authority::of_url);
-    if portal.is_some_and(|portal| portal.host == authority.host) {
-        problems.at(
-            PATH,
-            "has the host of server.public_url: the portal needs a host of its own",
-        );
+    if let Some(portal) = portal {
+        check_portal(portal, &authority.host, shared_origin, problems);
     }
     Some(authority.host)
+}
+
+/// The portal has a host of its own, or a path of the issuer's host, where nobody is served but the provider and us.
+fn check_portal(portal: &Url, issuer: &Host, shared_origin: bool, problems: &mut Problems) {
+    let at_issuer = Authority::of_url(portal).is_some_and(|portal| portal.host == *issuer);
+    match (portal.path() == "/", at_issuer) {
+        (true, true) => problems.at(
+            "oidc.issuer",
+            "has the host of server.public_url: give the portal a host of its own, or a path there \
+             (\"https://id.example.net/auth\")",
+        ),
+        (false, false) if !shared_origin => problems.at(
+            "server.public_url",
+            "has a path, which is for the issuer's own host: whatever else is served on a host can act as the \
+             portal (server.danger_shared_portal_origin allows it)",
+        ),
+        _ => {}
+    }
+}
+
+/// A page of the portal.
+fn page(portal: &Url, path: &str) -> Option<Url> {
+    let base = portal.as_str().trim_end_matches('/');
+    Url::parse(&format!("{base}{path}")).ok()
 }
 
 /// Everything else. The issuer is taken as it is written, since [`issuer`] has checked it.
@@ -86,8 +111,8 @@ pub(super) fn settings(
         client_secret,
         scopes,
         offline_access_when_offered: raw.scopes.is_none(),
-        redirect_uri: portal.join("callback").ok()?,
-        post_logout_redirect_uri: portal.join("signed-out").ok()?,
+        redirect_uri: page(portal, "/callback")?,
+        post_logout_redirect_uri: page(portal, "/signed-out")?,
         username_claim: username_claim?,
         groups_claim: groups_claim?,
         client_auth: client_auth?,

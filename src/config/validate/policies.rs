@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{check_case, check_name};
 use crate::config::problems::Problems;
 use crate::config::raw::RawPolicy;
-use crate::domain::policy::{BUILT_IN, GroupConditions, Policies, Policy, Requirement};
+use crate::domain::host::Host;
+use crate::domain::policy::{BUILT_IN, Conditions, Policies, Policy, Requirement, UserMatcher};
 
 /// What a service says instead of a policy when the proxy is to name one.
 pub(super) const FROM_PROXY: &str = "from_proxy";
@@ -26,37 +27,40 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
         problems.at(&path, "is built in and cannot be defined anew");
     }
     check_name(&path, name, problems);
-    let conditions = GroupConditions {
-        allowed: groups(
+    let conditions = Conditions {
+        allowed_groups: names(
             &path,
             "allowed_groups",
             raw.allowed_groups.as_deref(),
             problems,
         ),
-        required: groups(
+        required_groups: names(
             &path,
             "required_groups",
             raw.required_groups.as_deref(),
             problems,
         ),
-        denied: groups(
+        denied_groups: names(
             &path,
             "denied_groups",
             raw.denied_groups.as_deref(),
             problems,
         ),
+        allowed_users: users(&path, raw.allowed_users.as_deref(), problems),
+        allowed_email_domains: email_domains(&path, raw.allowed_email_domains.as_deref(), problems),
     };
     if conditions.is_empty() {
         problems.missing(
             path,
-            "asks for nothing: give allowed_groups, required_groups or denied_groups, or use the \
-             built-in policy \"authenticated\"",
+            "asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or \
+             allowed_email_domains, or use the built-in policy \"authenticated\"",
         );
     }
-    Requirement::Groups(conditions)
+    Requirement::Conditions(conditions)
 }
 
-fn groups(
+/// Reads a list of names that compare byte for byte.
+fn names(
     policy: &str,
     key: &str,
     written: Option<&[String]>,
@@ -68,19 +72,77 @@ fn groups(
     };
     // Elsewhere an empty list might mean "none"; here it would mean "any", and let people in.
     if written.is_empty() {
-        problems.at(path, "is empty: name a group, or leave the key out");
+        problems.at(path, "is empty: name one, or leave the key out");
         return Vec::new();
     }
-    for (index, group) in written.iter().enumerate() {
+    for (index, name) in written.iter().enumerate() {
         let path = || super::item(&path, index, written.len());
-        if group.trim().is_empty() {
-            problems.at(path(), "is blank, and no group is called that");
-        } else if group.trim() != group {
+        if name.trim().is_empty() {
+            problems.at(path(), "is blank, and nothing is called that");
+        } else if name.trim() != name {
             problems.warn(
                 path(),
-                format!("\"{group}\" begins or ends with a blank, and names compare byte for byte"),
+                format!("\"{name}\" begins or ends with a blank, and names compare byte for byte"),
             );
         }
     }
     written.to_vec()
+}
+
+fn users(policy: &str, written: Option<&[String]>, problems: &mut Problems) -> Vec<UserMatcher> {
+    const KEY: &str = "allowed_users";
+    let names = names(policy, KEY, written, problems);
+    let mut users = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let path = || super::item(&format!("{policy}.{KEY}"), index, names.len());
+        let user = UserMatcher::parse(name);
+        let (UserMatcher::Subject(text) | UserMatcher::Username(text) | UserMatcher::Email(text)) =
+            &user;
+        if text.trim().is_empty() && !name.trim().is_empty() {
+            problems.at(path(), format!("\"{name}\" names nobody"));
+        } else if user.is_changeable() {
+            problems.warn(
+                path(),
+                format!(
+                    "\"{name}\": at some providers people change this themselves, and could become \
+                     somebody else: the subject (sub) never changes"
+                ),
+            );
+        }
+        users.push(user);
+    }
+    users
+}
+
+/// Domains in lower case. One with other characters than ASCII may come from the provider in either spelling.
+fn email_domains(policy: &str, written: Option<&[String]>, problems: &mut Problems) -> Vec<String> {
+    const KEY: &str = "allowed_email_domains";
+    let path = format!("{policy}.{KEY}");
+    let Some(written) = written else {
+        return Vec::new();
+    };
+    if written.is_empty() {
+        problems.at(path, "is empty: name one, or leave the key out");
+        return Vec::new();
+    }
+    let mut domains = Vec::new();
+    for (index, domain) in written.iter().enumerate() {
+        let host = Host::parse(domain).ok();
+        match host.filter(|host| !host.is_address() && host.as_str().contains('.')) {
+            Some(host) => {
+                let typed = domain.strip_suffix('.').unwrap_or(domain).to_lowercase();
+                if typed != host.as_str() {
+                    domains.push(typed);
+                }
+                domains.push(host.as_str().to_owned());
+            }
+            None => problems.at(
+                super::item(&path, index, written.len()),
+                format!(
+                    "\"{domain}\" is not what stands behind the @ of an address: \"example.net\""
+                ),
+            ),
+        }
+    }
+    domains
 }

@@ -134,9 +134,15 @@ fn public_url(raw: &RawServer, problems: &mut Problems) -> Option<(Url, Authorit
     if url.scheme() != "https" && !raw.danger_allow_http {
         refuse("must begin with https:// (http needs server.danger_allow_http, for development)");
     }
-    if url.path() != "/" {
-        refuse("a path in public_url is not supported yet");
+    let path = url.path().trim_end_matches('/').to_owned();
+    let plain = |segment: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        !segment.is_empty() && segment.bytes().all(plain) && !segment.starts_with('.')
+    };
+    if !path.is_empty() && !path.trim_start_matches('/').split('/').all(plain) {
+        refuse("the path may hold letters, digits, '-', '_', '.' and '~' only");
     }
+    url.set_path(&path);
     let Some(authority) = Authority::of_url(&url) else {
         refuse("the host is none that browsers can go to");
         return None;

@@ -5,16 +5,31 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::headers;
+use super::live::LiveFiles;
 use super::networks::client_network;
+use super::origins;
 use super::policies::FROM_PROXY;
-use super::{check_case, check_name, item};
-use crate::config::problems::{Problems, did_you_mean};
-use crate::config::raw::{RawBypass, RawRule, RawService};
+use super::rules::{each, named, rules};
+use super::{check_case, check_name, item, one_of, upstream};
+use crate::config::problems::Problems;
+use crate::config::raw::RawService;
 use crate::domain::host::{Authority, Host};
-use crate::domain::paths::PathPattern;
-use crate::domain::policy::{Policies, Policy};
-use crate::domain::rules::Rule;
-use crate::domain::service::{HostPattern, Service, ServiceHost, ServicePolicy, ServiceTable};
+use crate::domain::identity_headers::{Attribute, IdentityHeader};
+use crate::domain::policy::{Policies, Policy, Requirement};
+use crate::domain::service::{
+    HostPattern, Posture, ReservedUser, Service, ServiceHost, ServicePolicy, ServiceTable,
+};
+
+/// What the rest of the configuration says, as far as services need it.
+pub(super) struct Around<'a> {
+    pub(super) policies: &'a Policies,
+    pub(super) own: OwnHosts<'a>,
+    /// `server.trusted_proxies`
+    pub(super) proxies: &'a [IpNet],
+    /// `server.danger_allow_http`
+    pub(super) allow_http: bool,
+}
 
 /// Hosts that no service can have.
 #[derive(Clone, Copy)]
@@ -25,36 +40,81 @@ pub(super) struct OwnHosts<'a> {
 
 pub(super) fn services(
     raw: &BTreeMap<String, RawService>,
-    policies: &Policies,
-    own: OwnHosts<'_>,
+    around: &Around<'_>,
+    live: &mut LiveFiles<'_>,
     problems: &mut Problems,
 ) -> Option<ServiceTable> {
     if raw.is_empty() && !problems.any_at_or_below("services") {
         problems.warn("services", "there is none, so every request is denied");
     }
     check_case("services", raw.keys(), problems);
-    let mut taken = HashMap::new();
-    let mut services = Vec::new();
+    // What any service says about people, no other may use for a credential, so all are read first.
+    let mut begun = Vec::new();
     for (name, raw) in raw {
         let path = format!("services.{name}");
         check_name(&path, name, problems);
-        let hosts = hosts(&path, raw, own, &mut taken, problems);
-        let policy = service_policy(&path, raw, policies, problems);
-        let rules = rules(&path, raw, policies, problems);
-        if let Some(policy) = policy {
-            services.push(Service {
-                name: name.clone(),
-                hosts,
-                policy,
-                rules,
-            });
-        }
+        let posture = posture(&path, raw, problems);
+        let headers = headers::identity(&path, raw, posture.unwrap_or_default(), problems);
+        begun.push((name, raw, path, posture, headers));
+    }
+    let told = begun.iter().flat_map(|(.., headers)| headers);
+    let identity_names: Vec<String> = told.map(|header| header.name.clone()).collect();
+    let mut taken = HashMap::new();
+    let mut services = Vec::new();
+    for (name, raw, path, posture, headers) in begun {
+        let hosts = hosts(&path, raw, around.own, &mut taken, problems);
+        let policy = service_policy(&path, raw, posture, around, problems);
+        let rules = rules(&path, raw, around, live, problems);
+        let upstream = upstream::headers(&path, raw, &identity_names, live, problems);
+        let posture = posture.unwrap_or_default();
+        let title = title(&path, name, raw, problems);
+        let style = headers::style(&path, raw, problems);
+        let guard = origins::guard(&path, raw, posture, around.allow_http, problems);
+        let reserved_users = reserved_users(&path, raw, problems);
+        let Some(policy) = policy else {
+            continue;
+        };
+        let service = Service {
+            title,
+            posture,
+            rules,
+            headers,
+            style,
+            upstream,
+            guard,
+            cors_preflight: raw.cors_preflight,
+            reserved_users,
+            isolated: raw.isolated,
+            ..Service::new(name, hosts, policy)
+        };
+        look_over(&path, &service, problems);
+        services.push(service);
     }
     Some(ServiceTable::new(
         services,
-        own.portal?.clone(),
-        Some(own.issuer?.clone()),
+        around.own.portal?.clone(),
+        Some(around.own.issuer?.clone()),
     ))
+}
+
+/// The posture; `None` for one that does not exist.
+fn posture(service: &str, raw: &RawService, problems: &mut Problems) -> Option<Posture> {
+    let postures = Posture::ALL.map(|posture| (posture.as_str(), posture));
+    let path = format!("{service}.posture");
+    let found = one_of(raw.posture.as_deref(), &postures, &path, problems);
+    found.map(Option::unwrap_or_default)
+}
+
+fn title(service: &str, name: &str, raw: &RawService, problems: &mut Problems) -> String {
+    const MAX: usize = 100;
+    let title = raw.name.as_deref().unwrap_or(name);
+    if title.trim().is_empty() || title.chars().count() > MAX || title.contains(char::is_control) {
+        problems.at(
+            format!("{service}.name"),
+            format!("must be 1 to {MAX} characters of text: it stands on pages"),
+        );
+    }
+    title.to_owned()
 }
 
 /// The hosts of one service. `taken` tells which service has a host already.
@@ -116,196 +176,156 @@ fn hosts(
 fn service_policy(
     service: &str,
     raw: &RawService,
-    policies: &Policies,
+    posture: Option<Posture>,
+    around: &Around<'_>,
     problems: &mut Problems,
 ) -> Option<ServicePolicy> {
     let path = format!("{service}.policy");
-    match raw.policy.as_deref() {
-        None => {
+    if posture == Some(Posture::Internal) {
+        if raw.policy.is_some() {
+            problems.at(
+                path,
+                "an internal service has none: its allowed_networks decide who passes",
+            );
+        }
+        return Some(ServicePolicy::Own(internal(service, raw, around, problems)));
+    }
+    if raw.allowed_networks.is_some() && posture.is_some() {
+        problems.at(
+            format!("{service}.allowed_networks"),
+            "is for posture = \"internal\" alone: elsewhere allowed_networks belong into a rule",
+        );
+    }
+    match (raw.policy.as_deref(), posture) {
+        (Some(FROM_PROXY), _) => Some(ServicePolicy::FromProxy),
+        (Some(name), _) => {
+            named(&path, name, around.policies, &[FROM_PROXY], problems).map(ServicePolicy::Own)
+        }
+        (None, Some(Posture::NativeOidc | Posture::Passthrough)) => around
+            .policies
+            .get("bypass")
+            .cloned()
+            .map(ServicePolicy::Own),
+        (None, Some(_)) => {
             problems.missing(
                 path,
                 "must be given: the name of a policy, or \"from_proxy\" where the proxy names it",
             );
             None
         }
-        Some(FROM_PROXY) => Some(ServicePolicy::FromProxy),
-        Some(name) => named(&path, name, policies, &[FROM_PROXY], problems).map(ServicePolicy::Own),
+        // Whether one is needed is not known.
+        (None, None) => None,
     }
 }
 
-/// The policy `name`. `further` are names that would do in this place too.
-fn named(
-    path: &str,
-    name: &str,
-    policies: &Policies,
-    further: &[&str],
-    problems: &mut Problems,
-) -> Option<Arc<Policy>> {
-    let found = policies.get(name).cloned();
-    if found.is_none() && name == FROM_PROXY {
-        problems.at(path, "only a service can leave its policy to the proxy");
-    } else if found.is_none() {
-        let names = policies.iter().map(|policy| policy.name.as_str());
-        let hint = did_you_mean(name, names.chain(further.iter().copied()));
-        problems.at(path, format!("no policy is called \"{name}\"{hint}"));
-    }
-    found
-}
-
-/// All rules of a service in their order: those of `bypass` first.
-fn rules(
+/// The policy of an internal service: its networks.
+fn internal(
     service: &str,
     raw: &RawService,
-    policies: &Policies,
+    around: &Around<'_>,
     problems: &mut Problems,
-) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (index, raw) in raw.bypass.iter().enumerate() {
-        let label = format!("bypass[{index}]");
-        let path = format!("{service}.{label}");
-        // One that is no table has been reported, and nothing is known about it.
-        if !problems.any_at(&path) {
-            rules.extend(bypass(&path, label, raw, policies, problems));
-        }
-    }
-    for (index, raw) in raw.rules.iter().enumerate() {
-        let label = format!("rules[{index}]");
-        let path = format!("{service}.{label}");
-        if !problems.any_at(&path) {
-            rules.extend(rule(&path, label, raw, policies, problems));
-        }
-    }
-    rules
-}
-
-fn bypass(
-    path: &str,
-    label: String,
-    raw: &RawBypass,
-    policies: &Policies,
-    problems: &mut Problems,
-) -> Option<Rule> {
-    let conditions = Conditions {
-        paths: raw.paths.as_deref(),
-        methods: raw.methods.as_deref(),
-        networks: raw.allowed_networks.as_deref(),
-    };
-    if conditions.paths.is_none() && conditions.networks.is_none() {
+) -> Arc<Policy> {
+    const KEY: &str = "allowed_networks";
+    let written = raw.allowed_networks.as_deref();
+    if written.is_none() {
         problems.missing(
-            path,
-            "needs paths or allowed_networks: it would open too much without",
+            format!("{service}.{KEY}"),
+            "must be given: the networks that an internal service can be reached from",
         );
     }
-    let policy = policies.get("bypass").cloned();
-    conditions.rule(path, label, policy, problems)
-}
-
-fn rule(
-    path: &str,
-    label: String,
-    raw: &RawRule,
-    policies: &Policies,
-    problems: &mut Problems,
-) -> Option<Rule> {
-    let conditions = Conditions {
-        paths: raw.paths.as_deref(),
-        methods: raw.methods.as_deref(),
-        networks: raw.allowed_networks.as_deref(),
+    let network = |path: &str, written: &str, problems: &mut Problems| {
+        client_network(path, written, around.proxies, problems)
     };
-    let unconditional =
-        conditions.paths.is_none() && conditions.methods.is_none() && conditions.networks.is_none();
-    if unconditional {
-        problems.missing(
-            path,
-            "needs paths, methods or allowed_networks: what holds always is the service's own policy",
-        );
-    }
-    let policy_path = format!("{path}.policy");
-    let policy = raw.policy.as_deref();
-    if policy.is_none() {
-        problems.missing(&policy_path, "must be given: the policy that then decides");
-    }
-    let policy = policy.and_then(|name| named(&policy_path, name, policies, &[], problems));
-    conditions.rule(path, label, policy, problems)
+    Arc::new(Policy {
+        name: Posture::Internal.as_str().to_owned(),
+        requirement: Requirement::Networks(each(service, KEY, written, network, problems)),
+    })
 }
 
-/// What a rule asks of a request, as written. A key that is given must say something: an empty list
-/// would ask for nothing, and mean "any".
-struct Conditions<'a> {
-    paths: Option<&'a [String]>,
-    methods: Option<&'a [String]>,
-    networks: Option<&'a [String]>,
-}
-
-impl Conditions<'_> {
-    fn rule(
-        self,
-        path: &str,
-        label: String,
-        policy: Option<Arc<Policy>>,
-        problems: &mut Problems,
-    ) -> Option<Rule> {
-        let paths = each(path, "paths", self.paths, pattern, problems);
-        let methods = each(path, "methods", self.methods, method, problems);
-        let networks = each(path, "allowed_networks", self.networks, client, problems);
-        Some(Rule {
-            label,
-            paths,
-            methods,
-            networks,
-            policy: policy?,
-        })
+fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> Vec<ReservedUser> {
+    let path = format!("{service}.reserved_users");
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    let mut reserved = Vec::new();
+    for (name, subjects) in &raw.reserved_users {
+        let path = format!("{path}.{name}");
+        if name.trim().is_empty() {
+            problems.at(&path, "is blank, and nothing is called that");
+        }
+        if let Some(other) = seen.insert(name.to_lowercase(), name) {
+            problems.at(
+                &path,
+                format!("differs from \"{other}\" in letter case alone, which does not count here"),
+            );
+        }
+        for (index, subject) in subjects.0.iter().enumerate() {
+            if subject.trim().is_empty() {
+                problems.at(
+                    item(&path, index, subjects.0.len()),
+                    "is blank, and no subject (sub) is",
+                );
+            }
+        }
+        reserved.push(ReservedUser {
+            name: name.clone(),
+            subjects: subjects.0.clone(),
+        });
     }
+    reserved
 }
 
-/// Reads every item of a list.
-fn each<T>(
-    rule: &str,
-    key: &str,
-    written: Option<&[String]>,
-    read: impl Fn(&str, &str, &mut Problems) -> Option<T>,
-    problems: &mut Problems,
-) -> Vec<T> {
-    let path = format!("{rule}.{key}");
-    let Some(written) = written else {
-        return Vec::new();
+/// Says what can be meant, but most likely is not.
+fn look_over(path: &str, service: &Service, problems: &mut Problems) {
+    let asks_login = match &service.policy {
+        ServicePolicy::FromProxy => true,
+        ServicePolicy::Own(policy) => {
+            !policy.ignores_identity() && policy.requirement != Requirement::Optional
+        }
     };
-    if written.is_empty() {
-        problems.at(&path, "is empty: name something, or leave the key out");
+    match service.posture {
+        Posture::NativeOidc if asks_login => problems.warn(
+            format!("{path}.policy"),
+            "double login: the app logs people in itself, and this policy asks for a login before that; \
+             leave the key out, or let the app do without a login of its own",
+        ),
+        Posture::Passthrough if asks_login => problems.warn(
+            format!("{path}.policy"),
+            "asks for a login, and posture = \"passthrough\" says that the app has its own: leave the key \
+             out, or write posture = \"protect\"",
+        ),
+        Posture::Hybrid if service.upstream.is_empty() => problems.warn(
+            format!("{path}.upstream_headers"),
+            "posture = \"hybrid\" is for apps that want a credential as well, and none is given",
+        ),
+        Posture::TrustedHeader if !names_user(&service.headers) => {
+            problems.missing(
+                format!("{path}.headers"),
+                "posture = \"trusted_header\" needs a header that says who it is: the user name, the \
+                 subject or the mail address",
+            );
+        }
+        _ => {}
     }
-    let items = written.iter().enumerate();
-    items
-        .filter_map(|(index, text)| read(&item(&path, index, written.len()), text, problems))
-        .collect()
-}
-
-fn pattern(path: &str, written: &str, problems: &mut Problems) -> Option<PathPattern> {
-    PathPattern::parse(written)
-        .map_err(|error| problems.at(path, format!("\"{written}\" {error}")))
-        .ok()
-}
-
-fn method(path: &str, written: &str, problems: &mut Problems) -> Option<String> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if written.is_empty() || written.len() > 32 || !written.bytes().all(token) {
-        problems.at(
-            path,
-            format!("\"{written}\" is not a method such as \"GET\""),
-        );
-        return None;
-    }
-    if written.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    let asks_nobody = |policy: &Policy| policy.ignores_identity();
+    let own_asks_nobody = match &service.policy {
+        ServicePolicy::FromProxy => false,
+        ServicePolicy::Own(policy) => asks_nobody(policy),
+    };
+    let never_sent = own_asks_nobody && service.rules.iter().all(|rule| asks_nobody(&rule.policy));
+    if never_sent && !service.upstream.is_empty() {
         problems.warn(
-            path,
-            format!(
-                "methods compare byte for byte, and \"{written}\" is not \"{}\"",
-                written.to_ascii_uppercase()
-            ),
+            format!("{path}.upstream_headers"),
+            "are never sent: they go with people whom a policy let pass, and no policy of this service \
+             asks who comes",
         );
     }
-    Some(written.to_owned())
 }
 
-fn client(path: &str, written: &str, problems: &mut Problems) -> Option<IpNet> {
-    client_network(path, written, problems)
+fn names_user(headers: &[IdentityHeader]) -> bool {
+    let says_who = |header: &IdentityHeader| {
+        matches!(
+            header.attribute,
+            Attribute::Username | Attribute::Subject | Attribute::Email
+        )
+    };
+    headers.iter().any(says_who)
 }

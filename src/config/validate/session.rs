@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::Files;
+use super::{Files, item};
 use crate::config::problems::Problems;
 use crate::config::raw::RawSession;
 use crate::config::{SessionSecret, SessionSettings, StoreLocation, secrets};
+use crate::domain::host::Host;
 use crate::domain::session::SessionLifetime;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,10 +28,12 @@ pub(super) fn session(
         Some(file) => secret(&files.folders.find(file), problems),
     };
     let lifetime = lifetime(raw, problems);
+    let cookie_domains = cookie_domains(raw, problems);
     Some(SessionSettings {
         store: store?,
         secret: secret?,
         lifetime,
+        cookie_domains,
     })
 }
 
@@ -100,4 +103,52 @@ fn lifetime(raw: &RawSession, problems: &mut Problems) -> SessionLifetime {
         );
     }
     SessionLifetime { idle, absolute }
+}
+
+/// Domains that browsers take a cookie for.
+fn cookie_domains(raw: &RawSession, problems: &mut Problems) -> Vec<Host> {
+    const PATH: &str = "session.cookie_domains";
+    let written = raw.cookie_domains.as_deref().unwrap_or_default();
+    let mut domains: Vec<Host> = Vec::new();
+    for (index, name) in written.iter().enumerate() {
+        let path = item(PATH, index, written.len());
+        let domain = match Host::parse(name.trim()) {
+            Ok(domain) if !domain.is_address() => domain,
+            _ => {
+                problems.at(
+                    path,
+                    format!("\"{name}\" is not a domain such as \"example.net\""),
+                );
+                continue;
+            }
+        };
+        // Every name of one label counts as a suffix.
+        if psl::suffix_str(domain.as_str()) == Some(domain.as_str()) {
+            problems.at(
+                path,
+                format!(
+                    "\"{domain}\" is a public suffix: browsers keep no cookie for it, since it would \
+                     reach everybody's hosts"
+                ),
+            );
+        } else if domains.contains(&domain) {
+            problems.at(path, format!("\"{domain}\" is listed twice"));
+        } else {
+            domains.push(domain);
+        }
+    }
+    for domain in &domains {
+        if let Some(above) = domains.iter().find(|above| is_below(domain, above)) {
+            problems.at(
+                PATH,
+                format!("\"{domain}\" lies below \"{above}\", whose cookie it shares already"),
+            );
+        }
+    }
+    domains
+}
+
+fn is_below(host: &Host, domain: &Host) -> bool {
+    let rest = host.as_str().strip_suffix(domain.as_str());
+    rest.is_some_and(|rest| rest.ends_with('.'))
 }

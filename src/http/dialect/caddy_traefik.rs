@@ -10,9 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::navigation::Initiator;
+use crate::domain::proxies::TrustedProxies;
+use crate::domain::service::{Posture, ServiceTable};
 use crate::flows::answer::{Answer, Credentials};
 use crate::flows::verify::verify;
-use crate::http::cookies::{Cookies, without_ours};
+use crate::http::cookies::Cookies;
 use crate::http::{Http, answers, decision_id, sole_text, sole_value};
 use crate::telemetry::audit;
 
@@ -23,17 +25,26 @@ const METHOD_OVERRIDES: [&str; 3] = [
     "x-method-override",
 ];
 
-/// Whether one of them is there, in any spelling that an app may take for it: some read `_` and `.` as `-`.
+/// Whether one of them is there, in any spelling that an app may take for it.
 fn overrides_method(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        let name = name.as_str();
-        METHOD_OVERRIDES.iter().any(|known| {
-            let same = |(one, other): (u8, u8)| {
-                one == other || (other == b'-' && matches!(one, b'_' | b'.'))
-            };
-            name.len() == known.len() && name.bytes().zip(known.bytes()).all(same)
-        })
+    let mut names = headers.keys();
+    names.any(|name| {
+        METHOD_OVERRIDES
+            .iter()
+            .any(|known| is_spelling_of(name.as_str(), known))
     })
+}
+
+/// Whether some apps take the header `name` for `known`: they read `_` and `.` as `-`. Both in lower case.
+fn is_spelling_of(name: &str, known: &str) -> bool {
+    let dashed = |byte: u8| {
+        if matches!(byte, b'_' | b'.') {
+            b'-'
+        } else {
+            byte
+        }
+    };
+    name.len() == known.len() && name.bytes().map(dashed).eq(known.bytes().map(dashed))
 }
 
 /// `/verify`.
@@ -56,7 +67,11 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         http.name_peer(&id, distrust);
         return answers::untrusted(&id);
     }
-    let forwarded = match read(request.headers(), http) {
+    let forwarded = match read(
+        request.headers(),
+        &http.trusted_proxies,
+        &http.gate.services,
+    ) {
         Ok(forwarded) => forwarded,
         Err(error) => {
             tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
@@ -65,26 +80,45 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
+    let scope = gate.cookie_scope(&forwarded.authority);
     let cookies = Cookies::read(request.headers());
     let credentials = Credentials {
-        session: http.cookies.host_session(&cookies, host, &gate.keyring),
+        session: http
+            .cookies
+            .host_session(&cookies, (host, scope), &gate.keyring),
         flow: http.cookies.flow(&cookies),
         hops: http.cookies.hops(&cookies),
     };
     match verify(gate, &forwarded, policy, &credentials).await {
-        Answer::Pass { reason, headers } => {
+        Answer::Pass {
+            reason,
+            service,
+            headers,
+        } => {
+            if service.posture == Posture::Passthrough {
+                tracing::info!(
+                    decision = id,
+                    service = service.name,
+                    client = %forwarded.client,
+                    reason = reason.code(),
+                    "passed through"
+                );
+            }
             tracing::debug!(
                 decision = id,
                 host = host.as_str(),
                 reason = reason.code(),
                 "allowed"
             );
-            answers::pass(&id, &headers, without_ours(request.headers()))
+            answers::pass(&id, &headers, request.headers())
         }
         Answer::Redirect { location, cookies } => {
             tracing::debug!(decision = id, host = host.as_str(), "sent on");
             let lifetime = gate.sessions.lifetime().absolute;
-            let change = |change| http.cookies.change(change, host, &gate.keyring, lifetime);
+            let change = |change| {
+                http.cookies
+                    .change(change, (host, scope), &gate.keyring, lifetime)
+            };
             let cookies: Vec<String> = cookies.iter().map(change).collect();
             answers::redirect(&id, &location, &cookies)
         }
@@ -108,7 +142,15 @@ async fn answer(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Htt
 
 /// The original request. What is missing, doubled or malformed is an error: falling back to another header
 /// would be falling back to the client's.
-fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedError> {
+///
+/// # Errors
+///
+/// [`ForwardedError`], for the first part that is so.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    trusted_proxies: &TrustedProxies,
+    services: &ServiceTable,
+) -> Result<ForwardedRequest, ForwardedError> {
     let method = one(headers, "x-forwarded-method", "X-Forwarded-Method")?;
     let scheme = one(headers, "x-forwarded-proto", "X-Forwarded-Proto")?;
     let host = one(headers, "x-forwarded-host", "X-Forwarded-Host")?;
@@ -123,17 +165,37 @@ fn read(headers: &HeaderMap, http: &Http) -> Result<ForwardedRequest, ForwardedE
     if clients.is_empty() {
         return Err(ForwardedError::Missing("X-Forwarded-For"));
     }
-    let client = http.trusted_proxies.client_address(clients.into_iter());
+    let client = trusted_proxies.client_address(clients.into_iter());
     let overrides_method = overrides_method(headers);
-    ForwardedRequest::parse(
+    let initiator = initiator(headers);
+    let parsed = ForwardedRequest::parse(
         method,
         scheme,
         host,
         target,
         client,
-        initiator(headers),
+        initiator,
         overrides_method,
-    )
+    );
+    let mut request = parsed?;
+    // One that came twice says nothing, so it covers nothing.
+    if headers.contains_key("portcullis-copy") {
+        let list = sole_text(headers, "portcullis-copy").unwrap_or_default();
+        request.copy_list = Some(list.to_owned());
+    }
+    for name in services.asked_headers() {
+        let spelt = headers
+            .keys()
+            .filter(|found| is_spelling_of(found.as_str(), name))
+            .count();
+        if spelt > 0 {
+            let value = sole_value(headers, name).filter(|_| spelt == 1);
+            request
+                .asked_headers
+                .push((name.clone(), value.map(<[u8]>::to_vec)));
+        }
+    }
+    Ok(request)
 }
 
 fn one<'a>(
@@ -167,6 +229,8 @@ fn initiator(headers: &HeaderMap) -> Initiator {
     };
     let has = |name: &str| headers.contains_key(name);
     Initiator {
+        origin: text("origin"),
+        asks_for_method: has("access-control-request-method"),
         fetch_mode: text("sec-fetch-mode"),
         fetch_dest: text("sec-fetch-dest"),
         fetch_site: text("sec-fetch-site"),

@@ -16,6 +16,8 @@ pub struct Browser<'a> {
     cookies: HashMap<String, HashMap<String, String>>,
     /// Hosts whose cookies are thrown away.
     forgets: Vec<&'static str>,
+    /// The domain whose cookies are kept, for all of its hosts.
+    shares: Option<&'static str>,
 }
 
 /// Where a navigation led.
@@ -46,7 +48,14 @@ impl<'a> Browser<'a> {
             app,
             cookies: HashMap::new(),
             forgets: Vec::new(),
+            shares: None,
         }
+    }
+
+    /// Keeps cookies of `domain` for all of its hosts. Otherwise cookies with a domain are thrown away.
+    pub fn sharing(mut self, domain: &'static str) -> Self {
+        self.shares = Some(domain);
+        self
     }
 
     /// Keeps no cookie of `host`.
@@ -150,11 +159,12 @@ impl<'a> Browser<'a> {
     }
 
     pub fn cookie_header(&self, host: &str) -> String {
-        let jar = self.cookies.get(host);
-        let pairs = jar
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| format!("{name}={value}"));
+        let shared = self
+            .shares
+            .filter(|domain| host.ends_with(&format!(".{domain}")));
+        let jars = [Some(host), shared].into_iter().flatten();
+        let pairs = jars.filter_map(|jar| self.cookies.get(jar)).flatten();
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
         pairs.collect::<Vec<_>>().join("; ")
     }
 
@@ -162,21 +172,31 @@ impl<'a> Browser<'a> {
         if self.forgets.contains(&host) {
             return;
         }
-        let jar = self.cookies.entry(host.to_owned()).or_default();
         for line in answer.headers.get_all("set-cookie") {
             let line = line.to_str().expect("text");
             let (pair, attributes) = line.split_once(';').expect("attributes");
             let (name, value) = pair.split_once('=').expect("a name");
-            assert!(name.starts_with("__Host-portcullis"), "{line}");
             for needed in ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"] {
                 assert!(attributes.contains(needed), "{line}");
             }
-            assert!(!attributes.contains("Domain"), "{line}");
             assert!(
                 line.len() < 4_096,
                 "browsers drop longer cookies: {}",
                 line.len()
             );
+            let jar = if let Some((_, rest)) = attributes.split_once("Domain=") {
+                assert!(name.starts_with("__Secure-portcullis"), "{line}");
+                let domain = rest.split(';').next().expect("a domain");
+                assert!(host.ends_with(&format!(".{domain}")), "{line} from {host}");
+                if self.shares != Some(domain) {
+                    continue;
+                }
+                domain
+            } else {
+                assert!(name.starts_with("__Host-portcullis"), "{line}");
+                host
+            };
+            let jar = self.cookies.entry(jar.to_owned()).or_default();
             if attributes.contains("Max-Age=0;") {
                 jar.remove(name);
             } else {

@@ -1,11 +1,17 @@
 //! `portcullis check`: everything that is wrong with the configuration, else what it comes to.
 
+mod service;
+
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::{Config, SessionSecret, StoreLocation};
-use crate::domain::service::{Service, ServicePolicy};
+use crate::domain::cookie_scope::{CookieDomains, CookieScope};
+use crate::domain::host::Host;
+use crate::domain::policy::Requirement;
+use crate::domain::service::{HostPattern, Service};
 
 /// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
@@ -47,27 +53,41 @@ impl fmt::Display for Summary<'_> {
                 writeln!(f, "session keys   one that ends with the process")?;
             }
         }
+        for policy in config.policies.iter() {
+            if let Requirement::Conditions(conditions) = &policy.requirement {
+                let conditions = service::conditions(conditions);
+                writeln!(f, "policy         {}: {conditions}", policy.name)?;
+            }
+        }
+        for domain in &config.session.cookie_domains {
+            write_cookie_domain(f, domain, config)?;
+        }
         for service in config.services.services() {
-            write_service(f, service)?;
+            service::write(f, service)?;
+        }
+        let copied = config.services.copied_headers();
+        if !copied.is_empty() {
+            writeln!(f, "copy list      {}", copied.join(" "))?;
         }
         Ok(())
     }
 }
 
-fn write_service(f: &mut impl Write, service: &Service) -> fmt::Result {
-    let hosts: Vec<String> = service.hosts.iter().map(ToString::to_string).collect();
-    let policy = match &service.policy {
-        ServicePolicy::Own(policy) => policy.name.as_str(),
-        ServicePolicy::FromProxy => "named by the proxy",
+/// Who receives the cookie of a whole domain.
+fn write_cookie_domain(f: &mut impl Write, domain: &Host, config: &Config) -> fmt::Result {
+    let domains = CookieDomains::new(config.session.cookie_domains.clone());
+    let receives = |service: &&Arc<Service>| {
+        let mut hosts = service.hosts.iter().map(|host| match &host.pattern {
+            HostPattern::Exact(name) | HostPattern::Below(name) => name,
+        });
+        hosts.any(|host| domains.scope(host, service) == CookieScope::Domain(domain))
     };
-    write!(
+    let services = config.services.services().iter().filter(receives);
+    let names: Vec<&str> = services.map(|service| service.name.as_str()).collect();
+    let others = "and whatever else is served on a host of that domain";
+    writeln!(
         f,
-        "service        {}: {}, policy {policy}",
-        service.name,
-        hosts.join(", ")
-    )?;
-    for rule in &service.rules {
-        write!(f, ", {} {}", rule.label, rule.policy.name)?;
-    }
-    writeln!(f)
+        "cookie domain  {domain}: {} ({others})",
+        names.join(", ")
+    )
 }

@@ -1,0 +1,120 @@
+//! What the app is told with a request that passes: the values of the header plan.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::header_plan::{Source, copies};
+use crate::domain::identity::Identity;
+use crate::domain::identity_headers::{Attribute, TooLarge};
+use crate::domain::service::{Posture, Service};
+use crate::domain::upstream_key::Tokens;
+
+/// One header for the proxy to copy.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its value.
+    pub value: Value,
+}
+
+/// What a header says.
+#[derive(Debug)]
+pub enum Value {
+    /// Something about the person.
+    Text(String),
+    /// A credential for the app.
+    Secret(SecretString),
+    /// What the client itself sent under this name.
+    ClientsOwn,
+    /// Nothing: what the client sent is taken away.
+    Empty,
+}
+
+/// Gathers the headers of `service`'s plan. `person` is `None` where nobody is named: a bypass, a stranger.
+///
+/// # Errors
+///
+/// The decision that takes the place of the Allow, where the app would be told something else than the truth.
+pub fn headers<'a>(
+    service: &'a Service,
+    person: Option<&Identity>,
+    tokens: &Tokens,
+) -> Result<Vec<Told<'a>>, Decision<'a>> {
+    let mut told = Vec::with_capacity(service.plan.len());
+    for planned in &service.plan {
+        let value = match (planned.source, person) {
+            (Source::ClientsOwn, _) | (Source::Upstream(_), None) => Value::ClientsOwn,
+            (Source::Empty, _) | (Source::Identity(_), None) => Value::Empty,
+            (Source::Identity(index), Some(person)) => {
+                let header = &service.headers[index];
+                let value = header.attribute.value(person, service.style);
+                let value = value.map_err(|TooLarge| Decision::Deny(Reason::HeadersTooLarge))?;
+                if value.is_empty() && is_believed(service, header.attribute) {
+                    return Err(Decision::Deny(Reason::NoUserHeader(&header.name)));
+                }
+                Value::Text(value)
+            }
+            (Source::Upstream(index), Some(person)) => {
+                let header = &service.upstream[index];
+                let value = header.is_for(person).then(|| header.value(tokens));
+                match value.flatten() {
+                    Some(value) if is_header_value(&value) => Value::Secret(value),
+                    // Somebody whom the app's key is not for does not bring one of their own instead.
+                    _ => Value::Empty,
+                }
+            }
+        };
+        told.push(Told {
+            name: &planned.name,
+            value,
+        });
+    }
+    Ok(told)
+}
+
+/// Whether the app goes by this header, so that an empty one would make somebody nobody, or somebody else.
+fn is_believed(service: &Service, attribute: Attribute) -> bool {
+    if service.posture != Posture::TrustedHeader {
+        return false;
+    }
+    let names_user = |attribute| matches!(attribute, Attribute::Username | Attribute::Subject);
+    let has_user = service
+        .headers
+        .iter()
+        .any(|header| names_user(header.attribute));
+    names_user(attribute) || (!has_user && attribute == Attribute::Email)
+}
+
+/// A token comes from the provider, and might hold anything.
+fn is_header_value(value: &SecretString) -> bool {
+    let value = value.expose_secret();
+    !value.is_empty() && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// The names that `service` sets and that the proxy, by its own word (`Portcullis-Copy`), does not copy: the
+/// client's own values would reach the app. None where the proxy says nothing.
+pub fn not_copied<'a>(
+    request: &ForwardedRequest,
+    service: &'a Service,
+) -> impl Iterator<Item = &'a str> {
+    let list = request.copy_list.as_deref();
+    let identity = service.headers.iter().map(|header| &header.name);
+    let upstream = service.upstream.iter().map(|header| &header.name);
+    let names = identity.chain(upstream).map(String::as_str);
+    names.filter(move |name| list.is_some_and(|list| !copies(list, name)))
+}
+
+/// What a name that the proxy does not copy comes to: for an app that believes our headers it is impersonation.
+///
+/// # Errors
+///
+/// The decision that takes the place of the Allow.
+pub fn allow_not_copied<'a>(service: &Service, name: &'a str) -> Result<(), Decision<'a>> {
+    if service.posture == Posture::TrustedHeader {
+        Err(Decision::Unavailable(Reason::NotCopied(name)))
+    } else {
+        Ok(())
+    }
+}

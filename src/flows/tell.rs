@@ -1,0 +1,61 @@
+//! Telling the app who comes: the session's tokens, where they are needed, and the header plan's values.
+
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::identity::Identity;
+use crate::domain::service::Service;
+use crate::domain::session::SessionId;
+use crate::domain::telling::{Told, allow_not_copied, headers, not_copied};
+use crate::domain::upstream_key::{Tokens, UpstreamHeader};
+use crate::flows::Gate;
+
+/// Whom the app is told about.
+#[derive(Clone, Copy)]
+pub(super) struct Person<'a> {
+    pub(super) identity: &'a Identity,
+    pub(super) session: &'a SessionId,
+}
+
+/// Gathers the headers of `service`'s plan. `person` is `None` where nobody is named: a bypass, a stranger.
+///
+/// # Errors
+///
+/// The decision that takes the place of the Allow, where the app would be told something else than the truth.
+pub(super) async fn tell<'g>(
+    gate: &'g Gate,
+    request: &ForwardedRequest,
+    service: &'g Service,
+    person: Option<Person<'_>>,
+) -> Result<Vec<Told<'g>>, Decision<'g>> {
+    check_copy_list(gate, request, service)?;
+    let tokens = match person {
+        Some(person) if service.upstream.iter().any(UpstreamHeader::needs_tokens) => {
+            let tokens = gate.sessions.tokens(person.session).await;
+            tokens.map_err(|error| {
+                tracing::error!(%error, "a session's tokens could not be looked up");
+                Decision::Unavailable(Reason::StoreUnavailable)
+            })?
+        }
+        _ => Tokens::default(),
+    };
+    headers(service, person.map(|person| person.identity), &tokens)
+}
+
+/// Holds what the proxy says that it copies against what the service sets.
+fn check_copy_list<'g>(
+    gate: &Gate,
+    request: &ForwardedRequest,
+    service: &'g Service,
+) -> Result<(), Decision<'g>> {
+    for name in not_copied(request, service) {
+        if gate.warnings.is_new(&service.name, name) {
+            tracing::warn!(
+                service = service.name,
+                header = name,
+                "the proxy does not copy this header, which the service sets: its copy list must name it"
+            );
+        }
+        allow_not_copied(service, name)?;
+    }
+    Ok(())
+}

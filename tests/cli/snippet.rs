@@ -1,0 +1,123 @@
+//! `portcullis snippet`: what it prints is what we ship.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{Done, Folder, Run};
+
+/// Runs `snippet` on `text`, with a secret where it says that one is.
+fn snippet(text: &str, arguments: &[&str]) -> Done {
+    let folder = Folder::new();
+    folder.write("oidc_client_secret", "hunter2\n");
+    let here = folder.path().to_str().expect("UTF-8");
+    let file = folder.write("portcullis.toml", &text.replace("/run/secrets", here));
+    let run = Run::new(["snippet"]);
+    let run = arguments.iter().fold(run, Run::arg);
+    run.arg("--config").arg(file).done()
+}
+
+fn shipped(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(file).expect("a file that we ship")
+}
+
+#[test]
+fn the_shipped_caddyfile_is_that_of_the_shipped_configuration() {
+    let printed = snippet(&shipped("deploy/examples/portcullis.toml"), &["caddy"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    assert_eq!(printed.stdout, shipped("Caddyfile.example"));
+}
+
+const SEVERAL: &str = r#"
+    [server]
+    listen = "unix:/run/portcullis/verify.sock"
+    portal_listen = "0.0.0.0:9292"
+    public_url = "https://auth.example.net:8443"
+    [oidc]
+    issuer = "https://id.example.net"
+    client_id = "portcullis"
+    [session]
+    store = "memory:"
+    [services.any]
+    host = "*.apps.example.net"
+    policy = "from_proxy"
+    [services.films]
+    host = ["films.example.net", "movies.example.net:9443"]
+    policy = "authenticated"
+"#;
+
+#[test]
+fn addresses_are_those_of_the_configuration() {
+    let printed = snippet(SEVERAL, &["caddy"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    let expected = [
+        "\tforward_auth unix//run/portcullis/verify.sock {\n",
+        "auth.example.net:8443 {\n\treverse_proxy 127.0.0.1:9292\n}\n",
+        "\n# with `uri /verify/policy/NAME?`. As it stands here everybody is refused.\n*.apps.example.net:8443 {\n",
+        "films.example.net:8443, movies.example.net:9443 {\n\timport portcullis\n\t# reverse_proxy 127.0.0.1:PORT\n}\n",
+    ];
+    for part in expected {
+        assert!(printed.stdout.contains(part), "{part}\n{}", printed.stdout);
+    }
+}
+
+#[test]
+fn a_portal_below_a_path_shares_its_site() {
+    let text = SEVERAL.replace(
+        "https://auth.example.net:8443",
+        "https://id.example.net/auth",
+    );
+    let printed = snippet(&text, &["caddy", "films"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    let expected = "\
+id.example.net {
+\t@portcullis path /auth /auth/*
+\thandle @portcullis {
+\t\treverse_proxy 127.0.0.1:9292
+\t}
+\thandle {
+\t\t# reverse_proxy 127.0.0.1:PORT
+\t}
+}
+";
+    assert!(printed.stdout.contains(expected), "{}", printed.stdout);
+}
+
+#[test]
+fn services_can_be_chosen() {
+    let printed = snippet(SEVERAL, &["caddy", "films"]);
+    assert_eq!(printed.code, 0);
+    assert!(printed.stdout.contains("films.example.net:8443"));
+    assert!(!printed.stdout.contains("apps.example.net"));
+}
+
+#[test]
+fn what_there_is_no_snippet_for_is_said() {
+    let cases = [
+        (
+            "traefik",
+            "",
+            "error: there is no snippet for \"traefik\"; this version has one for caddy\n",
+        ),
+        (
+            "caddy",
+            "flims",
+            "error: no service is called \"flims\"; there are: any, films\n",
+        ),
+    ];
+    for (proxy, service, said) in cases {
+        let arguments: Vec<&str> = [proxy, service]
+            .into_iter()
+            .filter(|argument| !argument.is_empty())
+            .collect();
+        let refused = snippet(SEVERAL, &arguments);
+        assert_eq!(
+            (
+                refused.code,
+                refused.stdout.as_str(),
+                refused.stderr.as_str()
+            ),
+            (1, "", said)
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! Requests written byte by byte over TLS: no client library has tidied up what the proxy gets.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::browser::install_crypto;
+use super::{Failure, Result};
+
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// More than any answer of the tests' apps.
+const MOST_BYTES: u64 = 256 * 1024;
+
+/// Speaks HTTP/1.1 to a proxy on this machine, one request a connection.
+#[derive(Clone)]
+pub struct RawClient {
+    config: Arc<ClientConfig>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct RawAnswer {
+    /// `None` when the connection was closed without a readable answer.
+    pub status: Option<u16>,
+    /// Everything that was sent, head and body.
+    pub text: String,
+}
+
+impl RawClient {
+    /// # Errors
+    ///
+    /// When `root_pem` is no certificate.
+    pub fn new(root_pem: &[u8]) -> Result<Self> {
+        install_crypto();
+        let root =
+            CertificateDer::from_pem_slice(root_pem).map_err(Failure::of("root certificate"))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(root).map_err(Failure::of("root certificate"))?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Sends a request line with `target` as it stands, for `host` on its default port, and reads to the end.
+    /// `lines` are further header lines, each with its line end.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens, or TLS fails.
+    pub async fn send(
+        &self,
+        port: u16,
+        host: &str,
+        method: &str,
+        target: &[u8],
+        lines: &str,
+    ) -> Result<RawAnswer> {
+        let mut request = format!("{method} ").into_bytes();
+        request.extend_from_slice(target);
+        let rest = format!(" HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n");
+        request.extend_from_slice(rest.as_bytes());
+        let (config, name) = (Arc::clone(&self.config), host.to_owned());
+        let exchanged = tokio::task::spawn_blocking(move || exchange(config, port, name, &request));
+        exchanged.await.map_err(Failure::new)?
+    }
+}
+
+fn exchange(
+    config: Arc<ClientConfig>,
+    port: u16,
+    host: String,
+    request: &[u8],
+) -> Result<RawAnswer> {
+    let name = ServerName::try_from(host).map_err(Failure::of("host"))?;
+    let socket = TcpStream::connect(("127.0.0.1", port)).map_err(Failure::of(port))?;
+    socket
+        .set_read_timeout(Some(TIME_LIMIT))
+        .map_err(Failure::of("socket"))?;
+    socket.set_nodelay(true).map_err(Failure::of("socket"))?;
+    let connection = ClientConnection::new(config, name).map_err(Failure::of("TLS"))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    stream.write_all(request).map_err(Failure::of("request"))?;
+    let mut answer = Vec::new();
+    match stream.take(MOST_BYTES).read_to_end(&mut answer) {
+        Ok(_) => {}
+        // A peer that hangs up without saying so; what came before counts.
+        Err(cause)
+            if matches!(
+                cause.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+            ) => {}
+        Err(cause) => return Err(Failure(format!("answer: {cause}"))),
+    }
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let status = text
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|code| code.parse().ok());
+    Ok(RawAnswer { status, text })
+}
