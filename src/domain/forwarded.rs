@@ -4,8 +4,8 @@ use thiserror::Error;
 
 use crate::domain::host::{Authority, HostError, Scheme};
 use crate::domain::navigation::Initiator;
-use crate::domain::paths::{RequestTarget, TargetError};
 use crate::domain::proxies::ClientAddress;
+use crate::domain::target::{RequestTarget, TargetError};
 
 /// The request that somebody sent to the proxy and that we are asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]

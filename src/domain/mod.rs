@@ -22,6 +22,7 @@ pub mod same_origin;
 pub mod service;
 pub mod session;
 pub mod session_key;
+pub mod target;
 pub mod telling;
 pub mod time;
 pub mod upstream_key;
