@@ -53,8 +53,18 @@ enum Stamp {
     Hidden(io::ErrorKind),
 }
 
-/// The secrets, each with the state of its file when that was last read.
-struct Watch(Vec<(WatchedSecret, Option<Stamp>)>);
+/// The secrets that are watched.
+struct Watch(Vec<Watched>);
+
+/// A secret, and what is known of its file.
+struct Watched {
+    secret: WatchedSecret,
+    /// Its state when it was last read: what it held is known, good or bad.
+    read: Option<Stamp>,
+    /// Its state when it was last told that it cannot be read. That may pass without the file changing, so it is
+    /// tried at every look, and told once.
+    unreadable: Option<Stamp>,
+}
 
 /// Looks at the files every five seconds, for ever, and reads those that have changed. What cannot be used
 /// changes nothing, and is logged once.
@@ -84,22 +94,42 @@ pub async fn keep_watching(watched: Vec<WatchedSecret>) {
 impl Watch {
     /// The files have been read before, but what they were then is not known, so the first look reads them.
     fn new(watched: Vec<WatchedSecret>) -> Self {
-        Self(watched.into_iter().map(|secret| (secret, None)).collect())
+        let unknown = |secret| Watched {
+            secret,
+            read: None,
+            unreadable: None,
+        };
+        Self(watched.into_iter().map(unknown).collect())
     }
 
     fn look(&mut self) {
-        for (secret, seen) in &mut self.0 {
-            let stamp = Stamp::of(&secret.path);
-            if *seen == Some(stamp) {
-                continue;
-            }
-            let read = secrets::read_in_form(&secret.path, secret.form);
-            // One that changes while it is read might be half written: it is read at the next look.
-            if Stamp::of(&secret.path) == stamp {
-                *seen = Some(stamp);
-                secret.take(read);
-            }
+        for watched in &mut self.0 {
+            watched.look();
         }
+    }
+}
+
+impl Watched {
+    fn look(&mut self) {
+        let stamp = Stamp::of(&self.secret.path);
+        if self.read == Some(stamp) {
+            return;
+        }
+        let read = secrets::read_in_form(&self.secret.path, self.secret.form);
+        // One that changes while it is read might be half written: it is read at the next look.
+        if Stamp::of(&self.secret.path) != stamp {
+            return;
+        }
+        if matches!(read, Err(SecretError::Unreadable { .. })) {
+            if self.unreadable == Some(stamp) {
+                return;
+            }
+            self.unreadable = Some(stamp);
+        } else {
+            self.read = Some(stamp);
+            self.unreadable = None;
+        }
+        self.secret.take(read);
     }
 }
 
@@ -199,6 +229,24 @@ mod tests {
         fs::rename(at("next"), at("now")).expect("a swapped link");
         watch.look();
         assert_eq!(secret.with(str::to_owned), "two");
+    }
+
+    /// Who may read a file can change without the file, and so can what else stood in the way.
+    #[test]
+    fn what_could_not_be_read_is_tried_again() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("key");
+        let (mut watch, secret) = watch(&path, SecretForm::Text);
+        watch.look();
+        assert_eq!(
+            (watch.0[0].read, secret.with(str::to_owned)),
+            (None, "one".into())
+        );
+        assert!(watch.0[0].unreadable.is_some());
+        fs::write(&path, "two").expect("a written file");
+        watch.look();
+        assert_eq!(secret.with(str::to_owned), "two");
+        assert!(watch.0[0].read.is_some() && watch.0[0].unreadable.is_none());
     }
 
     #[test]
