@@ -135,6 +135,7 @@ fn requests_are_decided_by_rule_and_group() {
         ("out of the API by dots",        from(LAN, "/api/../admin/x"),    NOBODY,                  "challenge not_signed_in"),
         ("the same, encoded",             from(LAN, "/api/%2e%2e/admin"),  NOBODY,                  "challenge not_signed_in"),
         ("the same, twice encoded",       from(LAN, "/api/%252e%252e/x"),  NOBODY,                  "challenge not_signed_in"),
+        ("the same, by halves    ",       from(LAN, "/api/%25%32e%25%32e/x"),  NOBODY,                  "challenge not_signed_in"),
         ("the same, by parameter",        from(LAN, "/api/..;/admin/x"),   NOBODY,                  "challenge not_signed_in"),
         ("the same, by a fragment",       from(LAN, "/api/x%23/admin"),    NOBODY,                  "challenge not_signed_in"),
         ("an admin's page, as member",    from(WAN, "/admin/x"),           member_of(&["media"]),   "deny not_a_member"),
