@@ -9,17 +9,17 @@ use crate::domain::relying_party::ClientAuth;
 use std::net::Ipv4Addr;
 
 /// An edit of [`good`].
-type Edit = fn(&mut RawConfig);
+pub(super) type Edit = fn(&mut RawConfig);
 
 #[expect(
     clippy::unnecessary_wraps,
     reason = "what a key holds is optional everywhere"
 )]
-fn texts(texts: &[&str]) -> Option<Vec<String>> {
+pub(super) fn texts(texts: &[&str]) -> Option<Vec<String>> {
     Some(texts.iter().map(ToString::to_string).collect())
 }
 
-fn good() -> RawConfig {
+pub(super) fn good() -> RawConfig {
     let mut raw = RawConfig::default();
     raw.server.public_url = Some("https://auth.example.net".into());
     raw.oidc.issuer = Some("https://id.example.net".into());
@@ -45,15 +45,15 @@ fn service(host: &str) -> RawService {
     }
 }
 
-fn films(raw: &mut RawConfig) -> &mut RawService {
+pub(super) fn films(raw: &mut RawConfig) -> &mut RawService {
     raw.services.get_mut("films").expect("it is in `good`")
 }
 
-fn media(raw: &mut RawConfig) -> &mut RawPolicy {
+pub(super) fn media(raw: &mut RawConfig) -> &mut RawPolicy {
     raw.policies.get_mut("media").expect("it is in `good`")
 }
 
-fn rule(raw: &mut RawConfig) -> &mut RawRule {
+pub(super) fn rule(raw: &mut RawConfig) -> &mut RawRule {
     let rules = &mut films(raw).rules;
     rules.push(RawRule {
         paths: texts(&["/api/*"]),
@@ -64,7 +64,7 @@ fn rule(raw: &mut RawConfig) -> &mut RawRule {
 }
 
 /// What is said about [`good`] after `edit`: errors if there are any, else warnings.
-fn said_about(edit: Edit) -> (Vec<String>, Vec<String>) {
+pub(super) fn said_about(edit: Edit) -> (Vec<String>, Vec<String>) {
     let mut raw = good();
     edit(&mut raw);
     let lines = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();

@@ -1,69 +1,10 @@
 //! The keys of the patterns, good and bad, as tables: one edit each, and how what is said about it begins.
 
-use std::path::Path;
-
+use super::tests::{Edit, films, good, media, rule, said_about, texts};
 use super::*;
 use crate::domain::policy::Requirement;
 use crate::domain::service::ServicePolicy;
 use crate::domain::upstream_key::Credential;
-
-type Edit = fn(&mut RawConfig);
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "what a key holds is optional everywhere"
-)]
-fn texts(texts: &[&str]) -> Option<Vec<String>> {
-    Some(texts.iter().map(ToString::to_string).collect())
-}
-
-pub(super) fn good() -> RawConfig {
-    let mut raw = RawConfig::default();
-    raw.server.public_url = Some("https://auth.example.net".into());
-    raw.oidc.issuer = Some("https://id.example.net".into());
-    raw.oidc.client_id = Some("portcullis".into());
-    raw.session.store = Some("memory:".into());
-    let media = RawPolicy {
-        allowed_groups: texts(&["media"]),
-        ..RawPolicy::default()
-    };
-    raw.policies.insert("media".into(), media);
-    let films = RawService {
-        host: texts(&["films.example.net"]),
-        policy: Some("media".into()),
-        ..RawService::default()
-    };
-    raw.services.insert("films".into(), films);
-    raw
-}
-
-pub(super) fn films(raw: &mut RawConfig) -> &mut RawService {
-    raw.services.get_mut("films").expect("it is there")
-}
-
-fn media(raw: &mut RawConfig) -> &mut RawPolicy {
-    raw.policies.get_mut("media").expect("it is there")
-}
-
-pub(super) fn rule(raw: &mut RawConfig) -> &mut RawRule {
-    let rules = &mut films(raw).rules;
-    rules.push(RawRule {
-        paths: texts(&["/a"]),
-        policy: Some("deny".into()),
-        ..RawRule::default()
-    });
-    rules.last_mut().expect("it was just added")
-}
-
-fn said_about(edit: Edit) -> (Vec<String>, Vec<String>) {
-    let mut raw = good();
-    edit(&mut raw);
-    let lines = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
-    match Config::from_raw(&raw, Path::new("/nowhere")) {
-        Ok(config) => (Vec::new(), lines(&config.warnings)),
-        Err(problems) => (lines(problems.errors()), lines(problems.warnings())),
-    }
-}
 
 fn header(name: &str, claim: Option<&str>) -> RawHeader {
     RawHeader {

@@ -1,6 +1,7 @@
 //! Secrets that follow their files, as a configuration names them.
 
-use super::pattern_tests::{films, good, rule, upstream};
+use super::pattern_tests::upstream;
+use super::tests::{films, good, rule};
 use super::*;
 
 /// Files are watched, each under the key that names it; what stands in the configuration itself is not.
