@@ -7,13 +7,16 @@ pub mod caddy;
 pub mod child;
 pub mod cookies;
 pub mod example;
+pub mod fault_proxy;
 pub mod gate;
 pub mod html;
 pub mod page;
 pub mod ports;
 pub mod provider;
 pub mod raw;
+pub mod relay;
 pub mod tools;
+pub mod traefik;
 pub mod upstream;
 
 use std::fmt;

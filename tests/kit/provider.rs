@@ -39,6 +39,23 @@ impl Provider {
     ///
     /// When Node or the installed packages are missing.
     pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
+        let own = [settings.relying_party.to_owned()];
+        Self::start_on(ports::free(), folder, settings.issuer, &own, None)
+    }
+
+    /// Starts it on a port of the test's choice, for several relying parties. `keys` is a file with its keys, which
+    /// is made when there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(
+        port: u16,
+        folder: &Path,
+        issuer: &str,
+        relying_parties: &[String],
+        keys: Option<&Path>,
+    ) -> Result<Self> {
         let script = tools::source_root().join("tests/stack/provider/provider.mjs");
         if !script.with_file_name("node_modules").is_dir() {
             return Err(Failure::new(
@@ -47,31 +64,36 @@ impl Provider {
         }
         let client_secret_file = folder.join("client_secret");
         let issued = folder.join("issued.jsonl");
-        write_secret(&client_secret_file, &random_secret()?)
-            .and_then(|()| std::fs::write(&issued, ""))
-            .map_err(Failure::of(folder.display()))?;
-        let port = ports::free();
-        let own = settings.relying_party;
+        // One that is started again keeps its secret.
+        if !client_secret_file.exists() {
+            write_secret(&client_secret_file, &random_secret()?)
+                .map_err(Failure::of(folder.display()))?;
+        }
+        std::fs::write(&issued, "").map_err(Failure::of(folder.display()))?;
+        let pages = |path: &str| {
+            let urls = relying_parties.iter().map(|own| format!("{own}{path}"));
+            urls.collect::<Vec<_>>().join(" ")
+        };
         let log = folder.join("provider.log");
         let running = Running::start("provider", &tools::find("node")?, &log, |command| {
             command
                 .arg(script)
                 .env("PROVIDER_PORT", port.to_string())
-                .env("PROVIDER_ISSUER", settings.issuer)
+                .env("PROVIDER_ISSUER", issuer)
                 .env("PROVIDER_CLIENT_ID", CLIENT_ID)
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
-                .env("PROVIDER_REDIRECT_URIS", format!("{own}/callback"))
-                .env(
-                    "PROVIDER_POST_LOGOUT_REDIRECT_URIS",
-                    format!("{own}/signed-out"),
-                )
+                .env("PROVIDER_REDIRECT_URIS", pages("/callback"))
+                .env("PROVIDER_POST_LOGOUT_REDIRECT_URIS", pages("/signed-out"))
                 .env("PROVIDER_ISSUED_FILE", &issued);
+            if let Some(keys) = keys {
+                command.env("PROVIDER_KEYS_FILE", keys);
+            }
         })?;
         Ok(Self {
             running,
             port,
             client_secret_file,
-            issuer: settings.issuer.to_owned(),
+            issuer: issuer.to_owned(),
             issued,
         })
     }
@@ -93,6 +115,20 @@ impl Provider {
             }
         });
         answered.await
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what the provider said.
+    pub async fn listens(&mut self) -> Result<()> {
+        let port = self.port;
+        let connected = || async move {
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+            connected.map(drop).map_err(Failure::new)
+        };
+        self.running.wait_for(START_LIMIT, connected).await
     }
 
     /// Every token answer so far, as JSON objects.

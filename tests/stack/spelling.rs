@@ -5,10 +5,9 @@
 //! reach the app of a stranger.
 
 use crate::chain::{Chain, POLICIES, Plan};
-use crate::kit::caddy;
-use crate::kit::ports;
 use crate::kit::raw::RawClient;
-use crate::traefik;
+use crate::kit::{caddy, ports, traefik};
+use crate::traefik::routes;
 
 /// Below `/public/` everybody may; the rest is for the group media.
 const OPENED: &str = "opened.home.localhost";
@@ -197,9 +196,17 @@ async fn no_spelling_of_a_protected_path_gets_past_traefik() {
     }
     let https_port = ports::free();
     let hosts = [OPENED, CLOSED];
-    let routes = traefik::routes(chain.gate.ports, chain.app.port, &chain.caddy, &hosts);
+    let routes = routes(chain.gate.ports, chain.app.port, &chain.caddy, &hosts);
     let probe = format!("https://{OPENED}:{https_port}/secret");
-    let running = traefik::start(chain.folder(), https_port, &routes, &chain.root, &probe);
+    let refused = |status| matches!(status, 401 | 403);
+    let running = traefik::start(
+        chain.folder(),
+        https_port,
+        &routes,
+        &chain.root,
+        &probe,
+        refused,
+    );
     let _running = running.await.unwrap();
     no_spelling_gets_past(&chain, https_port).await;
 }

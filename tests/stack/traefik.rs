@@ -1,19 +1,13 @@
 //! The same decision behind a real Traefik: its file provider and `forwardAuth`.
 
-use std::path::Path;
-use std::time::Duration;
-
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
-use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Failure, Result, ports, tools};
+use crate::kit::{ports, traefik};
 use crate::setup::{FILMS, ISSUER, PORTAL, folder, program};
-
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 const RULES: &str = r#"
 [policies]
@@ -69,7 +63,8 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     .unwrap();
     let routes = routes(gate.ports, app.port, &caddy, &[FILMS]);
     let probe = format!("https://{FILMS}:{https_port}/");
-    let _traefik = start(folder.path(), https_port, &routes, &root, &probe)
+    let refused = |status| matches!(status, 401 | 403);
+    let _traefik = traefik::start(folder.path(), https_port, &routes, &root, &probe, refused)
         .await
         .unwrap();
 
@@ -163,42 +158,4 @@ tls:
         verify = gate.verify,
         portal = gate.portal,
     )
-}
-
-/// Starts Traefik and waits until `probe`, the URL of something protected, is answered with 401 or 403.
-///
-/// # Errors
-///
-/// When it does not start, with what it said.
-pub async fn start(
-    folder: &Path,
-    https_port: u16,
-    routes: &str,
-    root: &[u8],
-    probe: &str,
-) -> Result<Running> {
-    let file = folder.join("routes.yml");
-    std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
-    let log = folder.join("traefik.log");
-    let mut running = Running::start("Traefik", &tools::find("traefik")?, &log, |command| {
-        command
-            .arg(format!("--entryPoints.web.address=127.0.0.1:{https_port}"))
-            .arg(format!("--providers.file.filename={}", file.display()))
-            .args([
-                "--providers.file.watch=false",
-                "--global.checkNewVersion=false",
-            ])
-            .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
-    })?;
-    let browser = Browser::new(root)?;
-    let started = running.wait_for(START_LIMIT, || async {
-        let page = browser.ask(Ask::fetch(probe)).await?;
-        if matches!(page.status, 401 | 403) {
-            Ok(())
-        } else {
-            Err(Failure(format!("{}", page.status)))
-        }
-    });
-    started.await?;
-    Ok(running)
 }

@@ -13,11 +13,13 @@
 //   PROVIDER_REDIRECT_URIS              separated by blanks
 //   PROVIDER_POST_LOGOUT_REDIRECT_URIS  separated by blanks
 //   PROVIDER_ACCESS_TTL                 seconds that an access token lives (3600)
+//   PROVIDER_KEYS_FILE                  a JSON Web Key Set; the first key signs, all are published. Made
+//                                       with one new key when it is not there
 //   PROVIDER_ISSUED_FILE                when set, every token answer is appended here, one JSON a
 //                                       line: so that a test can look for the tokens in our logs
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 
@@ -48,6 +50,12 @@ const signingKey = () => {
   return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid };
 };
 
+const signingKeys = (file) => {
+  if (!file) return { keys: [signingKey()] };
+  if (!existsSync(file)) writeFileSync(file, JSON.stringify({ keys: [signingKey()] }));
+  return JSON.parse(readFileSync(file, 'utf8'));
+};
+
 const provider = new Provider(issuer, {
   clients: [
     {
@@ -61,7 +69,7 @@ const provider = new Provider(issuer, {
       require_auth_time: true,
     },
   ],
-  jwks: { keys: [signingKey()] },
+  jwks: signingKeys(process.env.PROVIDER_KEYS_FILE),
   cookies: { keys: [randomBytes(32).toString('hex')] },
 
   routes: {

@@ -1,0 +1,302 @@
+//! The provider is not there, or does not answer as it should. Whoever is signed in notices nothing.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::kit::ask::Ask;
+use crate::kit::fault_proxy::{Endpoint, Fault};
+use crate::kit::{Failure, Result};
+use crate::provider::{Login, Own, expect_page, keys_in};
+use crate::scenarios::Outcome;
+use crate::seen::Expect;
+use crate::stage::{DECISION_LIMIT, LOGIN_LIMIT, MARGIN, Stage};
+
+const NOT_AVAILABLE: &str = "Sign-in is not available";
+/// Requests to the provider at once.
+const MOST_CONNECTIONS: usize = 32;
+/// What hostile answers may cost in memory, in KiB.
+const MOST_MEMORY: usize = 50 * 1024;
+
+/// It ends while people are signed in, and somebody is just signing in.
+pub async fn gone(stage: &mut Stage) -> Result<Outcome> {
+    let mut own = Own::start(stage).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let login = Login::at_the_provider(stage, "ben").await?;
+    stage.changing();
+    own.end();
+    stage.fault(Expect::CALM);
+    let (page, took) = login.must_fail(stage).await?;
+    expect_page(&page, 503, NOT_AVAILABLE)?;
+    stage.hold(stage.time(1.0, 20.0)).await;
+    service.expect_health(200, 200).await?;
+    own.run(stage).await?;
+    stage.recover(Expect::CALM).await?;
+    stage.signed_in("ben", 200).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("the login under way ended with 503 after {took:.1?}"))
+}
+
+/// The token endpoint does not come to an end, and many sign in at once.
+pub async fn token_hangs(stage: &mut Stage) -> Result<Outcome> {
+    crowd(stage, Fault::Hang).await
+}
+
+/// The token endpoint sends its answer byte by byte.
+pub async fn token_drips(stage: &mut Stage) -> Result<Outcome> {
+    crowd(stage, Fault::Drip).await
+}
+
+/// The token endpoint takes half a minute.
+pub async fn token_slow(stage: &mut Stage) -> Result<Outcome> {
+    crowd(stage, Fault::Late(Duration::from_secs(30))).await
+}
+
+async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
+    let own = Own::start(stage).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let size = stage.rounds(60, 500);
+    // Each is somebody else, with an address of their own: what is limited by address is not meant here.
+    let mut logins = Vec::new();
+    for _ in 0..size {
+        logins.push(begun_login(stage).await?);
+    }
+    let one = Login::at_the_provider(stage, "ben").await?;
+    own.proxy.set(Endpoint::Token, fault);
+    stage.fault(Expect::CALM);
+    let mut answers = JoinSet::new();
+    for (tab, back) in logins {
+        answers.spawn(async move {
+            let begun = Instant::now();
+            let page = tab.ask(Ask::navigation(&back)).await?;
+            Ok::<_, Failure>((page.status, begun.elapsed()))
+        });
+    }
+    let (page, took) = one.must_fail(stage).await?;
+    expect_page(&page, 503, NOT_AVAILABLE)?;
+    let mut slowest = took;
+    while let Some(answer) = answers.join_next().await {
+        let (status, took) = answer.map_err(Failure::new)??;
+        if status != 503 || took > LOGIN_LIMIT + MARGIN {
+            return Err(Failure(format!("a login of the crowd ended with {status} after {took:?}")));
+        }
+        slowest = slowest.max(took);
+    }
+    let most = own.proxy.most_open();
+    // Discovery, and the visitors' own browsers before, count too.
+    if most > MOST_CONNECTIONS + 2 {
+        return Err(Failure(format!("{most} connections to the provider at once")));
+    }
+    own.proxy.clear();
+    stage.recover(Expect::CALM).await?;
+    stage.signed_in("ben", 200).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "{size} logins at once, all ended with 503, the slowest after {slowest:.1?}; {most} connections to the provider"
+    ))
+}
+
+/// A login that is begun, and an answer that says that the provider agreed: the provider will not, but that is
+/// not what ends it.
+async fn begun_login(stage: &Stage) -> Result<(crate::kit::browser::Browser, String)> {
+    let tab = stage.browser()?;
+    let page = tab.ask(Ask::navigation(&format!("{}/login", stage.public_url()))).await?;
+    let url = page.url.join(page.header("location")).map_err(Failure::new)?;
+    let state = url.query_pairs().find(|(name, _)| name == "state");
+    let (_, state) = state.ok_or_else(|| Failure(format!("no state:\n{}\n{}", page.way(), page.body)))?;
+    let issuer = url.origin().ascii_serialization();
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("code", "some-code").append_pair("state", &state).append_pair("iss", &issuer);
+    let back = format!("{}/callback?{}", stage.public_url(), query.finish());
+    Ok((tab, back))
+}
+
+/// The token endpoint answers, but not with tokens.
+pub async fn token_wrong(stage: &mut Stage) -> Result<Outcome> {
+    let own = Own::start(stage).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let html = "<html><body>Welcome to the captive portal</body></html>";
+    let later = Fault::Instead {
+        status: "503 Service Unavailable",
+        headers: "Retry-After: 30\r\n",
+        body: Vec::new(),
+    };
+    #[rustfmt::skip] // the columns are the point
+    let faults = [
+        ("500",                  Fault::answer("500 Internal Server Error", "oops"), 503),
+        ("503 with Retry-After", later,                                              503),
+        ("429",                  Fault::answer("429 Too Many Requests", "slow down"), 403),
+        ("reset",                Fault::Reset,                                       503),
+        ("truncated",            Fault::Truncated,                                   503),
+        ("HTML",                 Fault::answer("200 OK", html),                      403),
+        ("empty",                Fault::answer("200 OK", ""),                        403),
+    ];
+    for (name, fault, status) in faults {
+        let login = Login::at_the_provider(stage, "ben").await?;
+        own.proxy.set(Endpoint::Token, fault);
+        stage.fault(Expect::CALM);
+        let (page, _) = login.must_fail(stage).await.map_err(Failure::of(name))?;
+        if page.status != status {
+            return Err(Failure(format!("{name}: {} instead of {status}", page.status)));
+        }
+        stage.hold(stage.time(0.2, 5.0)).await;
+        own.proxy.clear();
+        stage.changing();
+        stage.signed_in("ben", 200).await.map_err(Failure::of(name))?;
+    }
+    stage.recover(Expect::CALM).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("500, 503, 429, reset, truncated, HTML, empty: a page each, and the next login works")
+}
+
+/// New keys are asked for, and what comes is no set of keys.
+pub async fn keys_wrong(stage: &mut Stage) -> Result<Outcome> {
+    let mut own = Own::start(stage).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let before = service.memory_kib()?;
+    let bomb = Fault::Instead {
+        status: "200 OK",
+        headers: "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+        body: gzip_bomb()?,
+    };
+    let json = |body: &str| Fault::Instead {
+        status: "200 OK",
+        headers: "Content-Type: application/json\r\n",
+        body: body.as_bytes().to_vec(),
+    };
+    let faults = [
+        (Endpoint::Metadata, "huge metadata", Fault::Huge),
+        (Endpoint::Keys, "huge keys", Fault::Huge),
+        (Endpoint::Keys, "gzip bomb", bomb),
+        (Endpoint::Keys, "invalid keys", json("{\"keys\":[{\"kty\":17}")),
+        (Endpoint::Keys, "no keys", json("{\"keys\":[]}")),
+    ];
+    let mut most = before;
+    for (endpoint, name, fault) in faults {
+        // With new keys, so that they are asked for.
+        own.run(stage).await?;
+        let login = Login::at_the_provider(stage, "ben").await?;
+        own.proxy.set(endpoint, fault);
+        stage.fault(Expect::CALM);
+        login.must_fail(stage).await.map_err(Failure::of(name))?;
+        most = most.max(service.memory_kib()?);
+        own.proxy.clear();
+    }
+    let grown = most.saturating_sub(before);
+    if grown > MOST_MEMORY {
+        return Err(Failure(format!("memory grew by {grown} KiB")));
+    }
+    let begun = Instant::now();
+    stage.recover(Expect::CALM).await?;
+    until_login_works(stage).await?;
+    let back = begun.elapsed();
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("memory grew by {grown} KiB at most; a login worked {back:.1?} later"))
+}
+
+/// Waits for a login to work, as people do who press "try again".
+async fn until_login_works(stage: &Stage) -> Result<()> {
+    // New keys are asked for once in half a minute at most.
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        match stage.signed_in("ben", 200).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if Instant::now() > deadline => return Err(failure),
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
+}
+
+/// 256 MiB of zeros, packed.
+fn gzip_bomb() -> Result<Vec<u8>> {
+    let script = "head -c 268435456 /dev/zero | gzip -9 --stdout";
+    let packed = Command::new("sh").args(["-c", script]).output();
+    Ok(packed.map_err(Failure::of("gzip"))?.stdout)
+}
+
+/// The provider changes its keys: first it shows both and signs with the old one, then it signs with the new one,
+/// then it shows the new one alone. And once without a warning.
+pub async fn keys_rotated(stage: &mut Stage) -> Result<Outcome> {
+    let folder = stage.folder.path().to_owned();
+    let file = |name: &str| folder.join(name);
+    let (first, second, third) = (file("k1.json"), file("k2.json"), file("k3.json"));
+    let mut own = Own::start(stage).await?;
+    own.run_with_keys(stage, Some(&first)).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    // Two further pairs of keys, made as the first one was.
+    for spare in [&second, &third] {
+        own.run_with_keys(stage, Some(spare)).await?;
+    }
+    let (first, second) = (keys_in(&first)?, keys_in(&second)?);
+    let mut asked = Vec::new();
+    let steps = [
+        ("both, old signs", [&first[..], &second[..]].concat()),
+        ("both, new signs", [&second[..], &first[..]].concat()),
+        ("new alone", second.clone()),
+        ("another, unannounced", keys_in(&third)?),
+    ];
+    stage.fault(Expect::CALM);
+    for (number, (name, keys)) in steps.into_iter().enumerate() {
+        let keys_file = file(&format!("step-{number}.json"));
+        let text = serde_json::json!({ "keys": keys }).to_string();
+        fs::write(&keys_file, text).map_err(Failure::of(name))?;
+        own.run_with_keys(stage, Some(&keys_file)).await?;
+        let before = own.proxy.asked(Endpoint::Keys);
+        stage.signed_in("ben", 200).await.map_err(Failure::of(name))?;
+        stage.signed_in("ada", 200).await.map_err(Failure::of(name))?;
+        let fetches = own.proxy.asked(Endpoint::Keys) - before;
+        if fetches > 1 {
+            return Err(Failure(format!("{name}: keys were asked for {fetches} times")));
+        }
+        asked.push(fetches.to_string());
+    }
+    stage.recover(Expect::CALM).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("keys asked for at each step: {}", asked.join(", ")))
+}
+
+/// The provider changes its keys while nobody can get them.
+pub async fn keys_out_of_reach(stage: &mut Stage) -> Result<Outcome> {
+    let folder = stage.folder.path().to_owned();
+    let (old, new) = (folder.join("old.json"), folder.join("new.json"));
+    let mut own = Own::start(stage).await?;
+    own.run_with_keys(stage, Some(&old)).await?;
+    let mut service = stage.start(&own.plan(stage)).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    own.proxy.set(Endpoint::Keys, Fault::answer("500 Internal Server Error", ""));
+    own.run_with_keys(stage, Some(&new)).await?;
+    stage.fault(Expect::CALM);
+    let login = Login::at_the_provider(stage, "ben").await?;
+    let (page, took) = login.must_fail(stage).await?;
+    // The keys that are known already are good for what they signed.
+    own.run_with_keys(stage, Some(&old)).await?;
+    let login = Login::at_the_provider(stage, "ben").await?;
+    let back = stage.step(&login.tab, &login.back).await?.0;
+    if back.status != 302 {
+        return Err(Failure(format!("the known key is of no use: {}\n{}", back.status, back.body)));
+    }
+    own.proxy.clear();
+    stage.recover(Expect::CALM).await?;
+    stage.signed_in("ben", 200).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("a new key: {} after {took:.1?}; a known one works", page.status))
+}

@@ -1,0 +1,352 @@
+//! An HTTP proxy before the provider that hands everything on, until a test tells it what to do to the answers of
+//! an endpoint.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Failure, Result};
+
+/// The longest request that is read: nobody here sends a longer one.
+const MOST_REQUEST: usize = 256 * 1024;
+/// What an answer without end amounts to.
+const HUGE: usize = 64 * 1024 * 1024;
+const DRIP: Duration = Duration::from_millis(300);
+
+/// What only the relying party asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Metadata,
+    Keys,
+    Token,
+    Userinfo,
+}
+
+impl Endpoint {
+    fn of(path: &str) -> Option<Self> {
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        match path {
+            "/.well-known/openid-configuration" => Some(Self::Metadata),
+            "/.well-known/jwks.json" => Some(Self::Keys),
+            "/api/oidc/token" => Some(Self::Token),
+            "/api/oidc/userinfo" => Some(Self::Userinfo),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// This takes its place: status line without the version, further header lines, body.
+    Instead {
+        status: &'static str,
+        headers: &'static str,
+        body: Vec<u8>,
+    },
+    /// The connection is reset.
+    Reset,
+    /// Half of it comes, then the connection ends.
+    Truncated,
+    /// Nothing comes.
+    Hang,
+    /// It comes byte by byte.
+    Drip,
+    /// It comes this much later.
+    Late(Duration),
+    /// More comes than anybody wants.
+    Huge,
+}
+
+impl Fault {
+    /// An answer with a body and no further headers.
+    pub fn answer(status: &'static str, body: &str) -> Self {
+        Self::Instead {
+            status,
+            headers: "",
+            body: body.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// What the proxy has seen and is to do.
+#[derive(Default)]
+struct Shared {
+    faults: Mutex<HashMap<Endpoint, Fault>>,
+    asked: Mutex<HashMap<Endpoint, usize>>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+}
+
+/// A proxy that may be stopped and started at one address.
+pub struct FaultProxy {
+    pub address: SocketAddr,
+    target: u16,
+    shared: Arc<Shared>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    /// Dropped when it is to stop.
+    running: Option<watch::Sender<()>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl FaultProxy {
+    /// Listens on `port` of the loopback address and hands everything on to `target`, a port there.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else listens there.
+    pub async fn start(port: u16, target: u16) -> Result<Self> {
+        let mut proxy = Self::stopped(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), target);
+        proxy.listen().await?;
+        Ok(proxy)
+    }
+
+    /// One that does not listen yet.
+    pub fn stopped(address: SocketAddr, target: u16) -> Self {
+        Self {
+            address,
+            target,
+            shared: Arc::default(),
+            tls: None,
+            running: None,
+            listener: None,
+        }
+    }
+
+    /// Listens, from now on at `address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn listen_at(&mut self, address: SocketAddr) -> Result<()> {
+        self.address = address;
+        self.listen().await
+    }
+
+    /// Listens, and shows what `tls` has for certificates.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn listen_with(&mut self, tls: Arc<rustls::ServerConfig>) -> Result<()> {
+        self.tls = Some(tls.into());
+        self.listen().await
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn listen(&mut self) -> Result<()> {
+        self.stop();
+        if let Some(listener) = self.listener.take() {
+            // The address is free when it has ended, however it did.
+            let _ = listener.await;
+        }
+        let what = format!("fault proxy at {}", self.address);
+        let listener = TcpListener::bind(self.address).await;
+        let listener = listener.map_err(Failure::of(what))?;
+        let (running, stopped) = watch::channel(());
+        self.running = Some(running);
+        let (target, shared, tls) = (self.target, Arc::clone(&self.shared), self.tls.clone());
+        self.listener = Some(tokio::spawn(accept(listener, target, shared, tls, stopped)));
+        Ok(())
+    }
+
+    /// Stops listening, and breaks what is open.
+    pub fn stop(&mut self) {
+        self.running = None;
+    }
+
+    /// Does this to every answer of `endpoint` from now on.
+    pub fn set(&self, endpoint: Endpoint, fault: Fault) {
+        lock(&self.shared.faults).insert(endpoint, fault);
+    }
+
+    /// Hands everything on again.
+    pub fn clear(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
+    /// How often `endpoint` was asked.
+    pub fn asked(&self, endpoint: Endpoint) -> usize {
+        lock(&self.shared.asked)
+            .get(&endpoint)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.shared.most_open.load(Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: u16,
+    shared: Arc<Shared>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    mut stopped: watch::Receiver<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.changed() => return,
+        };
+        let Ok((client, _)) = accepted else { continue };
+        let (shared, tls, mut stopped) = (Arc::clone(&shared), tls.clone(), stopped.clone());
+        tokio::spawn(async move {
+            let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
+            shared.most_open.fetch_max(open, Ordering::Relaxed);
+            tokio::select! {
+                () = serve(client, target, &shared, tls) => {}
+                _ = stopped.changed() => {}
+            }
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn serve(
+    client: TcpStream,
+    target: u16,
+    shared: &Shared,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+) {
+    let answered = match tls {
+        None => answer(client, target, shared).await,
+        Some(tls) => match tls.accept(client).await {
+            Ok(client) => answer(client, target, shared).await,
+            // Who does not believe the certificate hangs up.
+            Err(_) => return,
+        },
+    };
+    // Whoever hung up knows that.
+    drop(answered);
+}
+
+/// What a proxied connection may be: plain or TLS.
+trait Client: AsyncRead + AsyncWrite + Unpin {
+    /// Has the connection end with a reset.
+    fn reset(&self);
+}
+
+impl Client for TcpStream {
+    fn reset(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Client for tokio_rustls::server::TlsStream<TcpStream> {
+    fn reset(&self) {
+        let _ = self.get_ref().0.set_zero_linger();
+    }
+}
+
+async fn answer(mut client: impl Client, target: u16, shared: &Shared) -> std::io::Result<()> {
+    let request = read_request(&mut client).await?;
+    let text = String::from_utf8_lossy(&request);
+    let path = text.split(' ').nth(1).unwrap_or_default();
+    let endpoint = Endpoint::of(path);
+    let fault = endpoint.and_then(|endpoint| {
+        *lock(&shared.asked).entry(endpoint).or_default() += 1;
+        lock(&shared.faults).get(&endpoint).cloned()
+    });
+    match fault {
+        None => client.write_all(&honest(&request, target).await?).await?,
+        Some(Fault::Instead {
+            status,
+            headers,
+            body,
+        }) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            client.write_all(head.as_bytes()).await?;
+            client.write_all(&body).await?;
+        }
+        Some(Fault::Reset) => client.reset(),
+        Some(Fault::Truncated) => {
+            let whole = honest(&request, target).await?;
+            client.write_all(&whole[..whole.len() - whole.len() / 3]).await?;
+        }
+        Some(Fault::Hang) => hung_up(&mut client).await,
+        Some(Fault::Drip) => {
+            for byte in honest(&request, target).await? {
+                client.write_all(&[byte]).await?;
+                tokio::time::sleep(DRIP).await;
+            }
+        }
+        Some(Fault::Late(late)) => {
+            tokio::select! {
+                () = tokio::time::sleep(late) => {
+                    client.write_all(&honest(&request, target).await?).await?;
+                }
+                () = hung_up(&mut client) => {}
+            }
+        }
+        Some(Fault::Huge) => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n[";
+            client.write_all(head.as_bytes()).await?;
+            let blanks = vec![b' '; 64 * 1024];
+            for _ in 0..HUGE / blanks.len() {
+                client.write_all(&blanks).await?;
+            }
+        }
+    }
+    client.shutdown().await
+}
+
+/// Waits until the client gives up.
+async fn hung_up(client: &mut (impl AsyncRead + Unpin)) {
+    let mut rest = [0; 256];
+    while matches!(client.read(&mut rest).await, Ok(1..)) {}
+}
+
+/// Head and body of one request, which has a length if it has a body.
+async fn read_request(client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    let mut request = Vec::new();
+    loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"))
+                .and_then(|length| length.trim().parse::<usize>().ok())
+                .unwrap_or(0);
+            if request.len() >= end + 4 + length {
+                return Ok(request);
+            }
+        }
+        if request.len() > MOST_REQUEST || client.read_buf(&mut request).await? == 0 {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+/// What the provider answers.
+async fn honest(request: &[u8], target: u16) -> std::io::Result<Vec<u8>> {
+    let mut provider = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
+    // So that the end of the answer is the end of the connection.
+    let end_of_line = request.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    provider.write_all(&request[..end_of_line]).await?;
+    provider.write_all(b"Connection: close\r\n").await?;
+    provider.write_all(&request[end_of_line..]).await?;
+    let mut answer = Vec::new();
+    provider.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
