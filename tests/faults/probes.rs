@@ -11,11 +11,12 @@ use crate::kit::Result;
 use crate::kit::browser::bare_client;
 use crate::ledger::{Ledger, Route, Sample};
 use crate::seen::{Answer, Seen, Who};
+use crate::stage::Extent;
 
-/// Between two requests of one visitor by one way: 20 a second.
-const EVERY: Duration = Duration::from_millis(50);
+/// Between two requests that only measure the machine.
+const CONTROL_EVERY: Duration = Duration::from_millis(100);
 /// Requests of one visitor by one way that wait for their answers: further ones are left out.
-const MOST_WAITING: usize = 64;
+const MOST_WAITING: usize = 24;
 /// After which an answer counts as none.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -67,6 +68,7 @@ impl Probes {
         targets: &Targets,
         cookies: &Cookies,
         secrets: &[String],
+        extent: Extent,
         ledger: &Arc<Ledger>,
     ) -> Result<Self> {
         let client = bare_client(root, PATIENCE)?;
@@ -85,10 +87,11 @@ impl Probes {
                 secrets: secrets.to_vec(),
                 ledger: Arc::clone(ledger),
             });
-            let offset = EVERY * u32::try_from(place).unwrap_or(0) / 15;
+            let every = pause(extent, route);
+            let offset = every * u32::try_from(place).unwrap_or(0) / 15;
             tasks.spawn(async move {
                 tokio::time::sleep(offset).await;
-                visitor.keep_asking().await;
+                visitor.keep_asking(every).await;
             });
         }
         tasks.spawn(keep_measuring(client, targets.app_port, Arc::clone(ledger)));
@@ -96,9 +99,19 @@ impl Probes {
     }
 }
 
+/// Between two requests of one visitor by one way. Many scenarios at once are not to load the machine so much that
+/// it shows.
+fn pause(extent: Extent, route: Route) -> Duration {
+    Duration::from_millis(match (extent, route) {
+        (Extent::Whole, _) => 50,
+        (Extent::Brief, Route::Direct) => 100,
+        (Extent::Brief, _) => 200,
+    })
+}
+
 /// Asks the app by itself, to learn how busy the machine is.
 async fn keep_measuring(client: reqwest::Client, port: u16, ledger: Arc<Ledger>) {
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(CONTROL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let url = format!("http://127.0.0.1:{port}/");
     let mut waiting = JoinSet::new();
@@ -126,9 +139,9 @@ struct Visitor {
 }
 
 impl Visitor {
-    async fn keep_asking(self: Arc<Self>) {
+    async fn keep_asking(self: Arc<Self>, every: Duration) {
         let places = Arc::new(Semaphore::new(MOST_WAITING));
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut waiting = JoinSet::new();
         let mut navigates = false;

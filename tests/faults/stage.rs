@@ -250,7 +250,14 @@ impl Stage {
             host: self.slot.app_host.clone(),
             login: format!("{}/login", self.public_url()),
         };
-        let probes = Probes::start(&self.world.root, &targets, &self.cookies, &self.secrets, &self.ledger)?;
+        let probes = Probes::start(
+            &self.world.root,
+            &targets,
+            &self.cookies,
+            &self.secrets,
+            self.extent,
+            &self.ledger,
+        )?;
         self.probes = Some(probes);
         Ok(())
     }
@@ -291,7 +298,7 @@ impl Stage {
     ///
     /// When that takes longer than `limit`.
     pub async fn until_calm(&mut self, expect: Expect, limit: Duration) -> Result<Duration> {
-        let wanted = self.rounds(20, 100);
+        let wanted = self.rounds(12, 100);
         let since = self.phase_since;
         loop {
             let good = self.ledger.good_since(since, &expect, Who::Valid);

@@ -185,6 +185,8 @@ pub async fn keys_wrong(stage: &mut Stage) -> Result<Outcome> {
         (Endpoint::Keys, "no keys", json("{\"keys\":[]}")),
     ];
     let mut most = before;
+    let known = stage.folder.path().join("known.json");
+    own.run_with_keys(stage, Some(&known)).await?;
     for (endpoint, name, fault) in faults {
         // With new keys, so that they are asked for.
         own.run(stage).await?;
