@@ -9,6 +9,7 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod memory;
+pub mod redis;
 pub mod sealing;
 pub mod sessions;
 
@@ -53,6 +54,9 @@ pub enum StoreError {
     /// It does not answer.
     #[error("the session store does not answer: {0}")]
     Unreachable(String),
+    /// It can be read, but takes no writes. Nothing was written.
+    #[error("the session store refuses to write: {0}")]
+    Refused(String),
 }
 
 /// A place for records. `contract.rs` holds every implementation to what is said here.
