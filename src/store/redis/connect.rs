@@ -41,26 +41,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) async fn connect(
     settings: &RedisSettings,
 ) -> Result<(MultiplexedConnection, Driver), String> {
-    timeout(TIMEOUT, connect_in_time(settings))
+    let mut waiting = "";
+    timeout(TIMEOUT, connect_in_time(settings, &mut waiting))
         .await
-        .unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())))
+        .unwrap_or_else(|_| Err(format!("no answer{waiting} within {} s", TIMEOUT.as_secs())))
 }
 
 async fn connect_in_time(
     settings: &RedisSettings,
+    waiting: &mut &str,
 ) -> Result<(MultiplexedConnection, Driver), String> {
     let credentials = read(settings).await?;
-    let stream = open(settings, &credentials).await?;
-    let mut info = RedisConnectionInfo::default()
-        .set_db(i64::from(settings.database))
-        // It would need a permission more, for nothing.
-        .set_skip_set_lib_name();
-    if let Some(user) = &settings.user {
-        info = info.set_username(user);
-    }
-    if let Some(password) = &credentials.password {
-        info = info.set_password(password.expose_secret());
-    }
+    let stream = open(settings, &credentials, waiting).await?;
+    // Nothing is sent by the crate itself: it would take every refusal for a wrong password, and ask for a
+    // permission more.
+    let info = RedisConnectionInfo::default().set_skip_set_lib_name();
     // Time is taken where a call is made, over all that it does.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
@@ -68,10 +63,36 @@ async fn connect_in_time(
         .map_err(|error| greeting_words(&error))?;
     let mut driver: Driver = Box::pin(driver);
     tokio::select! {
-        answer = probe(&mut connection) => answer.map_err(|error| greeting_words(&error))?,
+        // What was answered before the end counts.
+        biased;
+        answer = greet(&mut connection, settings, &credentials) => {
+            answer.map_err(|error| greeting_words(&error))?;
+        }
         () = &mut driver => return Err("the connection was closed".to_owned()),
     }
     Ok((connection, driver))
+}
+
+/// Says who we are, and asks for something.
+async fn greet(
+    connection: &mut MultiplexedConnection,
+    settings: &RedisSettings,
+    credentials: &RedisCredentials,
+) -> RedisResult<()> {
+    if let Some(password) = &credentials.password {
+        let mut command = ::redis::cmd("AUTH");
+        if let Some(user) = &settings.user {
+            command.arg(user);
+        }
+        command.arg(password.expose_secret());
+        command.exec_async(connection).await?;
+    }
+    if settings.database != 0 {
+        let mut command = ::redis::cmd("SELECT");
+        command.arg(settings.database);
+        command.exec_async(connection).await?;
+    }
+    probe(connection).await
 }
 
 /// Files are read where that holds nobody up.
@@ -98,6 +119,7 @@ pub(super) fn probing() -> ::redis::Cmd {
 async fn open(
     settings: &RedisSettings,
     credentials: &RedisCredentials,
+    waiting: &mut &str,
 ) -> Result<Box<dyn Stream>, String> {
     let (host, port) = match &settings.address {
         RedisAddress::Tcp { host, port } => (host.as_str(), *port),
@@ -113,7 +135,9 @@ async fn open(
     let connector = TlsConnector::from(Arc::new(tls::client_config(credentials)?));
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| format!("no certificate can be for \"{host}\""))?;
+    *waiting = " to the TLS handshake";
     let stream = connector.connect(name, stream).await;
+    *waiting = "";
     Ok(Box::new(stream.map_err(|error| {
         format!("TLS: {}", words(&error))
     })?))

@@ -35,15 +35,22 @@ if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1";
 
-/// The time in milliseconds, and the index without what has ended.
-const TRIM: &str = "
+/// The time in milliseconds.
+const NOW: &str = "
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + math.floor(time[2] / 1000)";
+
+/// Takes away what has ended.
+const TRIM: &str = "
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))";
 
-/// Index; member, lifetime in milliseconds.
+/// Index; member, lifetime in milliseconds. Adding comes first: Redis refuses that when it is full only before
+/// anything else was written.
 const ENLIST: &str = "
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])";
+
+/// The whole ends with its last entry.
+const END: &str = "
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', last[2]))";
 
@@ -53,8 +60,6 @@ redis.call('ZREM', KEYS[1], ARGV[1])";
 
 /// Index.
 const MEMBERS: &str = "
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')";
 
 /// Records in Redis.
@@ -65,9 +70,11 @@ pub struct RedisStore {
     refused: Mutex<Option<StoreError>>,
 }
 
+/// Those that tell the time.
 struct Scripts {
     enlist: String,
     delist: String,
+    members: String,
 }
 
 impl RedisStore {
@@ -84,8 +91,9 @@ impl RedisStore {
         Ok(Self {
             link: Link::start(settings),
             scripts: Scripts {
-                enlist: format!("{TRIM}{ENLIST}"),
-                delist: format!("{TRIM}{DELIST}"),
+                enlist: [NOW, ENLIST, TRIM, END].concat(),
+                delist: [NOW, DELIST, TRIM].concat(),
+                members: [NOW, MEMBERS].concat(),
             },
             refused: Mutex::default(),
         })
@@ -208,7 +216,7 @@ impl Store for RedisStore {
     }
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
-        self.read(&script(MEMBERS, index)).await
+        self.read(&script(&self.scripts.members, index)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

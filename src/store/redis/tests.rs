@@ -144,10 +144,21 @@ async fn keeps_the_contract_over_a_socket_of_the_file_system() {
     let server = RedisServer::start();
     let store = open(RedisSettings {
         address: RedisAddress::Unix(server.socket()),
-        database: 3,
         ..settings(server.port)
     });
     contract::holds(&store, &server).await;
+}
+
+#[tokio::test]
+async fn keeps_to_its_database() {
+    let server = RedisServer::start();
+    let store = open(RedisSettings {
+        database: 3,
+        ..settings(server.port)
+    });
+    assert_eq!(create(&store, "a").await, Ok(true));
+    assert_eq!(server.ask(&["-n", "3", "KEYS", "*"]), "portcullis:test:a");
+    assert_eq!(server.ask(&["KEYS", "*"]), "");
 }
 
 #[tokio::test]
