@@ -106,10 +106,12 @@ pub struct SessionSettings {
 }
 
 /// Where sessions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     /// In this process: they end with it.
     Memory,
+    /// In this file, which may be still to be made; its folder is there.
+    File(PathBuf),
 }
 
 /// The keys that seal sessions, tickets and login attempts.

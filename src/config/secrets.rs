@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const MAX_KEYS: usize = 16;
 
 /// Read and write for others than owner and group.
-const OPEN_TO_OTHERS: u32 = 0o006;
+pub(super) const OPEN_TO_OTHERS: u32 = 0o006;
 
 /// Why a file gave no secret. The messages say nothing of what it holds.
 #[derive(Debug, Error)]
@@ -300,6 +300,14 @@ pub(super) fn plain(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// What to say of a file that others than owner and group may read or change, and how to mend it.
+pub(super) fn open_to_others(path: &Path) -> String {
+    format!(
+        "every user of this machine may read or change {0}: `chmod o-rwx {0}`",
+        path.display()
+    )
 }
 
 fn shown(path: &Path) -> String {

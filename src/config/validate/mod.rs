@@ -10,6 +10,7 @@ mod rules;
 mod server;
 mod services;
 mod session;
+mod store;
 mod upstream;
 mod urls;
 
@@ -99,11 +100,7 @@ impl Files<'_> {
         match read {
             Ok(read) => {
                 if read.open_to_others {
-                    let message = format!(
-                        "every user of this machine may read or change {0}: `chmod o-rwx {0}`",
-                        file.display()
-                    );
-                    problems.warn(key, message);
+                    problems.warn(key, secrets::open_to_others(file));
                 }
                 Some(read.value)
             }
