@@ -97,7 +97,9 @@ impl RedisServer {
             .args(words)
             .stdin(Stdio::null())
             .output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned())
     }
 
     fn signal(&self, signal: Signal) {

@@ -138,9 +138,9 @@ async fn open(
     *waiting = " to the TLS handshake";
     let stream = connector.connect(name, stream).await;
     *waiting = "";
-    Ok(Box::new(stream.map_err(|error| {
-        format!("TLS: {}", words(&error))
-    })?))
+    Ok(Box::new(
+        stream.map_err(|error| format!("TLS: {}", words(&error)))?,
+    ))
 }
 
 /// Tries each address that the name has now, for an equal share of the time.

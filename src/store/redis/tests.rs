@@ -15,7 +15,10 @@ mod outages;
 mod permissions;
 
 #[path = "../../../tests/kit/redis_server.rs"]
-#[allow(dead_code, reason = "these tests and those of the service each use a part of it")]
+#[allow(
+    dead_code,
+    reason = "these tests and those of the service each use a part of it"
+)]
 mod redis_server;
 
 use redis_server::RedisServer;

@@ -81,16 +81,38 @@ async fn certificates_on_both_sides_are_checked() {
     let store = open(over_tls(&server, "127.0.0.1", credentials(&ours, shown())));
     contract::holds(&store, &server).await;
     let refusals = [
-        ("another authority", "127.0.0.1", credentials(&theirs, shown())),
+        (
+            "another authority",
+            "127.0.0.1",
+            credentials(&theirs, shown()),
+        ),
         ("another name", "localhost", credentials(&ours, shown())),
-        ("the system's authorities", "127.0.0.1", RedisCredentials { roots: None, ..credentials(&ours, shown()) }),
-        ("no certificate of ours", "127.0.0.1", credentials(&ours, None)),
-        ("a certificate of somebody else", "127.0.0.1", credentials(&ours, Some(certified(&theirs, "portcullis")))),
+        (
+            "the system's authorities",
+            "127.0.0.1",
+            RedisCredentials {
+                roots: None,
+                ..credentials(&ours, shown())
+            },
+        ),
+        (
+            "no certificate of ours",
+            "127.0.0.1",
+            credentials(&ours, None),
+        ),
+        (
+            "a certificate of somebody else",
+            "127.0.0.1",
+            credentials(&ours, Some(certified(&theirs, "portcullis"))),
+        ),
     ];
     for (what, host, credentials) in refusals {
         let store = open(over_tls(&server, host, credentials));
         let error = store.ping().await.expect_err(what);
-        assert!(!error.to_string().contains("PRIVATE KEY"), "{what}: {error}");
+        assert!(
+            !error.to_string().contains("PRIVATE KEY"),
+            "{what}: {error}"
+        );
     }
 }
 
@@ -117,7 +139,10 @@ async fn unfit_certificates_stop_the_start() {
         credentials(&ours, Some((certificate.clone(), other_key))),
         credentials(&ours, Some((certificate.clone(), garbage()))),
         credentials(&ours, Some((garbage(), key.clone()))),
-        RedisCredentials { roots: Some(garbage().into_bytes()), ..RedisCredentials::default() },
+        RedisCredentials {
+            roots: Some(garbage().into_bytes()),
+            ..RedisCredentials::default()
+        },
     ];
     for credentials in unfit {
         let settings = RedisSettings {

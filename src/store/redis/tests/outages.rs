@@ -14,7 +14,10 @@ async fn all_fail_at_once(store: &RedisStore) {
     let start = Instant::now();
     for _ in 0..MANY {
         let failed = store.get(&key("any")).await;
-        assert!(matches!(failed, Err(StoreError::Unreachable(_))), "{failed:?}");
+        assert!(
+            matches!(failed, Err(StoreError::Unreachable(_))),
+            "{failed:?}"
+        );
     }
     assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
 }
@@ -63,7 +66,11 @@ async fn frozen_and_thawed() {
     for asked in asked {
         asked.await.expect("no panic").expect_err("it is frozen");
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
     all_fail_at_once(&store).await;
     server.thaw();
     recovered(&store).await;
@@ -106,8 +113,15 @@ async fn full_it_is_read_and_takes_what_frees_room() {
     let server = RedisServer::start();
     let store = impatient(&server);
     assert_eq!(create(&store, "a").await, Ok(true));
-    let read = store.get(&key("a")).await.expect("an answer").expect("a record");
-    store.enlist(&key("index"), "a", MINUTE).await.expect("an answer");
+    let read = store
+        .get(&key("a"))
+        .await
+        .expect("an answer")
+        .expect("a record");
+    store
+        .enlist(&key("index"), "a", MINUTE)
+        .await
+        .expect("an answer");
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(create(&store, "b").await, Err(StoreError::Full));
     let replaced = store.replace(&key("a"), read.version, b"", MINUTE).await;
@@ -129,7 +143,10 @@ async fn a_read_only_replica_is_read() {
     let (primary, replica) = (RedisServer::start(), RedisServer::start());
     let store = impatient(&primary);
     assert_eq!(create(&store, "a").await, Ok(true));
-    store.enlist(&key("index"), "a", MINUTE).await.expect("an answer");
+    store
+        .enlist(&key("index"), "a", MINUTE)
+        .await
+        .expect("an answer");
     let port = primary.port.to_string();
     replica.ask(&["REPLICAOF", "127.0.0.1", &port]);
     // Tells how many replicas have what was written until now.
@@ -138,10 +155,17 @@ async fn a_read_only_replica_is_read() {
     assert_eq!(has(&store, "a").await, Ok(true));
     assert_eq!(store.members(&key("index")).await, Ok(vec!["a".to_owned()]));
     assert_eq!(store.ping().await, Ok(()));
-    let read = store.get(&key("a")).await.expect("an answer").expect("a record");
+    let read = store
+        .get(&key("a"))
+        .await
+        .expect("an answer")
+        .expect("a record");
     let refusals = [
         create(&store, "b").await.map(drop),
-        store.replace(&key("a"), read.version, b"", MINUTE).await.map(drop),
+        store
+            .replace(&key("a"), read.version, b"", MINUTE)
+            .await
+            .map(drop),
         store.delete(&key("a")).await.map(drop),
         store.enlist(&key("index"), "b", MINUTE).await,
         store.delist(&key("index"), "a").await,
@@ -187,8 +211,15 @@ async fn what_was_evicted_is_not_there() {
     let server = RedisServer::start();
     let store = impatient(&server);
     assert_eq!(create(&store, "a").await, Ok(true));
-    let read = store.get(&key("a")).await.expect("an answer").expect("a record");
-    store.enlist(&key("index"), "a", MINUTE).await.expect("an answer");
+    let read = store
+        .get(&key("a"))
+        .await
+        .expect("an answer")
+        .expect("a record");
+    store
+        .enlist(&key("index"), "a", MINUTE)
+        .await
+        .expect("an answer");
     server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     // It evicts when somebody writes.
@@ -208,17 +239,28 @@ async fn names_are_resolved() {
     let server = RedisServer::start();
     let named = |host: &str| {
         let host = host.to_owned();
-        let address = RedisAddress::Tcp { host, port: server.port };
-        open(RedisSettings { address, ..settings(server.port) })
+        let address = RedisAddress::Tcp {
+            host,
+            port: server.port,
+        };
+        open(RedisSettings {
+            address,
+            ..settings(server.port)
+        })
     };
     assert_eq!(named("localhost").ping().await, Ok(()));
-    let error = named("redis.invalid").ping().await.expect_err("no such name");
+    let error = named("redis.invalid")
+        .ping()
+        .await
+        .expect_err("no such name");
     assert!(error.to_string().contains("redis.invalid"), "{error}");
 }
 
 #[tokio::test]
 async fn something_that_is_no_redis() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -5,7 +5,9 @@ use super::*;
 /// The line of docs/redis.md that makes our user, as words.
 fn documented_user() -> Vec<String> {
     let page = include_str!("../../../../docs/redis.md");
-    let line = page.lines().find(|line| line.starts_with("user portcullis "));
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("user portcullis "));
     let words = line.expect("the page has the line").split_whitespace();
     words.skip(1).map(str::to_owned).collect()
 }
@@ -45,7 +47,11 @@ async fn the_documented_user_may_do_nothing_that_is_not_needed() {
     let server = RedisServer::start();
     let words = documented_user();
     for left_out in words.iter().filter(|word| word.starts_with('+')) {
-        let rest: Vec<String> = words.iter().filter(|word| *word != left_out).cloned().collect();
+        let rest: Vec<String> = words
+            .iter()
+            .filter(|word| *word != left_out)
+            .cloned()
+            .collect();
         make_user(&server, &[words[0].clone(), "reset".into()]);
         make_user(&server, &rest);
         let store = as_our_user(&server, &Shown::password(documented_password(&words)));
@@ -78,7 +84,10 @@ async fn a_changed_password_needs_no_restart() {
     server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     let (error, _) = lost(&store).await;
     let said = error.to_string();
-    assert!(said.contains("refuses the user name or the password"), "{said}");
+    assert!(
+        said.contains("refuses the user name or the password"),
+        "{said}"
+    );
     credentials.change("another");
     recovered(&store).await;
     assert_eq!(has(&store, "kept").await, Ok(true));
@@ -96,7 +105,10 @@ async fn what_redis_refuses_is_told_in_plain_words_and_without_secrets() {
     let said = async |settings: RedisSettings| {
         let error = open(settings).ping().await.expect_err("a refusal");
         let text = format!("{error} {error:?}");
-        assert!(!text.contains(SECRET) && !text.contains("wrong-one"), "{text}");
+        assert!(
+            !text.contains(SECRET) && !text.contains("wrong-one"),
+            "{text}"
+        );
         error.to_string()
     };
     let ours = |password: &str| RedisSettings {
@@ -105,7 +117,11 @@ async fn what_redis_refuses_is_told_in_plain_words_and_without_secrets() {
         ..settings(server.port)
     };
     user(&["on", &format!(">{SECRET}"), "~portcullis:*", "+get"]);
-    assert!(said(ours("wrong-one")).await.contains("refuses the user name or the password"));
+    assert!(
+        said(ours("wrong-one"))
+            .await
+            .contains("refuses the user name or the password")
+    );
     open(ours(SECRET)).ping().await.expect("an answer");
     let other_database = RedisSettings {
         database: 1,
@@ -129,5 +145,8 @@ async fn a_database_that_is_not_there_is_named_as_the_cause() {
         ..settings(server.port)
     });
     let error = store.ping().await.expect_err("no such database");
-    assert!(error.to_string().contains("no database of this number"), "{error}");
+    assert!(
+        error.to_string().contains("no database of this number"),
+        "{error}"
+    );
 }
