@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::kit::child::{Running, Stdout};
 use crate::kit::gate::plain_client;
+use crate::kit::provider::write_secret;
 use crate::kit::{Failure, Result, provider, tools};
 use crate::world::Slot;
 
 /// For a start in a debug build on a busy machine. It takes some 50 ms on an idle one.
 const START_LIMIT: Duration = Duration::from_secs(10);
+
+const OWN: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// How it is set up and started.
 pub struct Plan {
@@ -62,6 +66,12 @@ impl Service {
         let config = folder.join("portcullis.toml");
         std::fs::write(&config, configuration(folder, slot, public_url, plan))
             .map_err(Failure::of(config.display()))?;
+        let secret = folder.join("session_secret");
+        if !secret.exists() {
+            let made = Command::new(OWN).arg("secret").output().map_err(Failure::of("secret"))?;
+            write_secret(&secret, &String::from_utf8_lossy(&made.stdout))
+                .map_err(Failure::of(secret.display()))?;
+        }
         Ok(Self {
             running: None,
             admin_port: slot.ports.admin,
@@ -83,16 +93,15 @@ impl Service {
     pub async fn start(&mut self, plan: &Plan) -> Result<Duration> {
         self.stop();
         let begun = Instant::now();
-        let own = env!("CARGO_BIN_EXE_portcullis").to_owned();
-        let mut words = plan.launcher.clone();
-        words.extend([own, "serve".to_owned(), "--config".to_owned()]);
+                let mut words = plan.launcher.clone();
+        words.extend([OWN.to_owned(), "serve".to_owned(), "--config".to_owned()]);
         let (first, arguments) = words.split_first().expect("the service's own name at least");
         let program = if first.contains('/') {
             PathBuf::from(first)
         } else {
             tools::find(first)?
         };
-        let set_up = |command: &mut std::process::Command| {
+        let set_up = |command: &mut Command| {
             command
                 .args(arguments)
                 .arg(&self.config)

@@ -9,7 +9,7 @@ use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::page::Page;
 use crate::kit::{Failure, Result};
-use crate::ledger::{Kind, Ledger};
+use crate::ledger::{Figures, Kind, Ledger};
 use crate::probes::{Cookies, Probes, Targets};
 use crate::seen::{Answer, Expect, Who};
 use crate::service::{Plan, Service};
@@ -19,6 +19,8 @@ const SESSION_COOKIE: &str = "__Host-portcullis";
 
 /// After the cause is gone, all is well again within this, without a restart.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
+/// So long the service takes to come up at most, whatever is down.
+pub const START_LIMIT: Duration = Duration::from_secs(2);
 /// So long a step of a login takes at most, whatever the provider does.
 pub const LOGIN_LIMIT: Duration = Duration::from_secs(10);
 /// What a busy machine adds to what is measured.
@@ -321,6 +323,11 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What was measured so far.
+    pub fn figures(&self) -> Figures {
+        self.ledger.figures()
     }
 
     /// What was seen last, for a message.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,8 @@ use super::{Failure, Result};
 const MOST_REQUEST: usize = 256 * 1024;
 /// What an answer without end amounts to.
 const HUGE: usize = 64 * 1024 * 1024;
+const REBIND_LIMIT: Duration = Duration::from_secs(3);
+const REBIND_POLL: Duration = Duration::from_millis(20);
 const DRIP: Duration = Duration::from_millis(300);
 
 /// What only the relying party asks.
@@ -152,8 +154,15 @@ impl FaultProxy {
             let _ = listener.await;
         }
         let what = format!("fault proxy at {}", self.address);
-        let listener = TcpListener::bind(self.address).await;
-        let listener = listener.map_err(Failure::of(what))?;
+        // The connections of before may take a moment to go.
+        let deadline = Instant::now() + REBIND_LIMIT;
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(cause) if Instant::now() > deadline => return Err(Failure::of(what)(cause)),
+                Err(_) => tokio::time::sleep(REBIND_POLL).await,
+            }
+        };
         let (running, stopped) = watch::channel(());
         self.running = Some(running);
         let (target, shared, tls) = (self.target, Arc::clone(&self.shared), self.tls.clone());

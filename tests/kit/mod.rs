@@ -14,6 +14,7 @@ pub mod page;
 pub mod ports;
 pub mod provider;
 pub mod raw;
+pub mod redis_server;
 pub mod relay;
 pub mod tools;
 pub mod traefik;

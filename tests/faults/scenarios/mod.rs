@@ -1,6 +1,7 @@
 //! The faults, by what breaks.
 
 mod provider;
+mod redis;
 
 use std::pin::Pin;
 
@@ -33,14 +34,27 @@ pub fn list() -> Vec<Scenario> {
     let scenario = |name, play| Scenario { name, play };
     #[rustfmt::skip] // a table
     let list = vec![
+        scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
+        scenario("redis killed",                 |stage| Box::pin(redis::killed(stage))),
+        scenario("redis comes back empty",       |stage| Box::pin(redis::empty(stage))),
+        scenario("redis frozen",                 |stage| Box::pin(redis::frozen(stage))),
+        scenario("redis cut off, silently",      |stage| Box::pin(redis::silent(stage))),
+        scenario("redis far away",               |stage| Box::pin(redis::slow(stage))),
+        scenario("redis full",                   |stage| Box::pin(redis::full(stage))),
+        scenario("redis evicts",                 |stage| Box::pin(redis::evicting(stage))),
+        scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
+        scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
+        scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("records broken",               |stage| Box::pin(redis::records_broken(stage))),
+        scenario("provider down at start",       |stage| Box::pin(provider::down_at_start(stage))),
         scenario("provider gone",                |stage| Box::pin(provider::gone(stage))),
         scenario("token endpoint hangs",         |stage| Box::pin(provider::token_hangs(stage))),
         scenario("token endpoint drips",         |stage| Box::pin(provider::token_drips(stage))),
         scenario("token endpoint slow",          |stage| Box::pin(provider::token_slow(stage))),
-        scenario("token endpoint talks nonsense", |stage| Box::pin(provider::token_wrong(stage))),
-        scenario("provider's keys are nonsense", |stage| Box::pin(provider::keys_wrong(stage))),
-        scenario("provider's keys change",       |stage| Box::pin(provider::keys_rotated(stage))),
-        scenario("provider's keys out of reach", |stage| Box::pin(provider::keys_out_of_reach(stage))),
+        scenario("token endpoint wrong",         |stage| Box::pin(provider::token_wrong(stage))),
+        scenario("metadata wrong",               |stage| Box::pin(provider::metadata_wrong(stage))),
+        scenario("keys change",                  |stage| Box::pin(provider::keys_rotated(stage))),
+        scenario("keys change, out of reach",    |stage| Box::pin(provider::keys_out_of_reach(stage))),
     ];
     list
 }
