@@ -16,6 +16,7 @@ use openidconnect::{
 use p521::ecdsa::signature::Verifier;
 use p521::ecdsa::{Signature, VerifyingKey};
 use ring::digest;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -50,7 +51,8 @@ pub(super) enum Algorithm {
 impl Algorithm {
     /// By its name in a JOSE header, in metadata or in a key.
     pub(super) fn named(name: &Value) -> Option<Self> {
-        Self::deserialize(name).ok()
+        name.as_str()
+            .and_then(|name| Self::deserialize(StrDeserializer::<ValueError>::new(name)).ok())
     }
 
     /// What `openidconnect` calls it.
@@ -149,11 +151,15 @@ impl ProviderKey {
         };
         let bytes = |name: &str| {
             let text = members.get(name).and_then(Value::as_str);
+            let text = text.map(|text| text.trim_end_matches('='));
             text.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok())
         };
-        let strength = match bytes("n") {
-            Some(modulus) if bits(&modulus) < MIN_RSA_BITS => Strength::TooShort,
-            _ => Strength::Enough,
+        let has_modulus = members.contains_key("n");
+        let modulus_bits = bytes("n").map_or(0, |modulus| bits(&modulus));
+        let strength = if has_modulus && modulus_bits < MIN_RSA_BITS {
+            Strength::TooShort
+        } else {
+            Strength::Enough
         };
         let is_p521 = members.get("crv").and_then(Value::as_str) == Some("P-521");
         let p521 = match (bytes("x"), bytes("y")) {
@@ -321,6 +327,8 @@ mod tests {
             (modulus(&[0x80], 512),    false),
             (modulus(&[0], 1),         true),
             (String::new(),            true),
+            (modulus(&[0x80], 256) + "=",  false),
+            (modulus(&[0x80], 256) + "+x", true),
         ];
         for (n, too_short) in cases {
             let key = key(json!({ "kty": "RSA", "n": n, "e": "AQAB" })).expect("a key");

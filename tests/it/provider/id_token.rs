@@ -201,7 +201,7 @@ fn short_rsa() -> super::trial::Lie {
         behaviour.edit_jwks = Box::new(|jwks| {
             for key in jwks["keys"].as_array_mut().expect("keys") {
                 if let Some(n) = key["n"].as_str() {
-                    key["n"] = json!(n[..171].to_owned());
+                    key["n"] = json!(n[..168].to_owned());
                 }
             }
         });

@@ -96,7 +96,7 @@ fn of_tokens() -> Vec<Outage> {
         ("deep",               Fault::json("[".repeat(100_000).as_bytes()), Refused("token_answer_malformed")),
         ("a spent code",       error("invalid_grant"),                      Refused("code_refused")),
         ("we are unknown",     error("invalid_client"),                     Refused("client_refused")),
-        ("an odd error",       error(MARK),                                 Refused("code_refused")),
+        ("an odd error",       error(&format!("{MARK} at large")),                               Refused("code_refused")),
     ]
 }
 

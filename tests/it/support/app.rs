@@ -194,11 +194,21 @@ impl TestApp {
 
     /// A request to the portal, by way of the proxy.
     pub fn portal(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        self.portal_from(&self.from, method, path_and_query)
+    }
+
+    /// The same from another place.
+    pub fn portal_from(
+        &self,
+        from: &str,
+        method: Method,
+        path_and_query: &str,
+    ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path_and_query}", self.portal);
         self.client
             .request(method, url)
             .header("host", "auth.example.net")
-            .header("x-forwarded-for", &self.from)
+            .header("x-forwarded-for", from)
     }
 
     pub async fn health(&self, name: &str) -> Answer {

@@ -213,7 +213,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Some(Fault::Close) => {}
         Some(Fault::Reset) => return Ok(End::Break),
-        Some(Fault::Hang) => std::future::pending().await,
+        // Until whoever waits has had enough.
+        Some(Fault::Hang) => while stream.read(&mut [0; 64]).await? > 0 {},
         Some(Fault::Raw(bytes)) => {
             stream.write_all(&bytes).await?;
             stream.shutdown().await?;
