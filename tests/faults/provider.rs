@@ -10,7 +10,7 @@ use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::fault_proxy::FaultProxy;
 use crate::kit::page::Page;
-use crate::kit::provider::Provider;
+use crate::kit::provider::{Provider, RS256, Signing};
 use crate::kit::{Failure, Result, ports};
 use crate::service::Plan;
 use crate::stage::Stage;
@@ -70,7 +70,7 @@ impl Own {
         self.provider = None;
         let portals = [stage.public_url()];
         let folder = stage.folder.path();
-        let provider = Provider::start_on(self.behind, folder, &self.issuer, &portals, keys)?;
+        let provider = Provider::start_on(self.behind, folder, &self.issuer, &portals, Signing { keys, ..RS256 })?;
         let provider = self.provider.insert(provider);
         self.proxy.listen().await?;
         provider.listens().await

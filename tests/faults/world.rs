@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::Ports;
-use crate::kit::provider::Provider;
+use crate::kit::provider::{Provider, RS256};
 use crate::kit::{Failure, Result, ports, traefik};
 
 const DOMAIN: &str = "faults.localhost";
@@ -76,7 +76,7 @@ impl World {
             .iter()
             .map(|slot| format!("https://{}:{https_port}", slot.portal_host))
             .collect();
-        let mut provider = Provider::start_on(provider_port, folder.path(), &issuer, &portals, None)?;
+        let mut provider = Provider::start_on(provider_port, folder.path(), &issuer, &portals, RS256)?;
         let sites: String = slots.iter().map(caddy_sites).collect();
         let app = "respond \"app:{header.Remote-User}\"";
         let sites = format!(

@@ -8,6 +8,7 @@ mod login;
 mod login_edges;
 mod logout;
 mod patterns;
+mod provider;
 mod seed;
 mod support;
 mod verify;

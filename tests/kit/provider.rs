@@ -6,11 +6,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::Method;
+
 use super::ask::Ask;
 use super::browser::Browser;
 use super::child::Running;
 use super::page::Page;
-use super::{Failure, Result, ports, tools};
+use super::{Failure, Result, gate, ports, tools};
 
 pub const CLIENT_ID: &str = "portcullis";
 
@@ -23,6 +25,7 @@ pub struct Provider {
     pub client_secret_file: PathBuf,
     issuer: String,
     issued: PathBuf,
+    control_port: u16,
 }
 
 pub struct Settings<'a> {
@@ -32,6 +35,20 @@ pub struct Settings<'a> {
     pub relying_party: &'a str,
 }
 
+/// What ID tokens are signed with.
+#[derive(Clone, Copy)]
+pub struct Signing<'a> {
+    pub algorithm: &'a str,
+    /// A file with its keys, which is made when there is none; else there is a new one.
+    pub keys: Option<&'a Path>,
+}
+
+/// What most providers do.
+pub const RS256: Signing<'static> = Signing {
+    algorithm: "RS256",
+    keys: None,
+};
+
 impl Provider {
     /// Starts it; see [`metadata`](Self::metadata) for when it answers.
     ///
@@ -39,12 +56,21 @@ impl Provider {
     ///
     /// When Node or the installed packages are missing.
     pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
-        let own = [settings.relying_party.to_owned()];
-        Self::start_on(ports::free(), folder, settings.issuer, &own, None)
+        Self::start_signing(folder, settings, "RS256")
     }
 
-    /// Starts it on a port of the test's choice, for several relying parties. `keys` is a file with its keys, which
-    /// is made when there is none.
+    /// The same with ID tokens that are signed with `algorithm`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_signing(folder: &Path, settings: &Settings<'_>, algorithm: &str) -> Result<Self> {
+        let own = [settings.relying_party.to_owned()];
+        let signing = Signing { algorithm, ..RS256 };
+        Self::start_on(ports::free(), folder, settings.issuer, &own, signing)
+    }
+
+    /// Starts it on a port of the test's choice, for several relying parties.
     ///
     /// # Errors
     ///
@@ -54,7 +80,7 @@ impl Provider {
         folder: &Path,
         issuer: &str,
         relying_parties: &[String],
-        keys: Option<&Path>,
+        signing: Signing<'_>,
     ) -> Result<Self> {
         let script = tools::source_root().join("tests/stack/provider/provider.mjs");
         if !script.with_file_name("node_modules").is_dir() {
@@ -74,18 +100,21 @@ impl Provider {
             let urls = relying_parties.iter().map(|own| format!("{own}{path}"));
             urls.collect::<Vec<_>>().join(" ")
         };
+        let control_port = ports::free();
         let log = folder.join("provider.log");
         let running = Running::start("provider", &tools::find("node")?, &log, |command| {
             command
                 .arg(script)
                 .env("PROVIDER_PORT", port.to_string())
+                .env("PROVIDER_CONTROL_PORT", control_port.to_string())
+                .env("PROVIDER_ALGORITHM", signing.algorithm)
                 .env("PROVIDER_ISSUER", issuer)
                 .env("PROVIDER_CLIENT_ID", CLIENT_ID)
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
                 .env("PROVIDER_REDIRECT_URIS", pages("/callback"))
                 .env("PROVIDER_POST_LOGOUT_REDIRECT_URIS", pages("/signed-out"))
                 .env("PROVIDER_ISSUED_FILE", &issued);
-            if let Some(keys) = keys {
+            if let Some(keys) = signing.keys {
                 command.env("PROVIDER_KEYS_FILE", keys);
             }
         })?;
@@ -95,6 +124,7 @@ impl Provider {
             client_secret_file,
             issuer: issuer.to_owned(),
             issued,
+            control_port,
         })
     }
 
@@ -129,6 +159,35 @@ impl Provider {
             connected.map(drop).map_err(Failure::new)
         };
         self.running.wait_for(START_LIMIT, connected).await
+    }
+
+    /// Replaces the key that signs ID tokens, without overlap.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn rotate_to(&self, algorithm: &str) -> Result<()> {
+        self.control(Method::POST, &format!("rotate/{algorithm}"))
+            .await
+            .map(drop)
+    }
+
+    /// How often its keys were fetched.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn keys_fetched(&self) -> Result<u32> {
+        let count = self.control(Method::GET, "keys-fetched").await?;
+        count.parse().map_err(Failure::of("keys-fetched"))
+    }
+
+    async fn control(&self, method: Method, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.control_port);
+        let request = gate::plain_client()?.request(method, &url);
+        let answer = request.send().await.map_err(Failure::of(&url))?;
+        let answer = answer.error_for_status().map_err(Failure::of(&url))?;
+        answer.text().await.map_err(Failure::of(&url))
     }
 
     /// Every token answer so far, as JSON objects.

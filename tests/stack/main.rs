@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "the demo and these tests each use a part of it")]
 mod kit;
 
+mod algorithms;
 mod chain;
 mod chromium;
 mod cookie_domains;

@@ -21,6 +21,8 @@ pub struct TestApp {
     pub clock: TestClock,
     pub issuer: FakeIssuer,
     pub client: Client,
+    /// Where its browsers are.
+    pub from: String,
     verify: SocketAddr,
     portal: SocketAddr,
     admin: SocketAddr,
@@ -68,6 +70,15 @@ pub async fn spawn_app() -> TestApp {
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
     let issuer = FakeIssuer::start(&clock);
+    spawn_app_at(issuer, clock, adjust)
+}
+
+/// The same beside an issuer that is there already.
+pub fn spawn_app_at(
+    issuer: FakeIssuer,
+    clock: TestClock,
+    adjust: impl FnOnce(&mut RawConfig),
+) -> TestApp {
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
@@ -92,6 +103,7 @@ pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
         clock,
         issuer,
         client,
+        from: "203.0.113.7".to_owned(),
         verify,
         portal,
         admin,
@@ -173,7 +185,7 @@ impl TestApp {
                 "x-forwarded-uri",
                 if target.is_empty() { "/" } else { target },
             ),
-            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-for", &self.from),
         ] {
             ask = ask.header(name, value);
         }
@@ -182,11 +194,21 @@ impl TestApp {
 
     /// A request to the portal, by way of the proxy.
     pub fn portal(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        self.portal_from(&self.from, method, path_and_query)
+    }
+
+    /// The same from another place.
+    pub fn portal_from(
+        &self,
+        from: &str,
+        method: Method,
+        path_and_query: &str,
+    ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path_and_query}", self.portal);
         self.client
             .request(method, url)
             .header("host", "auth.example.net")
-            .header("x-forwarded-for", "203.0.113.7")
+            .header("x-forwarded-for", from)
     }
 
     pub async fn health(&self, name: &str) -> Answer {

@@ -3,5 +3,7 @@
 pub mod app;
 pub mod browser;
 pub mod clock;
+pub mod front;
 pub mod issuer;
+pub mod log;
 pub mod relying_party;
