@@ -13,6 +13,7 @@
 )]
 mod kit;
 
+mod launch;
 mod ledger;
 mod probes;
 mod provider;

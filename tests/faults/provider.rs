@@ -82,6 +82,11 @@ impl Own {
         self.provider = None;
     }
 
+    /// The port of the provider itself.
+    pub fn behind(&self) -> u16 {
+        self.behind
+    }
+
     pub fn plan(&self, stage: &Stage) -> Plan {
         // A provider of any test's takes this name, and reads the secret when it starts.
         Plan::new(&self.issuer, &stage.folder.path().join("client_secret"))

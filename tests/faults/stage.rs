@@ -11,7 +11,7 @@ use crate::kit::page::Page;
 use crate::kit::{Failure, Result};
 use crate::ledger::{Figures, Kind, Ledger};
 use crate::probes::{Cookies, Probes, Targets};
-use crate::seen::{Answer, Expect, Who};
+use crate::seen::{Answer, Expect, Seen, Who};
 use crate::service::{Plan, Service};
 use crate::world::{Slot, World, folder};
 
@@ -210,7 +210,47 @@ impl Stage {
         Ok(())
     }
 
-    async fn logged_out(&self) -> Result<String> {
+    /// Waits for a login to work, as people do who press "try again". Tells how long that took.
+    ///
+    /// # Errors
+    ///
+    /// When none does for long.
+    pub async fn until_login_works(&self) -> Result<Duration> {
+        let begun = Instant::now();
+        loop {
+            match self.signed_in("ben", 200).await {
+                Ok(_) => return Ok(begun.elapsed()),
+                // A request that was begun before may have to be given up first.
+                Err(failure) if begun.elapsed() > LOGIN_LIMIT + RECOVERY_LIMIT => {
+                    return Err(failure);
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    /// What a request to the app by way of Caddy sees that carries this cookie and no other.
+    ///
+    /// # Errors
+    ///
+    /// When no answer comes.
+    pub async fn seen_with(&self, cookie: &str) -> Result<Seen> {
+        let ask = Ask::navigation(&self.app_url("/page")).header("cookie", cookie);
+        let page = self.browser()?.ask(ask).await?;
+        let answer = Answer {
+            status: page.status,
+            headers: &page.headers,
+            body: &page.body,
+        };
+        Ok(answer.seen(&format!("{}/login", self.public_url())))
+    }
+
+    /// Signs somebody in and out again: the cookie that is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// When that does not work.
+    pub async fn logged_out(&self) -> Result<String> {
         let browser = self.signed_in("ada", 200).await?;
         let cookie = self.cookie_of(&browser)?;
         let (page, _) = self.step(&browser, &self.app_url("/.portcullis/logout")).await?;

@@ -1,7 +1,11 @@
 //! The faults, by what breaks.
 
+mod clock;
+mod file;
+mod names;
 mod provider;
 mod redis;
+mod within;
 
 use std::pin::Pin;
 
@@ -19,6 +23,10 @@ pub enum Outcome {
 impl Outcome {
     fn held(remark: impl Into<String>) -> Result<Self> {
         Ok(Self::Held(remark.into()))
+    }
+
+    fn not_here(why: impl Into<String>) -> Result<Self> {
+        Ok(Self::NotHere(why.into()))
     }
 }
 
@@ -46,6 +54,9 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
         scenario("records broken",               |stage| Box::pin(redis::records_broken(stage))),
+        scenario("file: killed",                 |stage| Box::pin(file::killed(stage))),
+        scenario("file: disk full",              |stage| Box::pin(file::disk_full(stage))),
+        scenario("file: second process",         |stage| Box::pin(file::second_process(stage))),
         scenario("provider down at start",       |stage| Box::pin(provider::down_at_start(stage))),
         scenario("provider gone",                |stage| Box::pin(provider::gone(stage))),
         scenario("token endpoint hangs",         |stage| Box::pin(provider::token_hangs(stage))),
@@ -55,6 +66,13 @@ pub fn list() -> Vec<Scenario> {
         scenario("metadata wrong",               |stage| Box::pin(provider::metadata_wrong(stage))),
         scenario("keys change",                  |stage| Box::pin(provider::keys_rotated(stage))),
         scenario("keys change, out of reach",    |stage| Box::pin(provider::keys_out_of_reach(stage))),
+        scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
+        scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
+        scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
+        scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
+        scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),
+        scenario("handlers panic",               |stage| Box::pin(within::panics(stage))),
+        scenario("two tabs",                     |stage| Box::pin(within::two_tabs(stage))),
     ];
     list
 }

@@ -179,7 +179,7 @@ pub async fn down_at_start(stage: &mut Stage) -> Result<Outcome> {
     service.expect_health(200, 200).await?;
     stage.hold(stage.time(1.0, 40.0)).await;
     own.run(stage).await?;
-    let back = until_login_works(stage).await?;
+    let back = stage.until_login_works().await?;
     if back > RECOVERY_LIMIT + MARGIN {
         return Err(Failure(format!("a login worked only {back:?} later")));
     }
@@ -245,7 +245,7 @@ pub async fn metadata_wrong(stage: &mut Stage) -> Result<Outcome> {
         most = most.max(service.memory_kib()?.saturating_sub(before));
         stage.hold(stage.time(0.0, 5.0)).await;
         own.proxy.clear();
-        let back = until_login_works(stage).await.map_err(Failure::of(name))?;
+        let back = stage.until_login_works().await.map_err(Failure::of(name))?;
         (slowest, latest) = (slowest.max(took), latest.max(back));
     }
     if most > MOST_MEMORY {
@@ -257,19 +257,6 @@ pub async fn metadata_wrong(stage: &mut Stage) -> Result<Outcome> {
     Outcome::held(format!(
         "a login said so after {slowest:.1?} at most, and worked again after {latest:.1?}; memory grew by {most} KiB"
     ))
-}
-
-/// Waits for a login to work, as people do who press "try again". Tells how long that took.
-async fn until_login_works(stage: &Stage) -> Result<Duration> {
-    let begun = Instant::now();
-    loop {
-        match stage.signed_in("ben", 200).await {
-            Ok(_) => return Ok(begun.elapsed()),
-            // A request that was begun before may have to be given up first.
-            Err(failure) if begun.elapsed() > LOGIN_LIMIT + RECOVERY_LIMIT => return Err(failure),
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
 }
 
 /// 256 MiB of zeros, packed.
