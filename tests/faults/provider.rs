@@ -10,7 +10,7 @@ use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::fault_proxy::FaultProxy;
 use crate::kit::page::Page;
-use crate::kit::provider::{Provider, RS256, Signing};
+use crate::kit::provider::{Provider, Special, USUAL};
 use crate::kit::{Failure, Result, ports};
 use crate::service::Plan;
 use crate::stage::Stage;
@@ -24,6 +24,8 @@ pub struct Own {
     pub provider: Option<Provider>,
     pub proxy: FaultProxy,
     pub issuer: String,
+    /// Of its process, from the next time that it runs.
+    pub environment: Vec<(String, String)>,
     behind: u16,
 }
 
@@ -48,6 +50,7 @@ impl Own {
             provider: None,
             proxy: FaultProxy::stopped(address, behind),
             issuer,
+            environment: Vec::new(),
             behind,
         }
     }
@@ -70,7 +73,12 @@ impl Own {
         self.provider = None;
         let portals = [stage.public_url()];
         let folder = stage.folder.path();
-        let provider = Provider::start_on(self.behind, folder, &self.issuer, &portals, Signing { keys, ..RS256 })?;
+        let special = Special {
+            keys,
+            environment: &self.environment,
+            ..USUAL
+        };
+        let provider = Provider::start_on(self.behind, folder, &self.issuer, &portals, special)?;
         let provider = self.provider.insert(provider);
         self.proxy.listen().await?;
         provider.listens().await

@@ -58,7 +58,7 @@ impl Stage {
         let secret = std::fs::read_to_string(&world.provider.client_secret_file);
         Ok(Self {
             world,
-            slot: world.slots[number].clone(),
+            slot: world.slot(number),
             folder: folder()?,
             extent,
             ledger,

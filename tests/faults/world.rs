@@ -1,18 +1,20 @@
 //! What all scenarios share and none disturbs: Caddy, Traefik, the app behind them, and a provider for those that
 //! do nothing to theirs. Each scenario has names and ports of its own.
 
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::Ports;
-use crate::kit::provider::{Provider, RS256};
+use crate::kit::provider::{Provider, USUAL};
 use crate::kit::{Failure, Result, ports, traefik};
 
 const DOMAIN: &str = "faults.localhost";
+const OPEN_HOST: &str = "open.faults.localhost";
 pub const ISSUER_HOST: &str = "id.faults.localhost";
 
 /// Names and ports of one scenario.
@@ -34,6 +36,17 @@ impl Slot {
             other_port,
         }
     }
+
+    /// Takes the ports for as long as nobody of ours needs them.
+    fn reserve(&self) -> Vec<TcpListener> {
+        let Ports {
+            verify,
+            portal,
+            admin,
+        } = self.ports;
+        let bound = [verify, portal, admin].map(|port| TcpListener::bind(("127.0.0.1", port)));
+        bound.into_iter().flatten().collect()
+    }
 }
 
 pub struct World {
@@ -43,7 +56,9 @@ pub struct World {
     pub provider: Provider,
     pub issuer: String,
     pub root: Vec<u8>,
-    pub slots: Vec<Slot>,
+    slots: Vec<Slot>,
+    /// Keeps others from the ports of scenarios that have not begun.
+    reserved: Mutex<Vec<Vec<TcpListener>>>,
     _traefik: Running,
     _folder: TempDir,
 }
@@ -65,18 +80,26 @@ impl World {
         world.as_ref().map_err(Failure::new)
     }
 
+    /// The names and ports of the scenario of this number, which listens there from now on.
+    pub fn slot(&self, number: usize) -> Slot {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        reserved[number].clear();
+        self.slots[number].clone()
+    }
+
     async fn start(scenarios: usize) -> Result<Self> {
         let folder = folder()?;
         let (https_port, traefik_port, app_port) = (ports::free(), ports::free(), ports::free());
         let slot = |number| Slot::new(number, traefik_port);
         let slots: Vec<Slot> = (1..=scenarios).map(slot).collect();
+        let reserved = slots.iter().map(Slot::reserve).collect();
         let provider_port = ports::free();
         let issuer = format!("http://{ISSUER_HOST}:{provider_port}");
         let portals: Vec<String> = slots
             .iter()
             .map(|slot| format!("https://{}:{https_port}", slot.portal_host))
             .collect();
-        let mut provider = Provider::start_on(provider_port, folder.path(), &issuer, &portals, RS256)?;
+        let mut provider = Provider::start_on(provider_port, folder.path(), &issuer, &portals, USUAL)?;
         let sites: String = slots.iter().map(caddy_sites).collect();
         let app = "respond \"app:{header.Remote-User}\"";
         let sites = format!(
@@ -85,14 +108,12 @@ impl World {
         let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
         let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
         provider.metadata(&root).await?;
-        let first = &slots.first().ok_or_else(|| Failure::new("no scenarios"))?.app_host;
         let routes = traefik_routes(&slots, &caddy, app_port);
-        let probe = format!("https://{first}:{traefik_port}/page");
-        // No gate runs yet, so any answer but "no such route" will do.
-        let running = traefik::start(folder.path(), traefik_port, &routes, &root, &probe, |status| {
-            status != 404
-        })
-        .await?;
+        // No gate runs yet, so this is a host without one.
+        let probe = format!("https://{OPEN_HOST}:{traefik_port}/");
+        let is_up = |status| status == 200;
+        let running =
+            traefik::start(folder.path(), traefik_port, &routes, &root, &probe, is_up).await?;
         Ok(Self {
             caddy,
             traefik_port,
@@ -101,6 +122,7 @@ impl World {
             issuer,
             root,
             slots,
+            reserved: Mutex::new(reserved),
             _traefik: running,
             _folder: folder,
         })
@@ -170,7 +192,8 @@ fn traefik_routes(slots: &[Slot], caddy: &Caddy, app_port: u16) -> String {
         "http:
   middlewares:
 {middlewares}  routers:
-{routers}  services:
+{routers}    open: {{ rule: \"Host(`{OPEN_HOST}`)\", service: app, tls: {{}} }}
+  services:
     app: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{app_port}\" }}] }} }}
 tls:
   stores:

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +28,30 @@ pub enum Endpoint {
     Keys,
     Token,
     Userinfo,
+}
+
+/// Counts an answer that is underway.
+struct Open<'a> {
+    shared: &'a Shared,
+    endpoint: Endpoint,
+}
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared, endpoint: Endpoint) -> Self {
+        let mut open = lock(&shared.open);
+        let (now, most) = open.entry(endpoint).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        Self { shared, endpoint }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some((now, _)) = lock(&self.shared.open).get_mut(&self.endpoint) {
+            *now -= 1;
+        }
+    }
 }
 
 impl Endpoint {
@@ -83,8 +106,8 @@ impl Fault {
 struct Shared {
     faults: Mutex<HashMap<Endpoint, Fault>>,
     asked: Mutex<HashMap<Endpoint, usize>>,
-    open: AtomicUsize,
-    most_open: AtomicUsize,
+    /// Answers that are underway now, and the most there were.
+    open: Mutex<HashMap<Endpoint, (usize, usize)>>,
 }
 
 /// A proxy that may be stopped and started at one address.
@@ -193,9 +216,11 @@ impl FaultProxy {
             .unwrap_or(0)
     }
 
-    /// The most connections that were open at once.
-    pub fn most_open(&self) -> usize {
-        self.shared.most_open.load(Ordering::Relaxed)
+    /// The most requests to `endpoint` that were open at once.
+    pub fn most_open(&self, endpoint: Endpoint) -> usize {
+        lock(&self.shared.open)
+            .get(&endpoint)
+            .map_or(0, |(_, most)| *most)
     }
 }
 
@@ -218,13 +243,10 @@ async fn accept(
         let Ok((client, _)) = accepted else { continue };
         let (shared, tls, mut stopped) = (Arc::clone(&shared), tls.clone(), stopped.clone());
         tokio::spawn(async move {
-            let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
-            shared.most_open.fetch_max(open, Ordering::Relaxed);
             tokio::select! {
                 () = serve(client, target, &shared, tls) => {}
                 _ = stopped.changed() => {}
             }
-            shared.open.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
@@ -249,33 +271,40 @@ async fn serve(
 
 /// What a proxied connection may be: plain or TLS.
 trait Client: AsyncRead + AsyncWrite + Unpin {
+    const ENCRYPTED: bool;
+
     /// Has the connection end with a reset.
     fn reset(&self);
 }
 
 impl Client for TcpStream {
+    const ENCRYPTED: bool = false;
+
     fn reset(&self) {
         let _ = self.set_zero_linger();
     }
 }
 
 impl Client for tokio_rustls::server::TlsStream<TcpStream> {
+    const ENCRYPTED: bool = true;
+
     fn reset(&self) {
         let _ = self.get_ref().0.set_zero_linger();
     }
 }
 
-async fn answer(mut client: impl Client, target: u16, shared: &Shared) -> std::io::Result<()> {
+async fn answer<C: Client>(mut client: C, target: u16, shared: &Shared) -> std::io::Result<()> {
     let request = read_request(&mut client).await?;
     let text = String::from_utf8_lossy(&request);
     let path = text.split(' ').nth(1).unwrap_or_default();
     let endpoint = Endpoint::of(path);
+    let _open = endpoint.map(|endpoint| Open::new(shared, endpoint));
     let fault = endpoint.and_then(|endpoint| {
         *lock(&shared.asked).entry(endpoint).or_default() += 1;
         lock(&shared.faults).get(&endpoint).cloned()
     });
     match fault {
-        None => client.write_all(&honest(&request, target).await?).await?,
+        None => client.write_all(&honest(&request, target, C::ENCRYPTED).await?).await?,
         Some(Fault::Instead {
             status,
             headers,
@@ -290,20 +319,22 @@ async fn answer(mut client: impl Client, target: u16, shared: &Shared) -> std::i
         }
         Some(Fault::Reset) => client.reset(),
         Some(Fault::Truncated) => {
-            let whole = honest(&request, target).await?;
+            let whole = honest(&request, target, C::ENCRYPTED).await?;
             client.write_all(&whole[..whole.len() - whole.len() / 3]).await?;
         }
         Some(Fault::Hang) => hung_up(&mut client).await,
         Some(Fault::Drip) => {
-            for byte in honest(&request, target).await? {
+            for byte in honest(&request, target, C::ENCRYPTED).await? {
                 client.write_all(&[byte]).await?;
-                tokio::time::sleep(DRIP).await;
+                if tokio::time::timeout(DRIP, hung_up(&mut client)).await.is_ok() {
+                    break;
+                }
             }
         }
         Some(Fault::Late(late)) => {
             tokio::select! {
                 () = tokio::time::sleep(late) => {
-                    client.write_all(&honest(&request, target).await?).await?;
+                    client.write_all(&honest(&request, target, C::ENCRYPTED).await?).await?;
                 }
                 () = hung_up(&mut client) => {}
             }
@@ -348,12 +379,14 @@ async fn read_request(client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<
 }
 
 /// What the provider answers.
-async fn honest(request: &[u8], target: u16) -> std::io::Result<Vec<u8>> {
+async fn honest(request: &[u8], target: u16, encrypted: bool) -> std::io::Result<Vec<u8>> {
     let mut provider = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
     // So that the end of the answer is the end of the connection.
     let end_of_line = request.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     provider.write_all(&request[..end_of_line]).await?;
-    provider.write_all(b"Connection: close\r\n").await?;
+    let scheme = if encrypted { "https" } else { "http" };
+    let lines = format!("Connection: close\r\nX-Forwarded-Proto: {scheme}\r\n");
+    provider.write_all(lines.as_bytes()).await?;
     provider.write_all(&request[end_of_line..]).await?;
     let mut answer = Vec::new();
     provider.read_to_end(&mut answer).await?;

@@ -35,18 +35,21 @@ pub struct Settings<'a> {
     pub relying_party: &'a str,
 }
 
-/// What ID tokens are signed with.
+/// What is special about a provider.
 #[derive(Clone, Copy)]
-pub struct Signing<'a> {
+pub struct Special<'a> {
+    /// What ID tokens are signed with.
     pub algorithm: &'a str,
     /// A file with its keys, which is made when there is none; else there is a new one.
     pub keys: Option<&'a Path>,
+    pub environment: &'a [(String, String)],
 }
 
-/// What most providers do.
-pub const RS256: Signing<'static> = Signing {
+/// What most providers are.
+pub const USUAL: Special<'static> = Special {
     algorithm: "RS256",
     keys: None,
+    environment: &[],
 };
 
 impl Provider {
@@ -56,7 +59,7 @@ impl Provider {
     ///
     /// When Node or the installed packages are missing.
     pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
-        Self::start_signing(folder, settings, "RS256")
+        Self::start_signing(folder, settings, USUAL.algorithm)
     }
 
     /// The same with ID tokens that are signed with `algorithm`.
@@ -66,8 +69,8 @@ impl Provider {
     /// As [`start`](Self::start).
     pub fn start_signing(folder: &Path, settings: &Settings<'_>, algorithm: &str) -> Result<Self> {
         let own = [settings.relying_party.to_owned()];
-        let signing = Signing { algorithm, ..RS256 };
-        Self::start_on(ports::free(), folder, settings.issuer, &own, signing)
+        let special = Special { algorithm, ..USUAL };
+        Self::start_on(ports::free(), folder, settings.issuer, &own, special)
     }
 
     /// Starts it on a port of the test's choice, for several relying parties.
@@ -80,7 +83,7 @@ impl Provider {
         folder: &Path,
         issuer: &str,
         relying_parties: &[String],
-        signing: Signing<'_>,
+        special: Special<'_>,
     ) -> Result<Self> {
         let script = tools::source_root().join("tests/stack/provider/provider.mjs");
         if !script.with_file_name("node_modules").is_dir() {
@@ -107,14 +110,15 @@ impl Provider {
                 .arg(script)
                 .env("PROVIDER_PORT", port.to_string())
                 .env("PROVIDER_CONTROL_PORT", control_port.to_string())
-                .env("PROVIDER_ALGORITHM", signing.algorithm)
+                .env("PROVIDER_ALGORITHM", special.algorithm)
                 .env("PROVIDER_ISSUER", issuer)
                 .env("PROVIDER_CLIENT_ID", CLIENT_ID)
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
                 .env("PROVIDER_REDIRECT_URIS", pages("/callback"))
                 .env("PROVIDER_POST_LOGOUT_REDIRECT_URIS", pages("/signed-out"))
                 .env("PROVIDER_ISSUED_FILE", &issued);
-            if let Some(keys) = signing.keys {
+            command.envs(special.environment.iter().cloned());
+            if let Some(keys) = special.keys {
                 command.env("PROVIDER_KEYS_FILE", keys);
             }
         })?;

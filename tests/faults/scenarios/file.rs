@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::kit::gate::Ports;
 use crate::kit::{Failure, Result};
@@ -34,14 +35,14 @@ pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
     stage.watch().await?;
     let rounds = stage.rounds(4, 50);
     let mut signed_out = vec![stage.cookies.logged_out.clone()];
-    let mut slowest = std::time::Duration::ZERO;
+    let mut slowest = Duration::ZERO;
     for round in 0..rounds {
         signed_out.push(stage.logged_out().await?);
         let login = Login::at_the_provider(stage, "ben").await?;
         stage.changing();
         // The write of this one may be done, half done or not begun.
         let (came_back, ()) = tokio::join!(stage.step(&login.tab, &login.back), async {
-            tokio::time::sleep(std::time::Duration::from_millis((round % 5) as u64)).await;
+            tokio::time::sleep(Duration::from_millis((round % 5) as u64)).await;
             service.kill();
         });
         drop(came_back);

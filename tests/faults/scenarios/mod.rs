@@ -32,14 +32,30 @@ impl Outcome {
 
 type Play = for<'a> fn(&'a mut Stage) -> Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>>;
 
+/// How much of a brief run's time one takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    Short,
+    /// Time-outs have to pass.
+    Long,
+    /// It is left out of a brief run, where others show nearly the same.
+    OnRequest,
+}
+
 pub struct Scenario {
     pub name: &'static str,
+    pub length: Length,
     pub play: Play,
 }
 
 /// All of them, in the order of the table.
 pub fn list() -> Vec<Scenario> {
-    let scenario = |name, play| Scenario { name, play };
+    let of_length = |length| {
+        move |name, play| Scenario { name, length, play }
+    };
+    let scenario = of_length(Length::Short);
+    let long = of_length(Length::Long);
+    let on_request = of_length(Length::OnRequest);
     #[rustfmt::skip] // a table
     let list = vec![
         scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
@@ -59,11 +75,11 @@ pub fn list() -> Vec<Scenario> {
         scenario("file: second process",         |stage| Box::pin(file::second_process(stage))),
         scenario("provider down at start",       |stage| Box::pin(provider::down_at_start(stage))),
         scenario("provider gone",                |stage| Box::pin(provider::gone(stage))),
-        scenario("token endpoint hangs",         |stage| Box::pin(provider::token_hangs(stage))),
-        scenario("token endpoint drips",         |stage| Box::pin(provider::token_drips(stage))),
-        scenario("token endpoint slow",          |stage| Box::pin(provider::token_slow(stage))),
+        long("token endpoint hangs",             |stage| Box::pin(provider::token_hangs(stage))),
+        on_request("token endpoint drips",       |stage| Box::pin(provider::token_drips(stage))),
+        on_request("token endpoint slow",        |stage| Box::pin(provider::token_slow(stage))),
         scenario("token endpoint wrong",         |stage| Box::pin(provider::token_wrong(stage))),
-        scenario("metadata wrong",               |stage| Box::pin(provider::metadata_wrong(stage))),
+        long("metadata wrong",                   |stage| Box::pin(provider::metadata_wrong(stage))),
         scenario("keys change",                  |stage| Box::pin(provider::keys_rotated(stage))),
         scenario("keys change, out of reach",    |stage| Box::pin(provider::keys_out_of_reach(stage))),
         scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),

@@ -4,11 +4,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::kit::browser::install_crypto;
+use crate::kit::fault_proxy::{Endpoint, FaultProxy};
 use crate::kit::redis_server::RedisServer;
 use crate::kit::{Failure, Result, ports};
 use crate::launch;
@@ -86,11 +88,11 @@ pub async fn fail_and_move(stage: &mut Stage) -> Result<Outcome> {
     hosts.say(Some(SECOND))?;
     stage.recover(Expect::CALM).await?;
     // A browser of these tests takes every name for 127.0.0.1, so one proxy more stands there for it.
-    let mut for_browsers = crate::kit::fault_proxy::FaultProxy::stopped(address, own.behind());
+    let mut for_browsers = FaultProxy::stopped(address, own.behind());
     for_browsers.listen().await?;
-    let tokens = own.proxy.asked(crate::kit::fault_proxy::Endpoint::Token);
+    let tokens = own.proxy.asked(Endpoint::Token);
     stage.signed_in("ben", 200).await?;
-    if own.proxy.asked(crate::kit::fault_proxy::Endpoint::Token) == tokens {
+    if own.proxy.asked(Endpoint::Token) == tokens {
         return Err(Failure::new("the provider was not asked at its new address"));
     }
     service.running()?;
@@ -110,7 +112,7 @@ struct Certificates {
 impl Certificates {
     fn make(folder: &Path) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         install_crypto();
-        let (ours, strangers) = (authority()?, authority()?);
+        let (ours, strangers) = (authority("ours")?, authority("strangers")?);
         let ca_file = folder.join("provider_ca.pem");
         fs::write(&ca_file, ours.pem())?;
         Ok(Self {
@@ -123,8 +125,11 @@ impl Certificates {
     }
 }
 
-fn authority() -> std::result::Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+fn authority(
+    name: &str,
+) -> std::result::Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
@@ -180,14 +185,14 @@ pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
         own.proxy.listen_with(certificate).await?;
         stage.fault(Expect::CALM);
         // What was known of it before may still be what the first answer says.
-        let deadline = std::time::Instant::now() + RECOVERY_LIMIT;
+        let deadline = Instant::now() + RECOVERY_LIMIT;
         loop {
             let (page, _) = stage.step(&stage.browser()?, &login_url(stage)).await?;
             expect_page(&page, 503, NOT_AVAILABLE).map_err(Failure::of(name))?;
             if service.log().contains(reason) {
                 break;
             }
-            if std::time::Instant::now() > deadline {
+            if Instant::now() > deadline {
                 let said = service.running()?.last_words();
                 return Err(Failure(format!("{name}: the log does not say `{reason}`:\n{said}")));
             }
@@ -195,7 +200,7 @@ pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
         stage.hold(stage.time(0.3, 5.0)).await;
     }
     own.proxy.listen_with(made.good).await?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         let (page, _) = stage.step(&stage.browser()?, &login_url(stage)).await?;
         if page.status == 302 && page.header("location").starts_with(&own.issuer) {

@@ -90,9 +90,9 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
         }
         slowest = slowest.max(took);
     }
-    let most = own.proxy.most_open();
-    // Discovery, and the visitors' own browsers before, count too.
-    if most > MOST_CONNECTIONS + 2 {
+    let most = own.proxy.most_open(Endpoint::Token);
+    // One that was given up may be there a moment longer than its successor.
+    if most > MOST_CONNECTIONS + 8 {
         return Err(Failure(format!("{most} connections to the provider at once")));
     }
     own.proxy.clear();
@@ -136,7 +136,7 @@ pub async fn token_wrong(stage: &mut Stage) -> Result<Outcome> {
     let faults = [
         ("500",                  Fault::answer("500 Internal Server Error", "oops"), 503),
         ("503 with Retry-After", later,                                              503),
-        ("429",                  Fault::answer("429 Too Many Requests", "slow down"), 403),
+        ("429",                  Fault::answer("429 Too Many Requests", "slow down"), 503),
         ("reset",                Fault::Reset,                                       503),
         ("truncated",            Fault::Truncated,                                   503),
         ("HTML",                 Fault::answer("200 OK", html),                      403),
@@ -331,15 +331,17 @@ pub async fn keys_out_of_reach(stage: &mut Stage) -> Result<Outcome> {
     let (page, took) = login.must_fail(stage).await?;
     // The keys that are known already are good for what they signed.
     own.run_with_keys(stage, Some(&old)).await?;
-    let known = match Login::at_the_provider(stage, "ben").await {
-        Ok(login) => stage.step(&login.tab, &login.back).await?.0.status,
-        Err(_) => 503,
-    };
+    let login = Login::at_the_provider(stage, "ben").await?;
+    let (back, _) = stage.step(&login.tab, &login.back).await?;
+    if back.status != 302 {
+        let body = &back.body;
+        return Err(Failure(format!("the known key is of no use: {}\n{body}", back.status)));
+    }
     own.proxy.clear();
     stage.recover(Expect::CALM).await?;
     stage.signed_in("ben", 200).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     let new = page.status;
-    Outcome::held(format!("a login with a new key: {new} after {took:.1?}, with a known one: {known}"))
+    Outcome::held(format!("a login with a new key: {new} after {took:.1?}; with a known one it works"))
 }

@@ -119,13 +119,16 @@ pub async fn panics(stage: &mut Stage) -> Result<Outcome> {
             application.run_until(until).await.map_err(|cause| cause.to_string())
         })
     });
-    service.ready_within(Duration::from_secs(10)).await?;
+    if let Err(failure) = service.ready_within(Duration::from_secs(10)).await {
+        drop(stop);
+        return Err(Failure(format!("{failure}: {:?}", running.join())));
+    }
     stage.gather().await?;
     stage.watch().await?;
     // What a panic says goes to the standard error of these tests otherwise, hundreds of times.
     let hook = quiet_panics();
     stage.changing();
-    clock.every.store(3, Ordering::Relaxed);
+    clock.every.store(7, Ordering::Relaxed);
     stage.fault(Expect {
         valid: &[Seen::Pass, Seen::Broken],
         groupless: &[Seen::Forbidden, Seen::Broken],
