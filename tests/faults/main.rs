@@ -78,7 +78,14 @@ fn run(
     table: &Table,
 ) -> std::result::Result<Completion, Failed> {
     let ledger = Arc::new(Ledger::default());
-    let outcome = play(number, count, scenario, extent, &ledger);
+    let mut outcome = play(number, count, scenario, extent, &ledger);
+    let figures = ledger.figures();
+    // Whatever else a scenario comes to.
+    if figures.forbidden_passes > 0 {
+        let before = outcome.err().map_or_else(String::new, |failure| failure.to_string());
+        let count = figures.forbidden_passes;
+        outcome = Err(Failure(format!("LET IN {count} times who may not be let in\n{before}")));
+    }
     let (verdict, remark) = match &outcome {
         Ok(Outcome::Held(remark)) => (Verdict::Held, remark.clone()),
         Ok(Outcome::NotHere(why)) => (Verdict::NotRun, why.clone()),
@@ -88,7 +95,7 @@ fn run(
         number,
         name: scenario.name,
         verdict,
-        figures: ledger.figures(),
+        figures,
         remark,
     });
     match outcome {
