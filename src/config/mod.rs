@@ -193,4 +193,7 @@ mod tests;
 mod pattern_tests;
 
 #[cfg(test)]
+mod redis_store_tests;
+
+#[cfg(test)]
 mod secret_tests;
