@@ -8,6 +8,8 @@ mod login;
 mod login_edges;
 mod logout;
 mod patterns;
+mod redis;
+mod redis_outages;
 mod seed;
 mod support;
 mod verify;

@@ -19,7 +19,7 @@ use super::relying_party::PUBLIC_URL;
 /// A running service.
 pub struct TestApp {
     pub clock: TestClock,
-    pub issuer: FakeIssuer,
+    pub issuer: Arc<FakeIssuer>,
     pub client: Client,
     verify: SocketAddr,
     portal: SocketAddr,
@@ -67,7 +67,15 @@ pub async fn spawn_app() -> TestApp {
 /// they may run at once.
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
-    let issuer = FakeIssuer::start(&clock);
+    let issuer = Arc::new(FakeIssuer::start(&clock));
+    spawn(clock, issuer, adjust)
+}
+
+fn spawn(
+    clock: TestClock,
+    issuer: Arc<FakeIssuer>,
+    adjust: impl FnOnce(&mut RawConfig),
+) -> TestApp {
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
@@ -154,6 +162,11 @@ pub fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 impl TestApp {
+    /// Another instance beside this one: the same issuer, the same time.
+    pub fn beside(&self, adjust: impl FnOnce(&mut RawConfig)) -> Self {
+        spawn(self.clock.clone(), Arc::clone(&self.issuer), adjust)
+    }
+
     /// What a proxy asks about a request for `url` (`https://host/target`).
     pub fn ask(&self, url: &str) -> Ask<'_> {
         let (scheme, rest) = url.split_once("://").expect("a scheme");
