@@ -72,7 +72,7 @@ fn urls_are_read() {
         assert_eq!(redis.to_string(), shown, "{url}");
         assert_eq!(redis.user.as_deref(), user, "{url}");
         let credentials = redis.credentials.read().expect("credentials");
-        let read = credentials.password.as_ref().map(|password| password.expose_secret());
+        let read = credentials.password.as_ref().map(ExposeSecret::expose_secret);
         assert_eq!(read, password, "{url}");
         assert_eq!(redis.timeout, std::time::Duration::from_secs(1));
         if let Some(password) = password {

@@ -364,3 +364,34 @@ fn a_list_of_headers_may_be_one_text() {
     let sent = "  sent           X-Email, Remote-User\n";
     assert!(checked.stdout.contains(sent), "{}", checked.stdout);
 }
+
+#[test]
+fn a_redis_is_summed_up_without_its_password() {
+    let folder = Folder::new();
+    folder.write("keys", &format!("{}\n", "k".repeat(43)));
+    folder.write("password", "hunter2\n");
+    let store = "store = \"redis://portcullis@redis:6379/1\"\n\
+                 store_password_file = \"password\"\nsecret_file = \"keys\"";
+    let file = folder.write(
+        "portcullis.toml",
+        &GOOD.replace("store = \"memory:\"", store),
+    );
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    let summary = "store          redis://redis:6379/1\nsession keys   1\n";
+    assert!(
+        checked.stdout.contains(summary),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let inline = "store = \"redis://portcullis:hunter2@redis:6379/1\"\nsecret_file = \"keys\"";
+    let file = folder.write("inline.toml", &GOOD.replace("store = \"memory:\"", inline));
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.stderr.contains("session.store: holds a password"),
+        "{}",
+        checked.stderr
+    );
+    assert!(!checked.stderr.contains("hunter2"), "{}", checked.stderr);
+}

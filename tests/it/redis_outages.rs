@@ -185,6 +185,10 @@ async fn a_login_that_cannot_be_stored_is_refused_with_a_page() {
         "{visit:?}"
     );
     assert_eq!(visit.end.status, 503);
+    assert!(
+        visit.end.body.contains("You are not signed in"),
+        "{visit:?}"
+    );
     assert!(!visit.end.header("retry-after").is_empty());
     assert!(visit.end.header("content-type").starts_with("text/html"));
     assert!(
