@@ -3,7 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Config, Listen};
-use crate::domain::service::{Posture, Service, ServiceHost, ServicePolicy};
+use crate::domain::service::{Posture, Service, ServicePolicy};
+use crate::domain::service_host::ServiceHost;
+
+/// Takes our own credentials out of what goes to an app. A value of ours never holds a `;`; several in a row are
+/// one match, since none could begin where the one before has just ended.
+const STRIP: &str = r#"	request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;\s*|$))+" "$1"
+	request_header -Portcullis-Key
+"#;
 
 /// The Caddyfile for `services`. The snippet in it is for all services of the configuration, whichever are chosen:
 /// what Caddy copies must cover every header that any of them sets.
@@ -13,18 +20,21 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
     let (told, guarded) = if names.is_empty() {
         (String::new(), String::new())
     } else {
-        (copying(names), connection(names))
+        (copying(names), connection(names) + &lookalikes(names))
     };
     let mut text = format!("{INTRODUCTION}{}", BLOCK_BEGINS.replace("ADDRESS", &verify));
     text.push_str(&told);
     text.push_str(BLOCK_GOES_ON);
     text.push_str(&guarded);
-    text.push_str(BLOCK_ENDS);
+    text.push_str(&format!("{BLOCK_ENDS}{STRIP}}}\n"));
+    if has_open_sites(config) {
+        text.push_str(&format!("{STRIP_BEGINS}{STRIP}}}\n"));
+    }
     text.push_str(&portal(config));
     let mut explained = false;
     for service in services {
         text.push('\n');
-        if is_open(service) {
+        if service.is_open() {
             text.push_str(&open_site(config, service));
             continue;
         }
@@ -64,11 +74,14 @@ const BLOCK_GOES_ON: &str =
 	}
 ";
 
-const BLOCK_ENDS: &str = r#"	# What lets a browser or a program in here is no business of the app.
-	request_header Cookie "(^|[;\s])(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;|$)" "$1"
-	request_header -Portcullis-Key
-}
-"#;
+const BLOCK_ENDS: &str = "	# What lets a browser or a program in here is no business of the app.
+";
+
+const STRIP_BEGINS: &str = "
+# For sites that are not protected, and that browsers send our cookies to all the same: they share a
+# host or a cookie domain with what is.
+(portcullis_strip) {
+";
 
 const PORTAL: &str = "
 # Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected.
@@ -111,6 +124,26 @@ fn connection(names: &[String]) -> String {
 ",
         names.first().map_or("", String::as_str),
         pattern(names)
+    )
+}
+
+/// Apps that see headers as CGI variables take `Remote_User` for `Remote-User`, and some `Remote.User` too. So no
+/// header is handed on whose name holds one of these characters; where one of ours does, Caddy itself has to see
+/// to it.
+fn lookalikes(names: &[String]) -> String {
+    let free = |mark: &&char| !names.iter().any(|name| name.contains(**mark));
+    let lines: String = ['_', '.']
+        .iter()
+        .filter(free)
+        .map(|mark| format!("	request_header -*{mark}*\n"))
+        .collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!(
+        "	# Many apps read Remote_User, and some Remote.User, as Remote-User. Newer Caddys drop such names
+	# themselves.
+{lines}"
     )
 }
 
@@ -163,6 +196,7 @@ fn portal(config: &Config) -> String {
 		reverse_proxy {upstream}
 	}}
 	handle {{
+		import portcullis_strip
 		{UPSTREAM}
 	}}
 }}
@@ -171,11 +205,13 @@ fn portal(config: &Config) -> String {
     }
 }
 
-/// Whether nothing would be asked about this app, so that it needs no gate before it.
-fn is_open(service: &Service) -> bool {
-    let own_login = matches!(service.posture, Posture::NativeOidc | Posture::Passthrough);
-    let bypassed = matches!(&service.policy, ServicePolicy::Own(policy) if policy.is_bypass());
-    own_login && bypassed && service.rules.is_empty()
+/// Whether a site that is not protected gets our cookies: the provider's beside the portal, an app's that is open,
+/// or one below a cookie domain, which need not be a service.
+fn has_open_sites(config: &Config) -> bool {
+    let mut services = config.services.services().iter();
+    config.server.public_url.path() != "/"
+        || !config.session.cookie_domains.is_empty()
+        || services.any(|service| service.is_open())
 }
 
 fn open_site(config: &Config, service: &Service) -> String {
@@ -184,7 +220,8 @@ fn open_site(config: &Config, service: &Service) -> String {
         _ => "has a login of its own",
     };
     format!(
-        "# {}: no import, since its posture is {}: the app {why}.\n# {}\n",
+        "# {}: not protected, since its posture is {}: the app {why}.\n\
+         {} {{\n\timport portcullis_strip\n\t{UPSTREAM}\n}}\n",
         service.name,
         service.posture.as_str(),
         addresses(config, service)
@@ -254,20 +291,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_asks_for_nothing_goes_without_the_gate() {
-        use crate::domain::policy::Policies;
-        let policies = Policies::new([]);
-        let app = |posture, policy: &str| {
-            let policy = policies.get(policy).expect("a built-in policy").clone();
-            Service {
-                posture,
-                ..Service::new("app", Vec::new(), ServicePolicy::Own(policy))
-            }
+    fn names_of_our_own_with_such_a_character_are_not_taken_away() {
+        let lines = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let text = lookalikes(&names);
+            let lines = text.lines().map(str::trim);
+            let lines = lines.filter(|line| !line.starts_with('#'));
+            lines.map(str::to_owned).collect::<Vec<_>>()
         };
-        assert!(is_open(&app(Posture::NativeOidc, "bypass")));
-        assert!(is_open(&app(Posture::Passthrough, "bypass")));
-        assert!(!is_open(&app(Posture::Passthrough, "authenticated")));
-        assert!(!is_open(&app(Posture::Protect, "bypass")));
+        let (underscore, dot) = ("request_header -*_*", "request_header -*.*");
+        assert_eq!(lines(&["Remote-User"]), [underscore, dot]);
+        assert_eq!(lines(&["Remote-User", "X_User"]), [dot]);
+        assert_eq!(lines(&["X.User"]), [underscore]);
+        assert!(lines(&["X.User", "X_User"]).is_empty());
+        assert_eq!(lookalikes(&["X._".into()]), "");
     }
 
     #[test]
