@@ -185,19 +185,77 @@ mod tests {
     use super::*;
     use crate::domain::policy::Policies;
 
+    fn policy(name: &str) -> ServicePolicy {
+        let policies = Policies::new([]);
+        ServicePolicy::Own(policies.get(name).expect("a built-in policy").clone())
+    }
+
     #[test]
     fn only_what_asks_for_nothing_is_open() {
-        let policies = Policies::new([]);
-        let app = |posture, policy: &str| {
-            let policy = policies.get(policy).expect("a built-in policy").clone();
-            Service {
-                posture,
-                ..Service::new("app", Vec::new(), ServicePolicy::Own(policy))
-            }
+        let app = |posture, name: &str| Service {
+            posture,
+            ..Service::new("app", Vec::new(), policy(name))
         };
         assert!(app(Posture::NativeOidc, "bypass").is_open());
         assert!(app(Posture::Passthrough, "bypass").is_open());
         assert!(!app(Posture::Passthrough, "authenticated").is_open());
         assert!(!app(Posture::Protect, "bypass").is_open());
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn a_reserved_name_counts_where_the_app_takes_it_from() {
+        use Attribute::{Email, Groups, Name, Subject, Username};
+        let ada = Identity {
+            issuer: "https://id.example.net".into(),
+            subject: "0a11ce00".into(),
+            username: Some("ada".into()),
+            name: Some("Ada Lovelace".into()),
+            email: Some("ada@example.net".into()),
+            groups: vec!["admins".into()],
+        };
+        let nameless = Identity { username: None, name: None, email: None, ..ada.clone() };
+        let (all, own): (&[Attribute], &[&str]) = (&[Username, Name, Email, Groups], &["somebody", "0a11ce00"]);
+        // Who comes, what the app is told, the reserved name, who may have it; and whether it is in the way.
+        let cases: [(&Identity, &[Attribute], &str, &[&str], bool); 20] = [
+            (&ada,      all,               "ada",             &["somebody"], true),
+            (&ada,      all,               "ADA",             &[],           true),
+            (&ada,      all,               "ada",             own,           false),
+            (&ada,      all,               "ada ",            &[],           false),
+            (&ada,      all,               "ad",              &[],           false),
+            (&ada,      &[],               "ada",             &[],           true),
+            (&ada,      &[Subject],        "ada",             &["ada"],      true),
+            // By its address: one that it is told, whole, of a person who may not have it.
+            (&ada,      &[Email],          "Ada@Example.net", &[],           true),
+            (&ada,      all,               "ada@example.net", &["somebody"], true),
+            (&ada,      &[Email],          "ada@example.net", own,           false),
+            (&ada,      &[Username],       "ada@example.net", &[],           false),
+            (&ada,      &[],               "ada@example.net", &[],           false),
+            (&ada,      &[Email],          "ada@example.org", &[],           false),
+            (&ada,      &[Email],          "example.net",     &[],           false),
+            (&nameless, &[Email],          "ada@example.net", &[],           false),
+            // By the display name: only where it is told no better one.
+            (&ada,      &[Name, Email],    "ada lovelace",    &[],           true),
+            (&ada,      &[Name],           "Ada Lovelace",    own,           false),
+            (&ada,      all,               "Ada Lovelace",    &[],           false),
+            (&ada,      &[Email, Groups],  "Ada Lovelace",    &[],           false),
+            (&ada,      all,               "admins",          &[],           false),
+        ];
+        for (who, told, name, subjects, in_the_way) in cases {
+            let headers = told.iter().map(|attribute| IdentityHeader {
+                name: format!("X-{attribute:?}"),
+                attribute: *attribute,
+            });
+            let service = Service {
+                headers: headers.collect(),
+                reserved_users: vec![ReservedUser {
+                    name: name.into(),
+                    subjects: subjects.iter().map(ToString::to_string).collect(),
+                }],
+                ..Service::new("app", Vec::new(), policy("authenticated"))
+            };
+            let found = service.reserved_name_of(who);
+            assert_eq!(found, in_the_way.then_some(name), "{name:?}, told {told:?}, for {subjects:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use config::{Config, File, FileFormat};
 use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
-use crate::markdown::{Document, documents, root, source};
+use crate::markdown::{Document, documents, root};
 
 /// Where the documents keep secrets.
 const SECRETS: &str = "/run/secrets";
@@ -137,14 +137,35 @@ fn snippet(caddyfile: &str) -> Vec<&str> {
     snippet.iter().map(|line| line.trim()).collect()
 }
 
+/// A Caddyfile in a document is for the configuration that stands before it.
 #[test]
-fn caddyfiles_have_the_snippet_that_we_ship() {
-    let shipped = source("Caddyfile.example");
-    let shipped = snippet(&shipped);
-    assert!(shipped.len() > 5, "{shipped:?}");
-    let count = whole_blocks("caddyfile", |document, line, text| {
-        assert_eq!(snippet(text), shipped, "{}:{line}", document.name);
-    });
+fn caddyfiles_have_the_snippet_that_is_printed() {
+    let mut count = 0;
+    for document in documents() {
+        let blocks = document.blocks();
+        for (index, block) in blocks.iter().enumerate() {
+            if block.info != "caddyfile check" {
+                continue;
+            }
+            let mut before = blocks[..index].iter().rev();
+            let configuration = before
+                .find(|block| block.info == "toml check")
+                .expect("a configuration before it");
+            let (_folder, file) = written(&configuration.text);
+            let printed = portcullis(&["snippet", "caddy"], &file);
+            let printed = String::from_utf8_lossy(&printed.stdout);
+            let printed = snippet(&printed);
+            assert!(printed.len() > 5, "{printed:?}");
+            assert_eq!(
+                snippet(&block.text),
+                printed,
+                "{}:{}",
+                document.name,
+                block.line
+            );
+            count += 1;
+        }
+    }
     assert!(count >= 1, "the README shows one");
 }
 

@@ -104,6 +104,9 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     let ask = Ask::fetch(&url("/page"))
         .header("Remote-User", "root")
         .header("Remote-Groups", "admins")
+        .header("Remote_User", "root")
+        .header("Remote_Groups", "root")
+        .header("Remote.User", "root")
         .header("X-Forwarded-Host", "elsewhere.example")
         .header("Connection", "Remote-User");
     let page = browser.ask(ask).await.unwrap();
@@ -114,11 +117,21 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     assert_eq!(seen.all("remote-email"), ["ben@example.net"]);
     assert_eq!(seen.all("remote-groups"), ["media"]);
     assert_eq!(seen.all("cookie"), ["theme=dark"]);
+    let made_up = seen.headers.iter().find(|(_, value)| value == "root");
+    assert_eq!(made_up, None);
     assert!(!page.body.contains(&session), "{}", page.body);
 
     let eve = Browser::new(&root).unwrap();
     let page = eve.sign_in(&url("/"), "eve").await.unwrap();
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
+}
+
+/// The middlewares that the README shows.
+fn documented() -> String {
+    let readme = std::fs::read_to_string(tools::source_root().join("README.md")).unwrap();
+    let (_, block) = readme.split_once("```yaml traefik\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    block.to_owned()
 }
 
 /// Traefik's dynamic configuration: the portal, and these hosts with one app behind them. The certificates are
@@ -134,14 +147,9 @@ pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> Str
     };
     let certificates: String = [PORTAL].iter().chain(hosts).map(certificate).collect();
     let rule: Vec<String> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
+    let middlewares = documented().replace("127.0.0.1:9191", &format!("127.0.0.1:{}", gate.verify));
     format!(
-        r#"http:
-  middlewares:
-    portcullis:
-      forwardAuth:
-        address: "http://127.0.0.1:{verify}/verify"
-        authResponseHeaders: [Remote-User, Remote-Name, Remote-Email, Remote-Groups, Cookie]
-  routers:
+        r#"{middlewares}  routers:
     portal:
       rule: "Host(`{PORTAL}`)"
       service: portal
@@ -149,7 +157,7 @@ pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> Str
     apps:
       rule: "{rule}"
       service: apps
-      middlewares: [portcullis]
+      middlewares: [no-lookalikes, portcullis]
       tls: {{}}
   services:
     portal:
@@ -160,7 +168,6 @@ tls:
   certificates:
 {certificates}"#,
         rule = rule.join(" || "),
-        verify = gate.verify,
         portal = gate.portal,
     )
 }
