@@ -105,6 +105,9 @@ mod tests {
             ("/api/*",   "/api",         false),
             ("/api/*",   "/apix/v3",     false),
             ("/api/*",   "/x/api/v3",    false),
+            ("/v1.0/*",  "/v1x0/",       false),
+            ("/a+/(b|c)", "/aa/b",       false),
+            ("/a+/(b|c)", "/a+/(b|c)",   true),
             ("/*",       "/",            true),
             ("/*",       "/anything",    true),
         ];

@@ -24,8 +24,26 @@ host = "films.home.localhost"
 policy = "media"
 "#;
 
+/// How lookalikes of headers are kept away.
+#[derive(Clone, Copy)]
+pub enum Lookalikes {
+    /// By the README's middleware.
+    Middleware,
+    /// By an option of the entry point.
+    EntryPoint,
+}
+
 #[tokio::test]
 async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
+    a_member_gets_in(Lookalikes::Middleware).await;
+}
+
+#[tokio::test]
+async fn the_entry_point_can_drop_every_lookalike() {
+    a_member_gets_in(Lookalikes::EntryPoint).await;
+}
+
+async fn a_member_gets_in(lookalikes: Lookalikes) {
     let folder = folder().unwrap();
     let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
     let app = Upstream::start("films").unwrap();
@@ -67,11 +85,18 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     )
     .await
     .unwrap();
-    let routes = routes(gate.ports, app.port, &caddy, &[FILMS]);
+    let routes = routes(gate.ports, app.port, &caddy, &[FILMS], lookalikes);
     let probe = format!("https://{FILMS}:{https_port}/");
-    let _traefik = start(folder.path(), https_port, &routes, &root, &probe)
-        .await
-        .unwrap();
+    let _traefik = start(
+        folder.path(),
+        https_port,
+        &routes,
+        &root,
+        &probe,
+        lookalikes,
+    )
+    .await
+    .unwrap();
 
     let url = |path: &str| format!("https://{FILMS}:{https_port}{path}");
     let browser = Browser::new(&root).unwrap();
@@ -109,6 +134,13 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
         .header("Remote.User", "root")
         .header("X-Forwarded-Host", "elsewhere.example")
         .header("Connection", "Remote-User");
+    // The middleware names what it takes away, and there are more of these.
+    let ask = match lookalikes {
+        Lookalikes::Middleware => ask,
+        Lookalikes::EntryPoint => ask
+            .header("Remote~User", "root")
+            .header("Remote-_User", "root"),
+    };
     let page = browser.ask(ask).await.unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
     let seen = page.seen().expect("the app's own answer");
@@ -136,7 +168,17 @@ fn documented() -> String {
 
 /// Traefik's dynamic configuration: the portal, and these hosts with one app behind them. The certificates are
 /// those that `caddy` has made for its own sites of the same names.
-pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> String {
+pub fn routes(
+    gate: gate::Ports,
+    app: u16,
+    caddy: &Caddy,
+    hosts: &[&str],
+    lookalikes: Lookalikes,
+) -> String {
+    let first = match lookalikes {
+        Lookalikes::Middleware => "no-lookalikes, ",
+        Lookalikes::EntryPoint => "",
+    };
     let certificate = |host: &&str| {
         let (chain, key) = caddy.certificate_of(host);
         format!(
@@ -157,7 +199,7 @@ pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> Str
     apps:
       rule: "{rule}"
       service: apps
-      middlewares: [no-lookalikes, portcullis]
+      middlewares: [{first}portcullis]
       tls: {{}}
   services:
     portal:
@@ -183,6 +225,7 @@ pub async fn start(
     routes: &str,
     root: &[u8],
     probe: &str,
+    lookalikes: Lookalikes,
 ) -> Result<Running> {
     let file = folder.join("routes.yml");
     std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
@@ -196,6 +239,9 @@ pub async fn start(
                 "--global.checkNewVersion=false",
             ])
             .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
+        if matches!(lookalikes, Lookalikes::EntryPoint) {
+            command.arg("--entryPoints.web.http.aliasHeadersStrategy=delete");
+        }
     })?;
     let browser = Browser::new(root)?;
     let started = running.wait_for(START_LIMIT, || async {
