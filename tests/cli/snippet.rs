@@ -139,6 +139,30 @@ fn a_cookie_domain_needs_the_snippet_that_strips() {
     }
 }
 
+/// Before a handshake is over a client has not shown that its address is its own.
+#[test]
+fn where_networks_open_something_early_data_is_spoken_of() {
+    let internal = r#"
+    [services.hooks]
+    host = "hooks.example.net"
+    posture = "internal"
+    allowed_networks = ["10.0.0.0/8"]
+    "#;
+    let bypass = r#"
+    [[services.films.bypass]]
+    allowed_networks = ["10.0.0.0/8"]
+    "#;
+    for (more, expected) in [("", false), (internal, true), (bypass, true)] {
+        let printed = snippet(&format!("{SEVERAL}{more}"), &["caddy"]);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+        assert_eq!(
+            printed.stdout.contains("\n#\t\t\t0rtt off\n"),
+            expected,
+            "{more}"
+        );
+    }
+}
+
 #[test]
 fn services_can_be_chosen() {
     let printed = snippet(SEVERAL, &["caddy", "films"]);

@@ -9,7 +9,7 @@ use config::{Config, File, FileFormat};
 use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
-use crate::markdown::{Document, documents, root};
+use crate::markdown::{Document, documents, root, source};
 
 /// Where the documents keep secrets.
 const SECRETS: &str = "/run/secrets";
@@ -185,12 +185,23 @@ fn caddy() -> Option<PathBuf> {
     None
 }
 
+/// Those of the documents, and the one that we ship.
 #[test]
 fn caddy_takes_the_caddyfiles() {
     let Some(caddy) = caddy() else {
         return;
     };
-    whole_blocks("caddyfile", |document, line, text| {
+    let mut caddyfiles = vec![("Caddyfile.example".to_owned(), source("Caddyfile.example"))];
+    for document in documents() {
+        let blocks = document.blocks_of("caddyfile").into_iter();
+        let named = blocks.map(|block| (format!("{}:{}", document.name, block.line), block.text));
+        caddyfiles.extend(named);
+    }
+    assert!(
+        caddyfiles.len() > 2,
+        "the README and the reference show one"
+    );
+    for (name, text) in caddyfiles {
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("Caddyfile");
         fs::write(&file, text).expect("a written file");
@@ -203,12 +214,8 @@ fn caddy_takes_the_caddyfiles() {
             .output()
             .expect("Caddy runs");
         let said = String::from_utf8_lossy(&validated.stderr);
-        assert!(
-            validated.status.success(),
-            "{}:{line}: {said}",
-            document.name
-        );
-    });
+        assert!(validated.status.success(), "{name}: {said}");
+    }
 }
 
 /// What Traefik copies to the app, and what it takes away before.

@@ -89,6 +89,19 @@ async fn identities_of_requests_at_the_same_time_are_not_mixed_up() {
         .await;
 }
 
+/// Where nothing is asked either, the app gets no cookie that opens another one.
+#[actix_web::test]
+async fn our_cookies_are_kept_from_a_bypassed_app_too() {
+    let app = spawn_app().await;
+    let ask = app.ask("https://films.example.net/ping");
+    let sent = "__Host-portcullis=x;a=1;__Secure-portcullis=y;__Host-portcullis-sso=z; b=2";
+    let answer = ask.header("cookie", sent).send().await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("cookie")),
+        (200, "a=1; b=2")
+    );
+}
+
 /// A claim can hold anything; a header cannot.
 #[actix_web::test]
 async fn a_claim_that_would_break_a_line_is_not_sent_and_breaks_nothing() {

@@ -1,34 +1,25 @@
-//! The Caddyfile: one snippet for all services, the portal, and a site for each service.
+//! The Caddyfile: the snippets that all sites share, the portal, and a site for each service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::caddy_block;
 use crate::config::{Config, Listen};
 use crate::domain::service::{Posture, Service, ServicePolicy};
 use crate::domain::service_host::ServiceHost;
-
-/// Takes our own credentials out of what goes to an app. A value of ours never holds a `;`; several in a row are
-/// one match, since none could begin where the one before has just ended.
-const STRIP: &str = r#"	request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;\s*|$))+" "$1"
-	request_header -Portcullis-Key
-"#;
 
 /// The Caddyfile for `services`. The snippet in it is for all services of the configuration, whichever are chosen:
 /// what Caddy copies must cover every header that any of them sets.
 pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
     let verify = dial(&config.server.listen);
-    let names = config.services.copied_headers();
-    let (told, guarded) = if names.is_empty() {
-        (String::new(), String::new())
+    let early = if opens_to_networks(config) {
+        EARLY_DATA
     } else {
-        (copying(names), connection(names) + &lookalikes(names))
+        ""
     };
-    let mut text = format!("{INTRODUCTION}{}", BLOCK_BEGINS.replace("ADDRESS", &verify));
-    text.push_str(&told);
-    text.push_str(BLOCK_GOES_ON);
-    text.push_str(&guarded);
-    text.push_str(&format!("{BLOCK_ENDS}{STRIP}}}\n"));
+    let gate = caddy_block::gate(&verify, config.services.copied_headers());
+    let mut text = format!("{INTRODUCTION}{early}\n{gate}");
     if has_open_sites(config) {
-        text.push_str(&format!("{STRIP_BEGINS}{STRIP}}}\n"));
+        text.push_str(&caddy_block::strip());
     }
     text.push_str(&portal(config));
     let mut explained = false;
@@ -48,39 +39,23 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
 }
 
 const INTRODUCTION: &str = "\
-# Portcullis behind Caddy 2.11.4 or later. Older ones let a client's own Remote-User through
-# (2.9.0 to 2.11.1) or its Remote_User (before 2.11.4).
+# Portcullis behind Caddy 2.11.4 or later. Older ones let a client's own Remote-User through where
+# Portcullis has nothing to say (2.9.0 to 2.11.1).
 #
 # One snippet, written once and imported by every site that is to be protected. `portcullis snippet
 # caddy` prints all of this for your own configuration.
-
 ";
 
-const BLOCK_BEGINS: &str = "\
-(portcullis) {
-	# Plain `forward_auth`, never inside `route`: Caddy runs `handle`, `handle_path` and `respond`
-	# before a `route`, so a site with one of these would serve it to strangers.
-	forward_auth ADDRESS {
-		# The `?` drops the client's query, which is no business of this request.
-		uri /verify?
-";
-
-const BLOCK_GOES_ON: &str =
-    "		# Without these Caddy would wait for ever for an answer that does not come.
-		transport http {
-			dial_timeout 1s
-			response_header_timeout 5s
-		}
-	}
-";
-
-const BLOCK_ENDS: &str = "	# What lets a browser or a program in here is no business of the app.
-";
-
-const STRIP_BEGINS: &str = "
-# For sites that are not protected, and that browsers send our cookies to all the same: they share a
-# host or a cookie domain with what is.
-(portcullis_strip) {
+const EARLY_DATA: &str = "\
+#
+# Networks open something here. Over HTTP/3 Caddy takes requests (\"early data\") before a client has
+# proved that its address is its own. Turn that off in the global options, which stand first in the file:
+#
+#	{
+#		servers {
+#			0rtt off
+#		}
+#	}
 ";
 
 const PORTAL: &str = "
@@ -105,85 +80,6 @@ const APPS: &str = "\
 # the # away.
 ";
 
-fn copying(names: &[String]) -> String {
-    let names = names.join(" ");
-    format!(
-        "		# The same names twice: what Caddy copies to the app, and our word to Portcullis that it
-		# does. The list holds every header that any service sets; Caddy takes the client's own
-		# copies of these away.
-		header_up Portcullis-Copy \"{names}\"
-		copy_headers {names}
-"
-    )
-}
-
-fn connection(names: &[String]) -> String {
-    format!(
-        "	# A client's `Connection: {}` would make Caddy drop the header just copied.
-	request_header Connection \"(?i){}\" \"x\"
-",
-        names.first().map_or("", String::as_str),
-        pattern(names)
-    )
-}
-
-/// Apps that see headers as CGI variables take `Remote_User` for `Remote-User`, and some `Remote.User` too. So no
-/// header is handed on whose name holds one of these characters; where one of ours does, Caddy itself has to see
-/// to it.
-fn lookalikes(names: &[String]) -> String {
-    let free = |mark: &&char| !names.iter().any(|name| name.contains(**mark));
-    let lines: String = ['_', '.']
-        .iter()
-        .filter(free)
-        .map(|mark| format!("	request_header -*{mark}*\n"))
-        .collect();
-    if lines.is_empty() {
-        return lines;
-    }
-    format!(
-        "	# Many apps read Remote_User, and some Remote.User, as Remote-User. Newer Caddys drop such names
-	# themselves.
-{lines}"
-    )
-}
-
-/// A regular expression for the names, in lower case. Those that begin alike share their beginning.
-fn pattern(names: &[String]) -> String {
-    let mut families: Vec<(String, Vec<String>)> = Vec::new();
-    for name in names {
-        let name = name.to_ascii_lowercase();
-        let (family, rest) = match name.split_once('-') {
-            Some((family, rest)) => (format!("{family}-"), rest.to_owned()),
-            None => (name, String::new()),
-        };
-        match families.iter_mut().find(|(known, _)| *known == family) {
-            Some((_, members)) => members.push(rest),
-            None => families.push((family, vec![rest])),
-        }
-    }
-    let patterns = families.iter().map(|(family, members)| {
-        let members: Vec<String> = members.iter().map(|member| escape(member)).collect();
-        match members.as_slice() {
-            [only] => format!("{}{only}", escape(family)),
-            several => format!("{}({})", escape(family), several.join("|")),
-        }
-    });
-    patterns.collect::<Vec<_>>().join("|")
-}
-
-/// Every character that a regular expression could take for more than itself, behind a backslash. Letters,
-/// digits, `-` and `_` are never more.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
 fn portal(config: &Config) -> String {
     let site = format!("{}{}", scheme(config), config.server.portal);
     let upstream = dial(&config.server.portal_listen);
@@ -203,6 +99,15 @@ fn portal(config: &Config) -> String {
 "
         ),
     }
+}
+
+/// Whether where a client comes from lets it do something.
+fn opens_to_networks(config: &Config) -> bool {
+    let mut services = config.services.services().iter();
+    services.any(|service| {
+        let by_rule = service.rules.iter().any(|rule| !rule.networks.is_empty());
+        by_rule || service.posture == Posture::Internal
+    })
 }
 
 /// Whether a site that is not protected gets our cookies: the provider's beside the portal, an app's that is open,
@@ -272,40 +177,6 @@ fn dial(listen: &Listen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pattern_takes_the_names_and_nothing_more() {
-        let pattern = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            pattern(&names)
-        };
-        assert_eq!(
-            pattern(&["Remote-User", "Remote-Groups", "X-Api-Key"]),
-            "remote-(user|groups)|x-api-key"
-        );
-        assert_eq!(
-            pattern(&["X-WEBAUTH-USER", "Authorization", "x-api-key"]),
-            "x-(webauth-user|api-key)|authorization"
-        );
-        assert_eq!(pattern(&["X.Key*", "a|b"]), r"x\.key\*|a\|b");
-    }
-
-    #[test]
-    fn names_of_our_own_with_such_a_character_are_not_taken_away() {
-        let lines = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let text = lookalikes(&names);
-            let lines = text.lines().map(str::trim);
-            let lines = lines.filter(|line| !line.starts_with('#'));
-            lines.map(str::to_owned).collect::<Vec<_>>()
-        };
-        let (underscore, dot) = ("request_header -*_*", "request_header -*.*");
-        assert_eq!(lines(&["Remote-User"]), [underscore, dot]);
-        assert_eq!(lines(&["Remote-User", "X_User"]), [dot]);
-        assert_eq!(lines(&["X.User"]), [underscore]);
-        assert!(lines(&["X.User", "X_User"]).is_empty());
-        assert_eq!(lookalikes(&["X._".into()]), "");
-    }
 
     #[test]
     fn listeners_are_dialled_as_caddy_writes_them() {
