@@ -185,6 +185,10 @@ mod tests {
     use super::*;
     use crate::domain::policy::Policies;
 
+    /// Who comes, what the app is told, the reserved name, and the subjects that may carry it; whether it is in the
+    /// way.
+    type Case<'a> = (&'a Identity, &'a [Attribute], &'a str, &'a [&'a str], bool);
+
     fn policy(name: &str) -> ServicePolicy {
         let policies = Policies::new([]);
         ServicePolicy::Own(policies.get(name).expect("a built-in policy").clone())
@@ -216,8 +220,7 @@ mod tests {
         };
         let nameless = Identity { username: None, name: None, email: None, ..ada.clone() };
         let (all, own): (&[Attribute], &[&str]) = (&[Username, Name, Email, Groups], &["somebody", "0a11ce00"]);
-        // Who comes, what the app is told, the reserved name, who may have it; and whether it is in the way.
-        let cases: [(&Identity, &[Attribute], &str, &[&str], bool); 20] = [
+        let cases: [Case<'_>; 20] = [
             (&ada,      all,               "ada",             &["somebody"], true),
             (&ada,      all,               "ADA",             &[],           true),
             (&ada,      all,               "ada",             own,           false),

@@ -126,21 +126,7 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     let session = browser
         .cookie(&url("/"), "__Host-portcullis")
         .expect("the host's own cookie");
-    let ask = Ask::fetch(&url("/page"))
-        .header("Remote-User", "root")
-        .header("Remote-Groups", "admins")
-        .header("Remote_User", "root")
-        .header("Remote_Groups", "root")
-        .header("Remote.User", "root")
-        .header("X-Forwarded-Host", "elsewhere.example")
-        .header("Connection", "Remote-User");
-    // The middleware names what it takes away, and there are more of these.
-    let ask = match lookalikes {
-        Lookalikes::Middleware => ask,
-        Lookalikes::EntryPoint => ask
-            .header("Remote~User", "root")
-            .header("Remote-_User", "root"),
-    };
+    let ask = forged(&url("/page"), lookalikes);
     let page = browser.ask(ask).await.unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
     let seen = page.seen().expect("the app's own answer");
@@ -156,6 +142,25 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     let eve = Browser::new(&root).unwrap();
     let page = eve.sign_in(&url("/"), "eve").await.unwrap();
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
+}
+
+/// A request with what a client can make up about itself.
+fn forged(url: &str, lookalikes: Lookalikes) -> Ask {
+    let ask = Ask::fetch(url)
+        .header("Remote-User", "root")
+        .header("Remote-Groups", "admins")
+        .header("Remote_User", "root")
+        .header("Remote_Groups", "root")
+        .header("Remote.User", "root")
+        .header("X-Forwarded-Host", "elsewhere.example")
+        .header("Connection", "Remote-User");
+    match lookalikes {
+        Lookalikes::Middleware => ask,
+        // The middleware names what it takes away, and there are more of these.
+        Lookalikes::EntryPoint => ask
+            .header("Remote~User", "root")
+            .header("Remote-_User", "root"),
+    }
 }
 
 /// The middlewares that the README shows.

@@ -75,12 +75,14 @@ fn connection(names: &[String]) -> String {
 /// header is handed on whose name holds one of these characters; where one of ours does, Caddy itself has to see
 /// to it.
 fn lookalikes(names: &[String]) -> String {
-    let free = |mark: &&char| !names.iter().any(|name| name.contains(**mark));
-    let lines: String = ['_', '.']
-        .iter()
-        .filter(free)
-        .map(|mark| format!("	request_header -*{mark}*\n"))
-        .collect();
+    let mut lines = String::new();
+    for mark in ['_', '.'] {
+        if !names.iter().any(|name| name.contains(mark)) {
+            lines.push_str("	request_header -*");
+            lines.push(mark);
+            lines.push_str("*\n");
+        }
+    }
     if lines.is_empty() {
         return lines;
     }
