@@ -6,3 +6,4 @@ mod explain;
 mod links;
 mod markdown;
 mod names;
+mod security_cases;
