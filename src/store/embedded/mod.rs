@@ -5,6 +5,7 @@
 //! for the answer, for a second at most.
 
 mod file;
+mod overlay;
 mod tables;
 mod writer;
 
@@ -57,7 +58,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let database = file::open_or_make(path)?;
         let path = path.to_owned();
-        let reopen: Reopen = Box::new(move || file::reopen(&path));
+        let reopen: Reopen = Box::new(move |access| file::reopen(&path, access));
         Self::start(database, Some(reopen), clock, MAX_RECORDS)
     }
 
@@ -87,6 +88,7 @@ impl EmbeddedStore {
         let opened = Opened {
             database,
             generation: 0,
+            is_writable: true,
         };
         let (sender, current) = watch::channel(Some(Arc::new(opened)));
         let writer = Writer {

@@ -354,3 +354,9 @@ fn first<K: redb::Key + 'static, T>(
     let found = table.first()?;
     Ok(found.map(|(key, _)| owned(key.value())))
 }
+
+/// How many records there are, ended ones included.
+#[cfg(test)]
+pub(super) fn count(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
+    Ok(transaction.open_table(RECORDS)?.len()?)
+}
