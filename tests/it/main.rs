@@ -2,6 +2,7 @@
 //! for each subject.
 
 mod discovery;
+mod full_disk;
 mod hostile;
 mod id_token;
 mod login;
@@ -9,6 +10,7 @@ mod login_edges;
 mod logout;
 mod patterns;
 mod seed;
+mod store_file;
 mod support;
 mod verify;
 mod verify_edges;
