@@ -2,6 +2,7 @@
 //! for each subject.
 
 mod discovery;
+mod full_disk;
 mod hostile;
 mod id_token;
 mod known_faults;
@@ -12,6 +13,7 @@ mod patterns;
 mod redis;
 mod redis_outages;
 mod seed;
+mod store_file;
 mod support;
 mod verify;
 mod verify_edges;

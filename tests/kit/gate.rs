@@ -104,7 +104,7 @@ client_secret_file = "{client_secret}"
 ca_file = "{ca}"
 
 [session]
-store = "memory:"
+store = "file:portcullis.redb"
 secret_file = "{session_secret}"
 {session}
 

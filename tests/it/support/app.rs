@@ -1,10 +1,11 @@
 //! The real service on free ports, beside an issuer and a clock of its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::rt;
+use actix_web::rt::{self, task::JoinHandle};
 use portcullis::config::{Config, RawConfig, RawPolicy, RawRule, RawService};
 use portcullis::startup::Application;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -24,8 +25,10 @@ pub struct TestApp {
     verify: SocketAddr,
     portal: SocketAddr,
     admin: SocketAddr,
+    raw: RawConfig,
     /// The service stops when this goes.
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<io::Result<()>>,
 }
 
 /// What came back.
@@ -68,16 +71,12 @@ pub async fn spawn_app() -> TestApp {
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
     let issuer = Arc::new(FakeIssuer::start(&clock));
-    spawn(clock, issuer, adjust)
-}
-
-fn spawn(
-    clock: TestClock,
-    issuer: Arc<FakeIssuer>,
-    adjust: impl FnOnce(&mut RawConfig),
-) -> TestApp {
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
+    start(raw, issuer, clock)
+}
+
+fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
     portcullis::oidc::install_crypto_provider();
     let application = Application::build(config, Arc::new(clock.clone())).expect("an application");
@@ -88,7 +87,7 @@ fn spawn(
         application.admin_address().expect(address),
     );
     let (stop, stopped) = oneshot::channel::<()>();
-    rt::spawn(application.run_until(async {
+    let running = rt::spawn(application.run_until(async {
         let _ = stopped.await;
     }));
     let client = Client::builder()
@@ -103,7 +102,9 @@ fn spawn(
         verify,
         portal,
         admin,
-        _stop: stop,
+        raw,
+        stop,
+        running,
     }
 }
 
@@ -162,9 +163,20 @@ pub fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 impl TestApp {
-    /// Another instance beside this one: the same issuer, the same time.
+    /// Another instance beside this one: the same issuer, the same time. `adjust` edits its configuration first.
     pub fn beside(&self, adjust: impl FnOnce(&mut RawConfig)) -> Self {
-        spawn(self.clock.clone(), Arc::clone(&self.issuer), adjust)
+        let mut raw = test_config(self.issuer.issuer());
+        adjust(&mut raw);
+        start(raw, Arc::clone(&self.issuer), self.clock.clone())
+    }
+
+    /// Stops the service, and starts one anew with the same configuration, beside the same issuer.
+    pub async fn restart(self) -> Self {
+        // Nobody listens when it has ended by itself, and that shows in what it says.
+        let _ = self.stop.send(());
+        let ended = self.running.await.expect("it does not panic");
+        ended.expect("a clean stop");
+        start(self.raw, self.issuer, self.clock)
     }
 
     /// What a proxy asks about a request for `url` (`https://host/target`).
