@@ -217,7 +217,7 @@ fn bad_providers_are_refused() {
 fn bad_sessions_are_refused() {
     check_errors(&[
         (|raw| raw.session.store = Some("redis://redis:6379/0".into()),    "session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file"),
-        (|raw| raw.session.store = Some("memory".into()),                  "session.store: must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"memory:\""),
+        (|raw| raw.session.store = Some("memroy:".into()),                 "session.store: must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"memory:\" (did you mean \"memory\"?)"),
         (|raw| raw.session.secret_file = Some("keys".into()),              "session.secret_file: /nowhere/keys cannot be made: its folder does not exist"),
         (|raw| raw.session.secret_file = Some("/".into()),                 "session.secret_file: / is not a regular file"),
         (|raw| raw.session.lifetime = Some(Duration::from_millis(999)),    "session.lifetime: must be one second at least"),

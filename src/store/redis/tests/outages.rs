@@ -1,9 +1,5 @@
 //! Redis down, killed, frozen, full, read-only, and back again.
 
-use std::io::Write;
-
-use tracing_subscriber::fmt::MakeWriter;
-
 use super::*;
 
 /// So many calls fail within this, once it is known that Redis does not answer.
@@ -340,64 +336,4 @@ async fn something_that_is_no_redis() {
     let store = open(settings(port));
     let error = store.ping().await.expect_err("no Redis");
     assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn lines_with(&self, words: &str) -> usize {
-        let bytes = self.0.lock().expect("nobody panics with it").clone();
-        let text = String::from_utf8(bytes).expect("text");
-        text.lines().filter(|line| line.contains(words)).count()
-    }
-}
-
-#[tokio::test]
-async fn each_change_is_logged_once() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let mut server = RedisServer::start();
-    let store = impatient(&server);
-    store.ping().await.expect("an answer");
-    server.kill();
-    lost(&store).await;
-    // Several attempts come to the same.
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    server.restart();
-    recovered(&store).await;
-    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    for _ in 0..5 {
-        assert_eq!(create(&store, "a").await, Err(StoreError::Full));
-    }
-    server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    assert_eq!(create(&store, "a").await, Ok(true));
-    let counted = [
-        "the session store answers",
-        "the session store does not answer",
-        "the session store takes no writes",
-        "the session store takes writes again",
-    ]
-    .map(|words| log.lines_with(words));
-    assert_eq!(counted, [2, 1, 1, 1]);
 }
