@@ -190,3 +190,6 @@ mod pattern_tests;
 
 #[cfg(test)]
 mod secret_tests;
+
+#[cfg(test)]
+mod store_tests;

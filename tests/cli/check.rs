@@ -204,7 +204,7 @@ error: services.notes.rules[1]: must be a table
 error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
 error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
 error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
-error: session.store: this version keeps sessions in memory only: write store = "memory:"
+error: session.store: must be "file:/path/to/portcullis.redb" or "memory:"
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
 error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy "authenticated"
 error: services.films.policy: no policy is called "medai" (did you mean "media"?)

@@ -9,7 +9,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use secrecy::ExposeSecret;
 
 use super::Files;
-use crate::config::problems::{Problems, did_you_mean};
+use crate::config::problems::Problems;
 use crate::config::raw::RawSession;
 use crate::config::secrets::{self, OPEN_TO_OTHERS};
 use crate::config::{SessionSecret, StoreLocation};
@@ -32,18 +32,16 @@ pub(super) fn store(
     let Some(written) = raw.store.as_ref().map(ExposeSecret::expose_secret) else {
         return file(PathBuf::from(DEFAULT_FILE), problems);
     };
-    let (scheme, rest) = written.split_once(':').unwrap_or((written, ""));
-    match (scheme, rest) {
-        ("memory", "") => Some(StoreLocation::Memory),
-        ("file", path) => {
+    match written.split_once(':') {
+        Some(("memory", "")) => Some(StoreLocation::Memory),
+        Some(("file", path)) => {
             let path = named_path(path, problems)?;
             file(files.folders.configuration.join(path), problems)
         }
         _ => {
-            let hint = did_you_mean(scheme, ["file", "memory"]);
             problems.at(
                 STORE,
-                format!("must be \"file:/path/to/portcullis.redb\" or \"memory:\"{hint}"),
+                "must be \"file:/path/to/portcullis.redb\" or \"memory:\"",
             );
             None
         }
