@@ -108,7 +108,7 @@ pub struct SessionSettings {
 }
 
 /// Where sessions are kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     /// In this process: they end with it.
     Memory,
@@ -197,3 +197,6 @@ mod redis_store_tests;
 
 #[cfg(test)]
 mod secret_tests;
+
+#[cfg(test)]
+mod store_tests;

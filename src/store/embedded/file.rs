@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, DatabaseError, StorageError};
+use redb::{Builder, Database, DatabaseError, StorageError};
 use thiserror::Error;
 
+use super::describe;
 use super::overlay::Overlay;
 use super::tables::{self, Form};
-use super::{Database, describe};
 
 /// What is kept of the file in memory, in bytes. The system keeps what else it has room for.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;

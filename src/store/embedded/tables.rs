@@ -1,11 +1,10 @@
 //! The tables, and what each operation does to them. Nothing here waits, and nothing asks what time it is.
 
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::Database;
 use crate::domain::time::Timestamp;
 use crate::store::{Record, Version};
 

@@ -193,7 +193,7 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
     const FOREIGN: &str = "FILE is not a session store of this program: name another file in \
                            session.store; this one is left as it is";
     let place = Place::new();
-    for foreign in [b"[server]\n".as_slice(), &[0; 100_000], b"SQLite format 3"] {
+    for foreign in [b"[server]\n".as_slice(), &[0; 10_000], b"SQLite format 3"] {
         fs::write(place.path(), foreign).expect("a written file");
         assert_eq!(place.refusal(), FOREIGN);
     }

@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::ReadableDatabase;
+use redb::{Database, ReadableDatabase};
 use tokio::sync::{oneshot, watch};
 
+use super::describe;
 use super::file::Access;
 use super::tables::{self, Change, Outcome, Tables};
-use super::{Database, describe};
 use crate::clock::Clock;
 use crate::store::StoreError;
 

@@ -101,12 +101,13 @@ impl Patient {
     async fn new() -> Self {
         let place = Place::new();
         let store = place.open();
-        let fill = (0..RECORDS).map(async |number| {
+        let value = vec![7; 40_000];
+        let writes = (0..RECORDS).map(async |number| {
             let name = number.to_string();
-            let made = store.create(&key(&name), &[7; 40_000], HOUR).await;
+            let made = store.create(&key(&name), &value, HOUR).await;
             assert_eq!(made, Ok(true));
         });
-        futures_util::future::join_all(fill).await;
+        futures_util::future::join_all(writes).await;
         store.close().await;
         let fault = Arc::new(AtomicU8::new(SOUND));
         let (path, its_fault) = (place.path(), fault.clone());
