@@ -40,7 +40,7 @@ use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::relying_party::OidcSettings;
-use crate::domain::service::ServiceTable;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
 
 /// What the program may rely on.

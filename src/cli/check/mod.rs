@@ -11,7 +11,8 @@ use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::Host;
 use crate::domain::policy::Requirement;
-use crate::domain::service::{HostPattern, Service};
+use crate::domain::service::Service;
+use crate::domain::service_host::HostPattern;
 
 /// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {

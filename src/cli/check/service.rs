@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::config::presets::Preset;
-use crate::domain::paths::PathPattern;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Conditions, Policy, Requirement, UserMatcher};
 use crate::domain::rules::Rule;
 use crate::domain::service::{Posture, Service, ServicePolicy};

@@ -72,6 +72,7 @@ pub(super) fn validate(
     else {
         return Err(problems);
     };
+    session::warn_about_open(&services, &session.cookie_domains, &mut problems);
     Ok(Config {
         warnings: problems.into_warnings()?,
         server,

@@ -13,7 +13,7 @@ use super::services::Around;
 use crate::config::problems::{Problems, did_you_mean};
 use crate::config::raw::{RawBypass, RawRequiredHeader, RawRule, RawService};
 use crate::config::watch::SecretForm;
-use crate::domain::paths::PathPattern;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Policies, Policy};
 use crate::domain::rules::{RequiredHeader, Rule};
 

@@ -8,7 +8,9 @@ use crate::config::problems::Problems;
 use crate::config::raw::RawService;
 use crate::domain::cookie_scope::{CookieDomains, CookieScope, is_under};
 use crate::domain::host::Host;
-use crate::domain::service::{HostPattern, Service, ServiceTable};
+use crate::domain::service::Service;
+use crate::domain::service_host::HostPattern;
+use crate::domain::service_table::ServiceTable;
 
 /// Warns of each such app that people get a session at, and a cookie for its host alone.
 pub(super) fn look_over(

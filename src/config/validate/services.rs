@@ -17,9 +17,9 @@ use crate::config::raw::RawService;
 use crate::domain::host::{Authority, Host};
 use crate::domain::identity_headers::{Attribute, IdentityHeader};
 use crate::domain::policy::{Policies, Policy, Requirement};
-use crate::domain::service::{
-    HostPattern, Posture, ReservedUser, Service, ServiceHost, ServicePolicy, ServiceTable,
-};
+use crate::domain::service::{Posture, ReservedUser, Service, ServicePolicy};
+use crate::domain::service_host::{HostPattern, ServiceHost};
+use crate::domain::service_table::ServiceTable;
 
 /// What the rest of the configuration says, as far as services need it.
 pub(super) struct Around<'a> {
