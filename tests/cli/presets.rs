@@ -18,12 +18,11 @@ const REST: &str = r#"
     client_id = "portcullis"
     [session]
     store = "memory:"
-    cookie_domains = ["example.net"]
     [policies]
     media = { allowed_groups = ["media"] }
 "#;
 
-/// Runs `arguments` on these services.
+/// Runs `arguments` on these services, with what they say that `[session]` needs.
 fn run(arguments: &[&str], services: &str) -> Done {
     let folder = Folder::new();
     let here = folder.path().to_str().expect("UTF-8");
@@ -31,7 +30,12 @@ fn run(arguments: &[&str], services: &str) -> Done {
         let name = part.split('"').next().expect("a name");
         folder.write(name, "hunter2\n");
     }
-    let text = format!("{REST}{}", services.replace("/run/secrets", here));
+    let mut rest = REST.to_owned();
+    if let Some((_, line)) = services.split_once("# [session] ") {
+        let line = line.lines().next().expect("a line");
+        rest = rest.replace("[session]", &format!("[session]\n{line}"));
+    }
+    let text = format!("{rest}{}", services.replace("/run/secrets", here));
     let file = folder.write("portcullis.toml", &text);
     Run::new(arguments).arg("--config").arg(file).done()
 }
@@ -155,9 +159,9 @@ const SERVICES: &str = r#"
     app = "grafana"
     host = "grafana.example.net"
     policy = "media"
-    [services.recipes]
-    app = "mealie"
-    host = "recipes.example.net"
+    [services.photos]
+    app = "immich"
+    host = "photos.example.net"
     policy = "media"
     [services.sonarr]
     app = "sonarr"
@@ -175,9 +179,9 @@ service        grafana: grafana.example.net
   trusted_header login, then policy media
   sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups
   reserved       admin (nobody)
-service        recipes: recipes.example.net
-  preset         mealie, which advises native_oidc, because it signs people in with OpenID Connect itself, and has \
-households and permissions; `portcullis presets show mealie` has the settings at the app
+service        photos: photos.example.net
+  preset         immich, which advises native_oidc, because it signs people in with OpenID Connect itself, in its \
+apps too; `portcullis presets show immich` has the settings at the app
   protect        login, then policy media
   sent           Remote-User, Remote-Name, Remote-Email, Remote-Groups
 service        sonarr: sonarr.example.net
@@ -192,10 +196,38 @@ fn the_check_names_the_presets_and_their_advice() {
     let checked = run(&["check"], SERVICES);
     assert_eq!(checked.code, 0, "{}", checked.stderr);
     let warning =
-        "warning: services.recipes.posture: is \"protect\", as long as nothing else is written, ";
+        "warning: services.photos.posture: is \"protect\", as long as nothing else is written, ";
     assert!(checked.stderr.starts_with(warning), "{}", checked.stderr);
     assert_eq!(checked.stderr.lines().count(), 1, "{}", checked.stderr);
     assert!(checked.stdout.contains(CHECKED), "{}", checked.stdout);
+}
+
+/// What has the wrong type is said once, and nothing follows from its not being there.
+#[test]
+fn a_refused_key_is_not_said_to_be_missing() {
+    let services = r#"
+        [services.films]
+        app = ["immich"]
+        host = "films.example.net"
+        preset_bypass = ["api"]
+        [services.photos]
+        app = "immich"
+        host = "photos.example.net"
+        posture = ["native_oidc"]
+        [services.series]
+        app = "sonarr"
+        host = "series.example.net"
+        policy = "media"
+        preset_bypass = { api = true }
+        service_worker = "perhaps"
+    "#;
+    let expected = "\
+        error: services.films.app: must be a text\n\
+        error: services.photos.posture: must be a text\n\
+        error: services.series.preset_bypass: must be a list of texts\n\
+        error: services.series.service_worker: must be true or false\n";
+    let checked = run(&["check"], services);
+    assert_eq!((checked.code, checked.stderr.as_str()), (1, expected));
 }
 
 fn explained(url: &str, further: &[&str]) -> Done {

@@ -21,16 +21,16 @@ pub(in crate::config) fn expand(
     let mut in_use = PresetsInUse::new();
     for (name, service) in &mut expanded {
         let path = format!("services.{name}");
-        let preset = match service.app.as_deref().map(Preset::find) {
-            None => None,
-            Some(Ok(preset)) => Some(preset),
-            Some(Err(error)) => {
-                problems.at(format!("{path}.app"), error.to_string());
-                // What the preset would have filled in is not known, so nothing is said to be missing.
-                stand_in_for_policy(service);
-                continue;
-            }
-        };
+        let preset = service.app.as_deref().map(Preset::find).transpose();
+        let preset = preset.unwrap_or_else(|error| {
+            problems.at(format!("{path}.app"), error.to_string());
+            None
+        });
+        if problems.any_at(&format!("{path}.app")) {
+            // What the preset would have filled in is not known, so nothing is said to be missing.
+            stand_in_for_policy(service);
+            continue;
+        }
         add_bypasses(&path, service, preset, problems);
         if let Some(preset) = preset {
             choose_posture(&path, service, preset, problems);
@@ -95,12 +95,13 @@ fn choose_posture(path: &str, service: &mut RawService, preset: &Preset, problem
     if service.posture.is_some() {
         return;
     }
+    let path = format!("{path}.posture");
     let advised = preset.posture.as_str();
     if !preset.opens() {
         service.posture = Some(advised.to_owned());
-    } else if service.policy.is_some() {
+    } else if service.policy.is_some() && !problems.any_at(&path) {
         problems.warn(
-            format!("{path}.posture"),
+            path,
             format!(
                 "is \"protect\", as long as nothing else is written, and for {} that means two sign-ins: \"{advised}\" \
                  is advised, because {}; write one of the two",
@@ -109,7 +110,7 @@ fn choose_posture(path: &str, service: &mut RawService, preset: &Preset, problem
         );
     } else {
         problems.missing(
-            format!("{path}.posture"),
+            path,
             format!(
                 "must be given: \"{advised}\" is advised for {}, because {}; it lets everybody through to the app, so \
                  you have to write it. With a policy instead, people sign in here first",

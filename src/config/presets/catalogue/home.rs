@@ -163,7 +163,7 @@ pub(super) static PRESETS: &[Preset] = &[
         answers: Answers {
             native_oidc: Answer::No(""),
             trusted_header: Answer::No("integrations of others alone"),
-            login_off: Answer::Yes("trusted networks, which a proxy stands in"),
+            login_off: Answer::No("but for trusted networks, which a proxy may stand in"),
             api_key: Answer::Yes("long-lived access tokens"),
             several_users: Answer::Yes(""),
         },
