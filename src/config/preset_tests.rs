@@ -291,28 +291,30 @@ fn whoever_chooses_a_posture_hears_no_advice() {
     }
 }
 
+/// Lets the service have a service worker, and these domains share a cookie.
+fn worker(raw: &mut RawConfig, domains: &[&str]) {
+    films(raw).service_worker = Some(true);
+    raw.session.cookie_domains = texts(domains);
+}
+
 #[test]
 #[rustfmt::skip] // one case a line
 fn a_service_worker_wants_the_cookie_of_a_domain() {
-    let worker = |raw: &mut RawConfig, domains: &[&str]| {
-        films(raw).service_worker = Some(true);
-        raw.session.cookie_domains = texts(domains);
-    };
-    let cases: Vec<(&str, Box<dyn Fn(&mut RawConfig)>, Option<&str>)> = vec![
-        ("a cookie of its own",   Box::new(move |raw| worker(raw, &[])), Some("list \"example.net\", which holds the portal too, in session.cookie_domains")),
-        ("one of the domain",     Box::new(move |raw| worker(raw, &["example.net"])), None),
-        ("without the portal",    Box::new(move |raw| { worker(raw, &["films.example.net"]); }), Some("list \"example.net\"")),
-        ("isolated",              Box::new(move |raw| { worker(raw, &["example.net"]); films(raw).isolated = true; }), Some("leave isolated out, and list \"example.net\"")),
-        ("elsewhere",             Box::new(move |raw| { worker(raw, &[]); films(raw).host = texts(&["films.example.org"]); }), Some("share no domain whose cookie could help")),
-        ("below a public suffix", Box::new(move |raw| { worker(raw, &[]); films(raw).host = texts(&["films.co.uk"]); raw.server.public_url = Some("https://auth.co.uk".into()); }), Some("share no domain")),
-        ("an address",            Box::new(move |raw| { worker(raw, &[]); films(raw).host = texts(&["192.0.2.1"]); }), Some("share no domain")),
-        ("a wildcard",            Box::new(move |raw| { worker(raw, &[]); films(raw).host = texts(&["*.lab.example.net"]); }), Some("list \"example.net\"")),
-        ("nobody is asked",       Box::new(move |raw| { worker(raw, &[]); films(raw).posture = Some("passthrough".into()); films(raw).policy = None; }), None),
-        ("by the preset",         Box::new(|raw| app(raw, "seerr")), Some("list \"example.net\"")),
-        ("not by its word",       Box::new(|raw| { app(raw, "seerr"); films(raw).service_worker = Some(false); }), None),
+    let cases: &[(&str, Edit, Option<&str>)] = &[
+        ("a cookie of its own",   |raw| worker(raw, &[]), Some("list \"example.net\", which holds the portal too, in session.cookie_domains")),
+        ("one of the domain",     |raw| worker(raw, &["example.net"]), None),
+        ("without the portal",    |raw| { worker(raw, &["films.example.net"]); }, Some("list \"example.net\"")),
+        ("isolated",              |raw| { worker(raw, &["example.net"]); films(raw).isolated = true; }, Some("leave isolated out, and list \"example.net\"")),
+        ("elsewhere",             |raw| { worker(raw, &[]); films(raw).host = texts(&["films.example.org"]); }, Some("share no domain whose cookie could help")),
+        ("below a public suffix", |raw| { worker(raw, &[]); films(raw).host = texts(&["films.co.uk"]); raw.server.public_url = Some("https://auth.co.uk".into()); }, Some("share no domain")),
+        ("an address",            |raw| { worker(raw, &[]); films(raw).host = texts(&["192.0.2.1"]); }, Some("share no domain")),
+        ("a wildcard",            |raw| { worker(raw, &[]); films(raw).host = texts(&["*.lab.example.net"]); }, Some("list \"example.net\"")),
+        ("nobody is asked",       |raw| { worker(raw, &[]); films(raw).posture = Some("passthrough".into()); films(raw).policy = None; }, None),
+        ("by the preset",         |raw| app(raw, "seerr"), Some("list \"example.net\"")),
+        ("not by its word",       |raw| { app(raw, "seerr"); films(raw).service_worker = Some(false); }, None),
     ];
     for (case, edit, expected) in cases {
-        let warnings = config(edit).warnings;
+        let warnings = config(*edit).warnings;
         let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         match expected {
             None => assert_eq!(lines, [""; 0], "{case}"),

@@ -65,12 +65,9 @@ fn what_is_shown_of_an_app_passes_the_check() {
     for preset in Preset::all() {
         let shown = presets(&["show", preset.id]);
         assert_eq!((shown.code, shown.stderr.as_str()), (0, ""));
-        let lines: String = shown
-            .stdout
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines = shown.stdout.lines();
+        let lines: Vec<&str> = lines.filter_map(|line| line.strip_prefix("    ")).collect();
+        let lines = lines.join("\n") + "\n";
         assert_eq!(lines, preset.lines());
         for text in [preset.at_the_app, preset.beware, preset.sources].concat() {
             assert!(shown.stdout.contains(text), "{}: {text}", preset.id);

@@ -90,7 +90,7 @@ fn section(preset: &Preset) -> String {
         "\nAt the app:\n\n```text\n{}\n```\n",
         preset.at_the_app.join("\n")
     );
-    add_list(&mut text, "Filled in", filled_in(preset));
+    add_list(&mut text, "Filled in", &filled_in(preset));
     let bypasses = preset.bypasses.iter().map(|bypass| {
         let paths: Vec<String> = bypass
             .paths
@@ -104,18 +104,22 @@ fn section(preset: &Preset) -> String {
             bypass.meaning
         )
     });
-    add_list(&mut text, "`preset_bypass` may name", bypasses.collect());
+    add_list(
+        &mut text,
+        "`preset_bypass` may name",
+        &bypasses.collect::<Vec<_>>(),
+    );
     let answers = preset.answers.all().into_iter();
     let answers = answers.map(|(_, question, answer)| format!("{question} {answer}"));
-    add_list(&mut text, "Answers", answers.collect());
-    let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-    add_list(&mut text, "Beware", owned(preset.beware));
+    add_list(&mut text, "Answers", &answers.collect::<Vec<_>>());
+    let beware: Vec<String> = preset.beware.iter().map(ToString::to_string).collect();
+    add_list(&mut text, "Beware", &beware);
     let sources: Vec<String> = preset
         .sources
         .iter()
         .map(|url| format!("<{url}>"))
         .collect();
-    add_list(&mut text, "Taken from", sources);
+    add_list(&mut text, "Taken from", &sources);
     text
 }
 
@@ -143,9 +147,8 @@ fn filled_in(preset: &Preset) -> Vec<String> {
     filled
 }
 
-fn add_list(text: &mut String, heading: &str, items: Vec<String>) {
+fn add_list(text: &mut String, heading: &str, items: &[String]) {
     if !items.is_empty() {
-        let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
-        let _ = write!(text, "\n{heading}:\n\n{items}");
+        let _ = write!(text, "\n{heading}:\n\n- {}\n", items.join("\n- "));
     }
 }
