@@ -84,6 +84,28 @@ fn what_is_shown_of_an_app_passes_the_check() {
     }
 }
 
+/// The lines let a stranger through to the app only where they say so, and close what they say.
+#[test]
+fn what_is_shown_opens_what_it_says_and_no_more() {
+    let mut closed = 0;
+    for preset in Preset::all() {
+        let ask = |path: &str| {
+            let url = format!("https://{}.example.net{path}", preset.id);
+            run(&["explain", "--url", &url], &preset.lines()).code
+        };
+        let expected = if preset.opens() { 0 } else { 10 };
+        assert_eq!(ask("/"), expected, "{}", preset.id);
+        for pattern in preset.close {
+            let path = pattern.replace('*', "some/thing");
+            for path in [path.to_uppercase(), path] {
+                assert_eq!(ask(&path), 10, "{} {path}", preset.id);
+                closed += 1;
+            }
+        }
+    }
+    assert!(closed > 0, "Vaultwarden has a page for its administrator");
+}
+
 #[test]
 fn programs_are_told_the_same() {
     for preset in Preset::all() {
