@@ -5,6 +5,7 @@
 mod drop_ins;
 mod forms;
 mod load;
+pub mod presets;
 mod problems;
 mod raw;
 mod read;
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::load::Folders;
+use self::presets::PresetsInUse;
 
 pub use self::forms::Texts;
 pub use self::load::Variables;
@@ -56,6 +58,8 @@ pub struct Config {
     pub policies: Policies,
     /// What is protected, by host.
     pub services: ServiceTable,
+    /// The presets that services were filled in from, by the services' names.
+    pub presets: PresetsInUse,
     /// What is logged, and how.
     pub log: Log,
     /// Secrets that follow their files.
@@ -191,6 +195,9 @@ mod tests;
 
 #[cfg(test)]
 mod pattern_tests;
+
+#[cfg(test)]
+mod preset_tests;
 
 #[cfg(test)]
 mod redis_store_tests;

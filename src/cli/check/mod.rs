@@ -63,7 +63,8 @@ impl fmt::Display for Summary<'_> {
             write_cookie_domain(f, domain, config)?;
         }
         for service in config.services.services() {
-            service::write(f, service)?;
+            let preset = config.presets.get(&service.name).copied();
+            service::write(f, service, preset)?;
         }
         let copied = config.services.copied_headers();
         if !copied.is_empty() {

@@ -9,6 +9,7 @@ mod policies;
 mod redis_store;
 mod rules;
 mod server;
+mod service_workers;
 mod services;
 mod session;
 mod store;
@@ -22,6 +23,7 @@ use tracing::Level;
 
 use self::live::LiveFiles;
 use super::load::Folders;
+use super::presets;
 use super::problems::{Problems, did_you_mean};
 use super::raw::{RawConfig, RawLog};
 use super::secrets::{self, FromFile, SecretError};
@@ -58,9 +60,14 @@ pub(super) fn validate(
         allow_http: raw.server.danger_allow_http,
     };
     let mut live = LiveFiles::new(&files, inline);
-    let services = services::services(&raw.services, &around, &mut live, &mut problems);
+    let (raw_services, presets) = presets::expand(&raw.services, &mut problems);
+    let services = services::services(&raw_services, &around, &mut live, &mut problems);
     let watched = live.into_watched();
     let log = log(&raw.log, &mut problems);
+    if let (Some(session), Some(services)) = (&session, &services) {
+        let domains = &session.cookie_domains;
+        service_workers::look_over(&raw_services, services, domains, &mut problems);
+    }
 
     let (Some(server), Some(oidc), Some(session), Some(services), Some(log)) =
         (server, oidc, session, services, log)
@@ -75,6 +82,7 @@ pub(super) fn validate(
         session,
         policies,
         services,
+        presets,
         log,
         watched,
     })

@@ -273,14 +273,19 @@ fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> V
     reserved
 }
 
-/// Says what can be meant, but most likely is not.
-fn look_over(path: &str, service: &Service, problems: &mut Problems) {
-    let asks_login = match &service.policy {
+/// Whether somebody has to be signed in where no rule decides.
+pub(super) fn asks_login(service: &Service) -> bool {
+    match &service.policy {
         ServicePolicy::FromProxy => true,
         ServicePolicy::Own(policy) => {
             !policy.ignores_identity() && policy.requirement != Requirement::Optional
         }
-    };
+    }
+}
+
+/// Says what can be meant, but most likely is not.
+fn look_over(path: &str, service: &Service, problems: &mut Problems) {
+    let asks_login = asks_login(service);
     match service.posture {
         Posture::NativeOidc if asks_login => problems.warn(
             format!("{path}.policy"),
