@@ -5,6 +5,7 @@
 mod drop_ins;
 mod forms;
 mod load;
+pub mod presets;
 mod problems;
 mod raw;
 mod read;
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::load::Folders;
+use self::presets::PresetsInUse;
 
 pub use self::forms::Texts;
 pub use self::load::Variables;
@@ -40,7 +42,7 @@ use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::redis_settings::RedisSettings;
 use crate::domain::relying_party::OidcSettings;
-use crate::domain::service::ServiceTable;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
 
 /// What the program may rely on.
@@ -56,6 +58,8 @@ pub struct Config {
     pub policies: Policies,
     /// What is protected, by host.
     pub services: ServiceTable,
+    /// The presets that services were filled in from, by the services' names.
+    pub presets: PresetsInUse,
     /// What is logged, and how.
     pub log: Log,
     /// Secrets that follow their files.
@@ -108,7 +112,7 @@ pub struct SessionSettings {
 }
 
 /// Where sessions are kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     /// In this process: they end with it.
     Memory,
@@ -193,4 +197,13 @@ mod tests;
 mod pattern_tests;
 
 #[cfg(test)]
+mod preset_tests;
+
+#[cfg(test)]
+mod redis_store_tests;
+
+#[cfg(test)]
 mod secret_tests;
+
+#[cfg(test)]
+mod store_tests;

@@ -24,6 +24,20 @@ pub struct RedisSettings {
     pub timeout: Duration,
 }
 
+/// The same Redis, talked to in the same way. Credentials are the same when they come from one source: what they are
+/// at the moment is not looked at.
+impl PartialEq for RedisSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |settings: &Self| (settings.tls, settings.database, settings.timeout);
+        self.address == other.address
+            && self.user == other.user
+            && parts(self) == parts(other)
+            && Arc::ptr_eq(&self.credentials, &other.credentials)
+    }
+}
+
+impl Eq for RedisSettings {}
+
 /// Where a Redis listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisAddress {

@@ -112,8 +112,12 @@ impl World {
         // No gate runs yet, so this is a host without one.
         let probe = format!("https://{OPEN_HOST}:{traefik_port}/");
         let is_up = |status| status == 200;
-        let running =
-            traefik::start(folder.path(), traefik_port, &routes, &root, &probe, is_up).await?;
+        let files = traefik::Files {
+            folder: folder.path(),
+            routes: &routes,
+            root: &root,
+        };
+        let running = traefik::start(&files, traefik_port, &[], &probe, is_up).await?;
         Ok(Self {
             caddy,
             traefik_port,

@@ -2,14 +2,19 @@
 //! for each subject.
 
 mod discovery;
+mod full_disk;
 mod hostile;
 mod id_token;
+mod known_faults;
 mod login;
 mod login_edges;
 mod logout;
 mod patterns;
 mod provider;
+mod redis;
+mod redis_outages;
 mod seed;
+mod store_file;
 mod support;
 mod verify;
 mod verify_edges;

@@ -113,7 +113,8 @@ impl RedisServer {
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a file");
         // The kernel ends it when the test's thread goes, even if nothing of ours gets to run again.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "redis-server"])
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program())
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(["--bind", "127.0.0.1", "--unixsocketperm", "700"])
             .arg("--unixsocket")
@@ -145,6 +146,16 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The one that `make tools` installs, else one on the search path.
+fn program() -> PathBuf {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/redis-server");
+    if installed.is_file() {
+        installed
+    } else {
+        PathBuf::from("redis-server")
     }
 }
 

@@ -10,20 +10,34 @@ use super::{Failure, Result, tools};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Starts Traefik and waits until `probe`, the URL of something protected, is answered with a status that
+/// What it works with.
+pub struct Files<'a> {
+    /// For what it reads and writes.
+    pub folder: &'a Path,
+    /// YAML: its dynamic configuration.
+    pub routes: &'a str,
+    /// The certificate of the authority that signed what it shows.
+    pub root: &'a [u8],
+}
+
+/// Starts Traefik with these `further` arguments and waits until `probe`, the URL of something protected, is answered with a status that
 /// `is_up` takes.
 ///
 /// # Errors
 ///
 /// When it does not start, with what it said.
 pub async fn start(
-    folder: &Path,
+    files: &Files<'_>,
     https_port: u16,
-    routes: &str,
-    root: &[u8],
+    further: &[&str],
     probe: &str,
     is_up: impl Fn(u16) -> bool,
 ) -> Result<Running> {
+    let Files {
+        folder,
+        routes,
+        root,
+    } = *files;
     let file = folder.join("routes.yml");
     std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
     let log = folder.join("traefik.log");
@@ -35,7 +49,8 @@ pub async fn start(
                 "--providers.file.watch=false",
                 "--global.checkNewVersion=false",
             ])
-            .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
+            .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"])
+            .args(further);
     })?;
     let browser = Browser::new(root)?;
     let started = running.wait_for(START_LIMIT, || async {

@@ -93,18 +93,21 @@ pub(super) fn none(raw: &RawSession, problems: &mut Problems) {
 }
 
 fn place(written: &str) -> Result<Place, String> {
+    // These name several hosts, which no URL can.
+    if written.starts_with("redis+sentinel:") || written.starts_with("redis+cluster:") {
+        return Err(
+            "Sentinel and Redis Cluster are not in this version: write redis://host:6379/0 or \
+             rediss://host:6379/0"
+                .to_owned(),
+        );
+    }
     let url = Url::parse(written).map_err(|error| format!("is not a URL: {error}"))?;
     if url.fragment().is_some() {
         return Err("holds a \"#\": a password is written with %23 for it".to_owned());
     }
     match url.scheme() {
         "redis+unix" => socket(&url),
-        "redis" | "rediss" => server(&url),
-        _ => Err(
-            "Sentinel and Redis Cluster are not in this version: write redis://host:6379/0 or \
-             rediss://host:6379/0"
-                .to_owned(),
-        ),
+        _ => server(&url),
     }
 }
 

@@ -46,19 +46,18 @@ fn location(
     let Some(written) = raw.store.as_ref().map(ExposeSecret::expose_secret) else {
         return file(PathBuf::from(DEFAULT_FILE), problems);
     };
-    let (scheme, rest) = written.split_once(':').unwrap_or((written, ""));
-    match (scheme, rest) {
-        ("memory", "") => Some(StoreLocation::Memory),
-        ("file", path) => {
+    match written.split_once(':') {
+        Some(("memory", "")) => Some(StoreLocation::Memory),
+        Some(("file", path)) => {
             let path = named_path(path, problems)?;
             file(files.folders.configuration.join(path), problems)
         }
-        (scheme, _) if redis_store::SCHEMES.contains(&scheme) => {
+        Some((scheme, _)) if redis_store::SCHEMES.contains(&scheme) => {
             redis_store::settings(written, raw, inline, files, problems).map(StoreLocation::Redis)
         }
-        _ => {
+        other => {
             let known = ["file", "memory"].into_iter().chain(redis_store::SCHEMES);
-            let hint = did_you_mean(scheme, known);
+            let hint = other.map_or_else(String::new, |(scheme, _)| did_you_mean(scheme, known));
             problems.at(
                 STORE,
                 format!(

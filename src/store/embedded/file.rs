@@ -7,11 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, DatabaseError, StorageError};
+use redb::{Builder, Database, DatabaseError, StorageError};
 use thiserror::Error;
 
+use super::describe;
+use super::overlay::Overlay;
 use super::tables::{self, Form};
-use super::{Database, describe};
 
 /// What is kept of the file in memory, in bytes. The system keeps what else it has room for.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -115,8 +116,29 @@ fn make(path: &Path) -> Result<Database, OpenError> {
 
 /// Opens the store at `path` once more, after something has failed. A file that is gone is not made anew: that
 /// would be a store without anybody in it.
-pub(super) fn reopen(path: &Path) -> Result<Database, redb::Error> {
-    Ok(raw_open(path, false)?)
+pub(super) fn reopen(path: &Path, access: Access) -> Result<Database, redb::Error> {
+    Ok(match access {
+        Access::Write => raw_open(path, false)?,
+        Access::Read => read_only(path)?,
+    })
+}
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// To write to it, and read.
+    Write,
+    /// To read, where it cannot be written.
+    Read,
+}
+
+fn read_only(path: &Path) -> Result<Database, DatabaseError> {
+    // Only what may be written can be locked; what nobody may write needs no lock.
+    let (file, may_lock) = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => (file, true),
+        Err(_) => (File::open(path)?, false),
+    };
+    build(Overlay::new(FileBackend::new(file)?, may_lock)?)
 }
 
 fn open(path: &Path, may_make: bool) -> Result<Database, OpenError> {

@@ -5,6 +5,7 @@
 //! for the answer, for a second at most.
 
 mod file;
+mod overlay;
 mod tables;
 mod writer;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::backends::InMemoryBackend;
-use redb::{ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -26,8 +27,6 @@ use self::writer::{Current, Opened, Order, Reopen, Writer, guarded};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
-
-use redb::Database;
 
 /// How many records are kept at most, two a session; and as many entries of indexes.
 const MAX_RECORDS: u64 = 1_000_000;
@@ -57,7 +56,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let database = file::open_or_make(path)?;
         let path = path.to_owned();
-        let reopen: Reopen = Box::new(move || file::reopen(&path));
+        let reopen: Reopen = Box::new(move |access| file::reopen(&path, access));
         Self::start(database, Some(reopen), clock, MAX_RECORDS)
     }
 
@@ -87,6 +86,7 @@ impl EmbeddedStore {
         let opened = Opened {
             database,
             generation: 0,
+            is_writable: true,
         };
         let (sender, current) = watch::channel(Some(Arc::new(opened)));
         let writer = Writer {
@@ -255,10 +255,13 @@ impl Store for EmbeddedStore {
 
     async fn close(&self) {
         let (done, is_done) = oneshot::channel();
-        // A full queue is one that the disk does not take anything from.
-        if self.order(Order::Close(done)).is_err() || timeout(CLOSE_TIMEOUT, is_done).await.is_err()
-        {
-            tracing::warn!("the session store did not take all that waited for the disk");
+        // Where the queue is full the disk takes nothing, and would not take this either.
+        let has_closed = match self.order(Order::Close(done)) {
+            Ok(()) => timeout(CLOSE_TIMEOUT, is_done).await.is_ok(),
+            Err(_) => false,
+        };
+        if !has_closed {
+            tracing::warn!("not all that waited for the session store's disk may be written");
         }
     }
 }

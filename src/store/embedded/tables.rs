@@ -1,11 +1,10 @@
 //! The tables, and what each operation does to them. Nothing here waits, and nothing asks what time it is.
 
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::Database;
 use crate::domain::time::Timestamp;
 use crate::store::{Record, Version};
 
@@ -353,4 +352,10 @@ fn first<K: redb::Key + 'static, T>(
 ) -> Result<Option<T>, redb::Error> {
     let found = table.first()?;
     Ok(found.map(|(key, _)| owned(key.value())))
+}
+
+/// How many records there are, ended ones included.
+#[cfg(test)]
+pub(super) fn count(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
+    Ok(transaction.open_table(RECORDS)?.len()?)
 }

@@ -10,11 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::ReadableDatabase;
+use redb::{Database, ReadableDatabase};
 use tokio::sync::{oneshot, watch};
 
+use super::describe;
+use super::file::Access;
 use super::tables::{self, Change, Outcome, Tables};
-use super::{Database, describe};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -30,6 +31,9 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(5);
 
 /// After a failure, how long until the next write is tried; until then they are refused at once.
 const REST: Duration = Duration::from_millis(500);
+
+/// How long it is at least from one opening to the next.
+const BETWEEN_OPENINGS: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether the last reader has let go.
 const RELEASE_POLL: Duration = Duration::from_millis(1);
@@ -51,13 +55,14 @@ pub(super) struct Opened {
     pub(super) database: Database,
     /// How many times it was opened anew before.
     pub(super) generation: u64,
+    pub(super) is_writable: bool,
 }
 
 /// What readers look into; nothing while it is being opened anew, and after the end.
 pub(super) type Current = Option<Arc<Opened>>;
 
 /// Opens the database anew.
-pub(super) type Reopen = Box<dyn Fn() -> Result<Database, redb::Error> + Send>;
+pub(super) type Reopen = Box<dyn Fn(Access) -> Result<Database, redb::Error> + Send>;
 
 /// What the thread needs.
 pub(super) struct Writer {
@@ -77,6 +82,7 @@ struct Thread {
     backlog: bool,
     /// Why writes are refused, and until when without being tried.
     failure: Option<(StoreError, Instant)>,
+    renewed: Option<Instant>,
 }
 
 impl Writer {
@@ -87,6 +93,7 @@ impl Writer {
             generation: 0,
             backlog: false,
             failure: None,
+            renewed: None,
         };
         loop {
             match thread.writer.orders.recv_timeout(thread.pause()) {
@@ -173,10 +180,15 @@ impl Thread {
         if Instant::now() < until {
             return Some(refusal);
         }
-        if self.database().is_none() {
+        let is_writable = |opened: Arc<Opened>| opened.is_writable;
+        if !self.database().is_some_and(is_writable) {
             self.renew();
         }
-        None
+        if self.database().is_some_and(is_writable) {
+            None
+        } else {
+            self.failure.clone().map(|(refusal, _)| refusal)
+        }
     }
 
     /// What is to be done while there are no orders.
@@ -208,7 +220,7 @@ impl Thread {
     /// Makes the changes, all of them or none, and takes away some of what has ended.
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Outcome>, StoreError> {
         let Some(opened) = self.database() else {
-            return Err(self.still_failing());
+            return Err(StoreError::Unreachable("it is closed".into()));
         };
         let made = guarded(|| self.transact(&opened.database, changes));
         drop(opened);
@@ -245,6 +257,14 @@ impl Thread {
     }
 
     fn fail(&mut self, error: &redb::Error) -> StoreError {
+        let refusal = self.note_failure(error);
+        // It refuses every write from now on, and what is not in its cache cannot be read either.
+        self.renew();
+        refusal
+    }
+
+    /// Has writes refused for a while.
+    fn note_failure(&mut self, error: &redb::Error) -> StoreError {
         let refusal = StoreError::Refused(describe(error));
         if self.failure.is_none() {
             tracing::error!(
@@ -253,40 +273,44 @@ impl Thread {
             );
         }
         self.failure = Some((refusal.clone(), Instant::now() + REST));
-        // It refuses every write from now on, and what is not in its cache cannot be read either.
-        self.renew();
         refusal
     }
 
-    fn still_failing(&mut self) -> StoreError {
-        let failure = self.failure.take().map(|(failure, _)| failure);
-        let failure = failure.unwrap_or_else(|| StoreError::Unreachable("it is closed".into()));
-        self.failure = Some((failure.clone(), Instant::now() + REST));
-        failure
+    /// Opens the database anew, for reading alone where it cannot be written. Readers wait meanwhile.
+    fn renew(&mut self) {
+        if self.writer.reopen.is_none() {
+            return;
+        }
+        if let Some(renewed) = self.renewed {
+            thread::sleep(BETWEEN_OPENINGS.saturating_sub(renewed.elapsed()));
+        }
+        self.release();
+        let opened = match self.reopen(Access::Write) {
+            Ok(database) => Ok((database, true)),
+            Err(error) => {
+                self.note_failure(&error);
+                self.reopen(Access::Read).map(|database| (database, false))
+            }
+        };
+        self.renewed = Some(Instant::now());
+        match opened {
+            Ok((database, is_writable)) => {
+                self.generation += 1;
+                self.writer.current.send_replace(Some(Arc::new(Opened {
+                    database,
+                    generation: self.generation,
+                    is_writable,
+                })));
+            }
+            // The next write, or the next look at what has ended, tries again.
+            Err(error) => tracing::error!(%error, "the session store cannot be read either"),
+        }
     }
 
-    /// Opens the database anew. Readers wait meanwhile.
-    fn renew(&mut self) {
-        let Some(reopen) = &self.writer.reopen else {
-            return;
-        };
-        self.release();
-        match guarded(reopen) {
-            Ok(database) => {
-                self.generation += 1;
-                let generation = self.generation;
-                let opened = Arc::new(Opened {
-                    database,
-                    generation,
-                });
-                self.writer.current.send_replace(Some(opened));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the session store cannot be opened again yet");
-                let failure = StoreError::Unreachable(describe(&error));
-                self.failure = Some((failure, Instant::now() + REST));
-            }
-        }
+    fn reopen(&self, access: Access) -> Result<Database, redb::Error> {
+        let reopen = self.writer.reopen.as_ref();
+        let reopen = reopen.expect("what cannot be opened anew is never let go of");
+        guarded(|| reopen(access))
     }
 
     /// Lets go of the database. Readers have it for microseconds; where one hangs in a disk that does not

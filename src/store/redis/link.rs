@@ -26,7 +26,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection that was lost sooner than this was none: making it anew has to wait like a failed attempt.
+/// Whoever loses a connection sooner than this makes the next one after a short pause, and not at once: otherwise a
+/// Redis that closes each of them would be asked without end.
 const BRIEF: Duration = Duration::from_millis(500);
 
 /// The link. Ends with whoever holds it.
@@ -132,6 +133,9 @@ impl Link {
 
     /// The connection, as soon as it is known whether there is one.
     async fn connection(&self) -> Result<Up, StoreError> {
+        if let State::Up(up) = &*self.state.borrow() {
+            return Ok(up.clone());
+        }
         let mut state = self.state.subscribe();
         let known = state
             .wait_for(|state| !matches!(state, State::Connecting))
@@ -205,14 +209,17 @@ impl Supervisor {
                         number,
                     }));
                     self.hold(connection, driver, number).await;
-                    if since.elapsed() >= BRIEF {
-                        self.pause = FIRST_PAUSE;
-                        continue;
+                    self.pause = FIRST_PAUSE;
+                    if since.elapsed() < BRIEF {
+                        sleep(jittered(FIRST_PAUSE)).await;
                     }
                 }
-                Err(reason) => self.down(&reason.into()),
+                Err(reason) => {
+                    self.down(&reason.into());
+                    sleep(jittered(self.pause)).await;
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            self.wait().await;
         }
     }
 
@@ -255,15 +262,12 @@ impl Supervisor {
         }
         self.logged = Some(now);
     }
+}
 
-    /// Pauses before the next attempt, for longer each time. Where many lost the same Redis, they do not come
-    /// back at once.
-    async fn wait(&mut self) {
-        let [random] = random::<1>();
-        let half = self.pause / 2;
-        sleep(half + half * u32::from(random) / u32::from(u8::MAX)).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-    }
+/// Half of the pause at least. Where many have lost the same Redis, they do not come back at one moment.
+fn jittered(pause: Duration) -> Duration {
+    let [random] = random::<1>();
+    pause / 2 + pause / 2 * u32::from(random) / u32::from(u8::MAX)
 }
 
 /// Asks every second, and ends when there is no answer. One that refuses is an answer too: it tells the same to

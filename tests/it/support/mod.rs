@@ -6,4 +6,10 @@ pub mod clock;
 pub mod front;
 pub mod issuer;
 pub mod log;
+#[path = "../../kit/redis_server.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the store and these each use a part of it"
+)]
+pub mod redis_server;
 pub mod relying_party;
