@@ -17,6 +17,7 @@ mod algorithms;
 mod chain;
 mod chromium;
 mod cookie_domains;
+mod cookies;
 mod copy_list;
 mod decision;
 mod example;
