@@ -16,7 +16,7 @@ use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{CLIENT_ID, random_secret, write_secret};
 use crate::kit::upstream::Upstream;
 use crate::kit::{Failure, Result, browser::Browser, example, ports, tools};
-use crate::setup::{FILMS, NOTES, PORTAL, folder, program};
+use crate::setup::{FILMS, MIXED, NOTES, PORTAL, folder, program};
 
 const START_LIMIT: Duration = Duration::from_secs(15);
 const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
@@ -243,7 +243,11 @@ async fn start(folder: &Path) -> Result<Chain> {
     let sites = example::fitted_to(&example::Places {
         gate: gate_ports,
         portal: PORTAL,
-        apps: [(FILMS, films.port), (NOTES, films.port)],
+        apps: [
+            (FILMS, films.port),
+            (NOTES, films.port),
+            (MIXED, films.port),
+        ],
     })?;
     let caddy = Caddy::start(folder, https_port, &sites).await?;
     let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
