@@ -39,10 +39,6 @@ const KNOWN_DOWN_PATIENCE: Duration = Duration::from_millis(900);
 /// How long a request waits for new keys.
 const NEW_KEYS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long keys are believed after they were fetched, while no newer ones can be had. Fetched hourly, they are that
-/// old only when the provider has not been there for a day.
-const KEYS_BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
-
 /// What is known after `attempts` fetches.
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -197,9 +193,9 @@ impl Discovery {
 
     /// The same, if its keys are not too old to be believed.
     pub(super) fn believed(&self) -> Option<Arc<Provider>> {
-        let is_fresh =
-            |provider: &Arc<Provider>| provider.keys.fetched.elapsed() < KEYS_BELIEVED_FOR;
-        self.last_known().filter(is_fresh)
+        let now = Instant::now();
+        self.last_known()
+            .filter(|provider| provider.keys.are_believed_at(now))
     }
 
     /// The last fetch went well.

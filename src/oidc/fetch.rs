@@ -16,6 +16,9 @@ use super::provider::Metadata;
 /// Where metadata are, behind the issuer (Discovery 1.0 §4.1).
 const WELL_KNOWN: &str = ".well-known/openid-configuration";
 
+/// The most keys that are taken in: a token that names none is tried with each of them.
+const MAX_KEYS: usize = 100;
+
 /// The longest piece of the provider's own words that is kept for a message.
 const MAX_DETAIL: usize = 300;
 
@@ -43,7 +46,11 @@ pub(super) async fn keys(
     url: &Url,
     http: &HttpClient,
 ) -> Result<JsonWebKeySet<ProviderKey>, ProviderError> {
-    json(url, http).await
+    let set: JsonWebKeySet<ProviderKey> = json(url, http).await?;
+    if set.keys().len() > MAX_KEYS {
+        return Err(malformed("keys: too many"));
+    }
+    Ok(set)
 }
 
 async fn json<T: DeserializeOwned>(url: &Url, http: &HttpClient) -> Result<T, ProviderError> {

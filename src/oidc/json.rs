@@ -55,11 +55,11 @@ mod tests {
     fn a_member_counts_once() {
         #[rustfmt::skip]
         let cases = [
-            (r#"{}"#,                            true),
+            ("{}",                                true),
             (r#"{"a":1,"b":{"a":2}}"#,           true),
             (r#"{"a":1,"a":1}"#,                 false),
             (r#"{"a":1,"\u0061":2}"#,            false),
-            (r#"[]"#,                            false),
+            ("[]",                                false),
             (r#""a""#,                           false),
             (r#"{"a":1} {"#,                     false),
             (r#"{"a":1"#,                        false),

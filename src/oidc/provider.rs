@@ -1,6 +1,7 @@
 //! A provider as it describes itself: endpoints, algorithms and keys (OIDC Discovery 1.0 §3).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
@@ -18,6 +19,10 @@ use super::error::ProviderError;
 use super::http_client::HttpClient;
 use super::keys::{Algorithm, ProviderKey};
 use crate::domain::relying_party::{ClientAuth, OidcSettings, Userinfo};
+
+/// How long keys are believed after they were fetched. They are fetched hourly, so they are that old only when none could
+/// be had for a day.
+const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Metadata beyond what `openidconnect` knows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,6 +58,13 @@ pub(super) type Metadata = ProviderMetadata<
 pub(super) struct Keys {
     pub(super) set: JsonWebKeySet<ProviderKey>,
     pub(super) fetched: Instant,
+}
+
+impl Keys {
+    /// Whether they are still believed at `now`, while no newer ones can be had.
+    pub(super) fn are_believed_at(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.fetched) < BELIEVED_FOR
+    }
 }
 
 /// How we tell the token endpoint who we are (OIDC Core §9), once the metadata are known.
@@ -168,5 +180,28 @@ fn client_auth(
         }
         ClientAuth::Auto if lists(CoreClientAuthMethod::None) => Ok(ClientAuthMethod::None),
         ClientAuth::Auto => Err(ProviderError::NoCommonClientAuth),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_believed_for_a_day() {
+        let keys = Keys {
+            set: JsonWebKeySet::default(),
+            fetched: Instant::now(),
+        };
+        let after = |seconds| keys.fetched + Duration::from_secs(seconds);
+        #[rustfmt::skip]
+        let cases = [(0, true), (3_600, true), (86_399, true), (86_400, false), (1_000_000, false)];
+        for (seconds, expected) in cases {
+            assert_eq!(
+                keys.are_believed_at(after(seconds)),
+                expected,
+                "{seconds} s"
+            );
+        }
     }
 }

@@ -43,6 +43,11 @@ async fn an_honest_issuer_is_believed() {
         "nothing was missing"
     );
 
+    let shown = format!("{signed_in:?}");
+    for secret in issuer.issued() {
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+
     // Nothing that was learnt at the start goes stale with the day.
     clock.advance(Duration::from_secs(86_400));
     issuer.sign_in_as("eve");

@@ -24,6 +24,7 @@ mod example;
 mod fixture;
 mod forgery;
 mod forwarded;
+mod glewlwyd;
 mod handover;
 mod hybrid;
 mod portal_path;

@@ -9,7 +9,7 @@ mod within;
 
 use std::pin::Pin;
 
-use crate::kit::Result;
+use crate::kit::{Failure, Result};
 use crate::stage::Stage;
 
 /// How a scenario ended that did not fail.
@@ -23,6 +23,14 @@ pub enum Outcome {
 impl Outcome {
     fn held(remark: impl Into<String>) -> Result<Self> {
         Ok(Self::Held(remark.into()))
+    }
+
+    /// A tool is missing, which is a failure where all are required.
+    fn not_installed(why: &str) -> Result<Self> {
+        match std::env::var("PORTCULLIS_TOOLS").as_deref() {
+            Ok("required") => Err(Failure::new(why)),
+            _ => Self::not_here(why),
+        }
     }
 
     fn not_here(why: impl Into<String>) -> Result<Self> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::lies::{answers, both, claim, metadata, response_iss, token_answer, twice, userinfo};
 use super::trial::{Ends, Row, Trial, all, run};
-use crate::support::issuer::{Answer, Endpoint, Part, ResponseIss};
+use crate::support::issuer::{Answer, Behaviour, Endpoint, Part, ResponseIss};
 use Ends::{Refused, SignedIn, Unavailable};
 
 #[rustfmt::skip] // the columns are the point
@@ -37,6 +37,7 @@ async fn each_lie_of_the_metadata_is_caught() {
         ("JWKS no object",          answers(Endpoint::Jwks, Answer::Json("[]".into())),                            Unavailable("metadata_malformed")),
         ("JWKS without keys",       answers(Endpoint::Jwks, Answer::Json("{}".into())),                            Unavailable("metadata_malformed")),
         ("JWKS with keys twice",    twice(Part::Jwks, "keys", json!([])),                                          Unavailable("metadata_malformed")),
+        ("JWKS of a thousand keys", Box::new(thousand_keys),                                                       Unavailable("metadata_malformed")),
         ("JWKS empty",              answers(Endpoint::Jwks, Answer::Json(r#"{"keys":[]}"#.into())),                Refused("id_token_unknown_key")),
         ("JWKS of nonsense",        answers(Endpoint::Jwks, Answer::Json(r#"{"keys":[1,null,{},[]]}"#.into())),    Refused("id_token_unknown_key")),
     ];
@@ -134,4 +135,13 @@ async fn each_lie_on_the_way_through_the_browser_is_caught() {
         trial.expect("after", SignedIn).await;
     });
     all(trials).await;
+}
+
+/// Each good, and each to be tried with a token that names none.
+fn thousand_keys(behaviour: &mut Behaviour) {
+    behaviour.edit_jwks = Box::new(|jwks| {
+        let keys = jwks["keys"].as_array().expect("keys");
+        let many: Vec<_> = keys.iter().cycle().take(1_000).cloned().collect();
+        jwks["keys"] = json!(many);
+    });
 }

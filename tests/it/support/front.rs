@@ -167,17 +167,14 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
             shared.most_open.fetch_max(open, Ordering::SeqCst);
             // Whoever is spoken to may hang up; that is not for us to mind.
-            match tls {
-                Some(tls) => {
-                    if let Ok(mut stream) = tls.accept(stream).await {
-                        let _ = serve(&mut stream, &shared).await;
-                    }
+            if let Some(tls) = tls {
+                if let Ok(mut stream) = tls.accept(stream).await {
+                    let _ = serve(&mut stream, &shared).await;
                 }
-                None => {
-                    let mut stream = stream;
-                    if let Ok(End::Break) = serve(&mut stream, &shared).await {
-                        stream.set_zero_linger().expect("a socket");
-                    }
+            } else {
+                let mut stream = stream;
+                if let Ok(End::Break) = serve(&mut stream, &shared).await {
+                    stream.set_zero_linger().expect("a socket");
                 }
             }
             shared.open.fetch_sub(1, Ordering::SeqCst);
