@@ -11,7 +11,7 @@ pub fn in_own_mounts(set_up: &str) -> Option<Vec<String>> {
     let unshare = tools::find("unshare").ok()?;
     // Whoever is no administrator may be one among themselves, on some machines.
     let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
-    let works = |way: &&&[&str]| {
+    let succeeds = |way: &&&[&str]| {
         let tried = Command::new(&unshare)
             .args(**way)
             .args(["--", "sh", "-c", "mount -t tmpfs tmpfs /mnt"])
@@ -21,7 +21,7 @@ pub fn in_own_mounts(set_up: &str) -> Option<Vec<String>> {
             .status();
         tried.is_ok_and(|status| status.success())
     };
-    let way = ways.iter().find(works)?;
+    let way = ways.iter().find(succeeds)?;
     let mut words = vec![unshare.display().to_string()];
     words.extend(way.iter().map(|&word| word.to_owned()));
     let script = format!("{set_up} && exec \"$@\"");
@@ -51,5 +51,7 @@ fn library() -> Option<PathBuf> {
     let candidates = folders
         .flatten()
         .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
-    candidates.chain([PathBuf::from("/usr/lib/faketime/libfaketimeMT.so.1")]).find(|file| file.is_file())
+    candidates
+        .chain([PathBuf::from("/usr/lib/faketime/libfaketimeMT.so.1")])
+        .find(|file| file.is_file())
 }

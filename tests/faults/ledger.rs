@@ -104,13 +104,21 @@ impl Ledger {
 
     /// When the first of the last answers began that are all as `expect` says, and how many of `who`'s these
     /// are. Counts what began after `since`.
-    pub fn good_since(&self, since: Instant, expect: &Expect, who: Who) -> Option<(Instant, usize)> {
+    pub fn good_since(
+        &self,
+        since: Instant,
+        expect: &Expect,
+        who: Who,
+    ) -> Option<(Instant, usize)> {
         let pages = self.pages();
         let mut samples: Vec<&Sample> = pages.samples.iter().collect();
         samples.retain(|sample| sample.begun >= since);
         samples.sort_by_key(|sample| sample.begun);
-        let bad = |sample: &&Sample| !expect.allows(sample.who, sample.seen);
-        let first = samples.iter().rposition(|sample| bad(&sample)).map_or(0, |last| last + 1);
+        let bad = |sample: &Sample| !expect.allows(sample.who, sample.seen);
+        let first = samples
+            .iter()
+            .rposition(|sample| bad(sample))
+            .map_or(0, |last| last + 1);
         let run = &samples[first..];
         let count = run.iter().filter(|sample| sample.who == who).count();
         run.first().map(|sample| (sample.begun, count))
@@ -120,7 +128,8 @@ impl Ledger {
     pub fn latest(&self) -> String {
         let pages = self.pages();
         let last = pages.samples.iter().rev().take(15);
-        let told = last.map(|sample| format!("{:?}/{:?} {:?}", sample.who, sample.route, sample.seen));
+        let told =
+            last.map(|sample| format!("{:?}/{:?} {:?}", sample.who, sample.route, sample.seen));
         told.collect::<Vec<_>>().join(", ")
     }
 
@@ -129,7 +138,11 @@ impl Ledger {
         let in_fault: Vec<&Sample> = pages
             .samples
             .iter()
-            .filter(|sample| pages.phase_of(sample).is_some_and(|phase| phase.kind == Kind::Fault))
+            .filter(|sample| {
+                pages
+                    .phase_of(sample)
+                    .is_some_and(|phase| phase.kind == Kind::Fault)
+            })
             .collect();
         let share = |who: Who| {
             let asked = in_fault.iter().filter(|sample| sample.who == who);
@@ -145,7 +158,12 @@ impl Ledger {
             valid_passed: share(Who::Valid),
             bypassed_passed: share(Who::Bypassed),
             slowest: pages.slowest().map_or(Duration::ZERO, |sample| sample.took),
-            slowest_control: pages.controls.iter().map(|control| control.took).max().unwrap_or_default(),
+            slowest_control: pages
+                .controls
+                .iter()
+                .map(|control| control.took)
+                .max()
+                .unwrap_or_default(),
             recovery: pages.recovery,
             forbidden_passes: pages.forbidden().count(),
         }
@@ -159,11 +177,13 @@ impl Ledger {
     /// With the first few of what must not be.
     pub fn verdict(&self, bound: Duration) -> Result<()> {
         let pages = self.pages();
-        let mut wrong: Vec<String> = pages.forbidden().map(|sample| pages.tell("LET IN", sample)).collect();
-        let slow = pages
-            .samples
-            .iter()
-            .filter(|sample| sample.took > bound && sample.took > bound + pages.busy_during(sample));
+        let mut wrong: Vec<String> = pages
+            .forbidden()
+            .map(|sample| pages.tell("LET IN", sample))
+            .collect();
+        let slow = pages.samples.iter().filter(|sample| {
+            sample.took > bound && sample.took > bound + pages.busy_during(sample)
+        });
         wrong.extend(slow.map(|sample| pages.tell(&format!("slower than {bound:?}"), sample)));
         for sample in &pages.samples {
             if let Some(complaint) = &sample.complaint {
@@ -186,7 +206,10 @@ impl Ledger {
             return Ok(());
         }
         let shown = wrong[..wrong.len().min(8)].join("\n");
-        Err(Failure(format!("{} things that must not be:\n{shown}", wrong.len())))
+        Err(Failure(format!(
+            "{} things that must not be:\n{shown}",
+            wrong.len()
+        )))
     }
 }
 
@@ -210,7 +233,10 @@ impl Pages {
             .controls
             .iter()
             .filter(|control| control.begun <= end && control.begun + control.took >= sample.begun);
-        meanwhile.map(|control| control.took).max().unwrap_or_default()
+        meanwhile
+            .map(|control| control.took)
+            .max()
+            .unwrap_or_default()
     }
 
     fn slowest(&self) -> Option<&Sample> {
@@ -218,7 +244,10 @@ impl Pages {
     }
 
     fn tell(&self, what: &str, sample: &Sample) -> String {
-        let start = self.phases.first().map_or(sample.begun, |phase| phase.since);
+        let start = self
+            .phases
+            .first()
+            .map_or(sample.begun, |phase| phase.since);
         format!(
             "{what}: {:?} by way of {:?} saw {:?} after {:.3} s, begun at {:.3} s",
             sample.who,

@@ -5,6 +5,8 @@
 //! last, and a table of what was measured is printed. One visitor who gets in that should not fails a scenario,
 //! whatever else holds. [`scenarios`] is the list.
 
+#![allow(clippy::panic, reason = "one of the faults is a panic")]
+
 #[path = "../kit/mod.rs"]
 #[allow(
     dead_code,
@@ -56,12 +58,15 @@ fn main() -> ExitCode {
     let list = scenarios::list();
     let count = list.len();
     let mut numbered: Vec<(usize, Scenario)> = list.into_iter().enumerate().collect();
-    numbered.retain(|(_, scenario)| extent == Extent::Whole || scenario.length != Length::OnRequest);
+    numbered
+        .retain(|(_, scenario)| extent == Extent::Whole || scenario.length != Length::OnRequest);
     // Those that take long begin first, so that none is left alone at the end.
     numbered.sort_by_key(|(_, scenario)| scenario.length == Length::Short);
     let trials = numbered.into_iter().map(|(number, scenario)| {
         let table = Arc::clone(&table);
-        Trial::ignorable_test(scenario.name, move || run(number, count, &scenario, extent, &table))
+        Trial::ignorable_test(scenario.name, move || {
+            run(number, count, &scenario, extent, &table)
+        })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if extent == Extent::Whole || conclusion.has_failed() {
@@ -82,9 +87,13 @@ fn run(
     let figures = ledger.figures();
     // Whatever else a scenario comes to.
     if figures.forbidden_passes > 0 {
-        let before = outcome.err().map_or_else(String::new, |failure| failure.to_string());
+        let before = outcome
+            .err()
+            .map_or_else(String::new, |failure| failure.to_string());
         let count = figures.forbidden_passes;
-        outcome = Err(Failure(format!("LET IN {count} times who may not be let in\n{before}")));
+        outcome = Err(Failure(format!(
+            "LET IN {count} times who may not be let in\n{before}"
+        )));
     }
     let (verdict, remark) = match &outcome {
         Ok(Outcome::Held(remark)) => (Verdict::Held, remark.clone()),

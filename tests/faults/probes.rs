@@ -199,13 +199,21 @@ impl Visitor {
 
     /// The app shows whom it was told of.
     fn told_apart(&self, answer: &Answer<'_>) -> Option<String> {
-        let expected = if self.who == Who::Valid { "app:ben" } else { "app:" };
+        let expected = if self.who == Who::Valid {
+            "app:ben"
+        } else {
+            "app:"
+        };
         (answer.body != expected).then(|| format!("the app was told of `{}`", answer.body))
     }
 
     fn request(&self, navigates: bool) -> reqwest::RequestBuilder {
         let Targets { host, .. } = &self.targets;
-        let path = if self.who == Who::Bypassed { "/open/feed" } else { "/page" };
+        let path = if self.who == Who::Bypassed {
+            "/open/feed"
+        } else {
+            "/page"
+        };
         let mut request = match self.route {
             Route::Direct => {
                 let url = format!("http://127.0.0.1:{}/verify", self.targets.verify_port);
@@ -213,12 +221,20 @@ impl Visitor {
                     .get(url)
                     .header("x-forwarded-method", "GET")
                     .header("x-forwarded-proto", "https")
-                    .header("x-forwarded-host", format!("{host}:{}", self.targets.caddy_port))
+                    .header(
+                        "x-forwarded-host",
+                        format!("{host}:{}", self.targets.caddy_port),
+                    )
                     .header("x-forwarded-uri", path)
                     .header("x-forwarded-for", "203.0.113.7")
             }
-            Route::Caddy => self.client.get(format!("https://{host}:{}{path}", self.targets.caddy_port)),
-            Route::Traefik => self.client.get(format!("https://{host}:{}{path}", self.targets.traefik_port)),
+            Route::Caddy => self
+                .client
+                .get(format!("https://{host}:{}{path}", self.targets.caddy_port)),
+            Route::Traefik => self.client.get(format!(
+                "https://{host}:{}{path}",
+                self.targets.traefik_port
+            )),
         };
         let (mode, destination, accept) = if navigates {
             ("navigate", "document", "text/html")
@@ -226,7 +242,10 @@ impl Visitor {
             ("cors", "empty", "*/*")
         };
         for (name, value) in [
-            ("sec-fetch-site", if navigates { "none" } else { "same-origin" }),
+            (
+                "sec-fetch-site",
+                if navigates { "none" } else { "same-origin" },
+            ),
             ("sec-fetch-mode", mode),
             ("sec-fetch-dest", destination),
             ("accept", accept),

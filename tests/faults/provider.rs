@@ -130,12 +130,25 @@ impl Login {
         let portal = stage.public_url();
         let signed_in = self.tab.cookie(&portal, "__Host-portcullis-sso").is_some();
         if signed_in || page.status < 400 {
-            return Err(Failure(format!("this signed somebody in:\n{}\n{}", page.way(), page.body)));
+            return Err(Failure(format!(
+                "this signed somebody in:\n{}\n{}",
+                page.way(),
+                page.body
+            )));
         }
         // A page that leads on, not a loop: it is shown, and asks for nothing by itself.
         let again = page.body.contains("Try again") || page.body.contains("try again");
-        if !again || page.body.to_ascii_lowercase().contains("http-equiv=\"refresh\"") {
-            return Err(Failure(format!("a dead end:\n{}\n{}", page.way(), page.body)));
+        if !again
+            || page
+                .body
+                .to_ascii_lowercase()
+                .contains("http-equiv=\"refresh\"")
+        {
+            return Err(Failure(format!(
+                "a dead end:\n{}\n{}",
+                page.way(),
+                page.body
+            )));
         }
         Ok((page, took))
     }
@@ -154,7 +167,10 @@ pub async fn callback(stage: &Stage, tab: &Browser, url: &str, user: &str) -> Re
             let ask = Ask::navigation(page.url.as_str());
             page = tab.ask(ask.form(format!("user={user}"))).await?;
         }
-        let next = page.url.join(page.header("location")).map_err(Failure::new)?;
+        let next = page
+            .url
+            .join(page.header("location"))
+            .map_err(Failure::new)?;
         if next.as_str().starts_with(&back) {
             return Ok(next.into());
         }
@@ -163,7 +179,11 @@ pub async fn callback(stage: &Stage, tab: &Browser, url: &str, user: &str) -> Re
         }
         page = tab.ask(Ask::navigation(next.as_str())).await?;
     }
-    Err(Failure(format!("no way to the callback:\n{}\n{}", page.way(), page.body)))
+    Err(Failure(format!(
+        "no way to the callback:\n{}\n{}",
+        page.way(),
+        page.body
+    )))
 }
 
 /// Holds a page against what it must be.
@@ -176,7 +196,10 @@ pub fn expect_page(page: &Page, status: u16, title: &str) -> Result<()> {
         return Ok(());
     }
     let way = page.way();
-    Err(Failure(format!("not `{title}` with {status}:\n{way}\n{}", page.body)))
+    Err(Failure(format!(
+        "not `{title}` with {status}:\n{way}\n{}",
+        page.body
+    )))
 }
 
 /// The keys of a file that a provider wrote.

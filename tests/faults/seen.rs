@@ -32,13 +32,23 @@ pub struct Answer<'a> {
 
 /// Words that stand on no page: the insides of the service and of what it depends on.
 const INSIDES: [&str; 9] = [
-    "redis", "redb", "127.0.0.1", ".rs:", "panicked", "backtrace", "os error", "secret_file", "client_secret",
+    "redis",
+    "redb",
+    "127.0.0.1",
+    ".rs:",
+    "panicked",
+    "backtrace",
+    "os error",
+    "secret_file",
+    "client_secret",
 ];
 
 impl Answer<'_> {
     fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// `login` is what the address of a login begins with.
@@ -69,7 +79,9 @@ impl Answer<'_> {
         if let Some(word) = inside {
             return Some(format!("`{word}` on a page with status {}", self.status));
         }
-        let told = secrets.iter().any(|secret| self.body.contains(secret.as_str()));
+        let told = secrets
+            .iter()
+            .any(|secret| self.body.contains(secret.as_str()));
         told.then(|| format!("a secret on a page with status {}", self.status))
     }
 }

@@ -68,7 +68,10 @@ impl Service {
             .map_err(Failure::of(config.display()))?;
         let secret = folder.join("session_secret");
         if !secret.exists() {
-            let made = Command::new(OWN).arg("secret").output().map_err(Failure::of("secret"))?;
+            let made = Command::new(OWN)
+                .arg("secret")
+                .output()
+                .map_err(Failure::of("secret"))?;
             write_secret(&secret, &String::from_utf8_lossy(&made.stdout))
                 .map_err(Failure::of(secret.display()))?;
         }
@@ -93,9 +96,11 @@ impl Service {
     pub async fn start(&mut self, plan: &Plan) -> Result<Duration> {
         self.stop();
         let begun = Instant::now();
-                let mut words = plan.launcher.clone();
+        let mut words = plan.launcher.clone();
         words.extend([OWN.to_owned(), "serve".to_owned(), "--config".to_owned()]);
-        let (first, arguments) = words.split_first().expect("the service's own name at least");
+        let (first, arguments) = words
+            .split_first()
+            .expect("the service's own name at least");
         let program = if first.contains('/') {
             PathBuf::from(first)
         } else {
@@ -126,10 +131,16 @@ impl Service {
     ///
     /// When it was not started, or has ended.
     pub fn running(&mut self) -> Result<&mut Running> {
-        let running = self.running.as_mut().ok_or_else(|| Failure::new("not started"))?;
+        let running = self
+            .running
+            .as_mut()
+            .ok_or_else(|| Failure::new("not started"))?;
         match running.has_ended() {
             None => Ok(running),
-            Some(status) => Err(Failure(format!("the service has ended: {status}\n{}", running.last_words()))),
+            Some(status) => Err(Failure(format!(
+                "the service has ended: {status}\n{}",
+                running.last_words()
+            ))),
         }
     }
 
@@ -167,7 +178,10 @@ impl Service {
         if seen == (live, ready) {
             return Ok(());
         }
-        Err(Failure(format!("live and ready are {seen:?}, not {:?}", (live, ready))))
+        Err(Failure(format!(
+            "live and ready are {seen:?}, not {:?}",
+            (live, ready)
+        )))
     }
 
     /// Waits until it is ready, and tells how long that took.

@@ -54,7 +54,12 @@ impl Stage {
     /// # Errors
     ///
     /// When there is no room for its files.
-    pub fn new(world: &'static World, number: usize, extent: Extent, ledger: Arc<Ledger>) -> Result<Self> {
+    pub fn new(
+        world: &'static World,
+        number: usize,
+        extent: Extent,
+        ledger: Arc<Ledger>,
+    ) -> Result<Self> {
         let secret = std::fs::read_to_string(&world.provider.client_secret_file);
         Ok(Self {
             world,
@@ -70,12 +75,18 @@ impl Stage {
     }
 
     pub fn public_url(&self) -> String {
-        format!("https://{}:{}", self.slot.portal_host, self.world.caddy.https_port)
+        format!(
+            "https://{}:{}",
+            self.slot.portal_host, self.world.caddy.https_port
+        )
     }
 
     /// `https://…` of a path at the app, by way of Caddy.
     pub fn app_url(&self, path: &str) -> String {
-        format!("https://{}:{}{path}", self.slot.app_host, self.world.caddy.https_port)
+        format!(
+            "https://{}:{}{path}",
+            self.slot.app_host, self.world.caddy.https_port
+        )
     }
 
     /// A plan for a service with the provider that all share.
@@ -176,7 +187,9 @@ impl Stage {
     fn check_page(&self, page: &Page) -> Result<()> {
         let ours = [&self.slot.portal_host, &self.slot.app_host];
         for hop in &page.hops {
-            let is_ours = ours.iter().any(|host| hop.url.host_str() == Some(host.as_str()));
+            let is_ours = ours
+                .iter()
+                .any(|host| hop.url.host_str() == Some(host.as_str()));
             // The app's own pages say nothing about caches.
             if !is_ours || hop.body.starts_with("app:") {
                 continue;
@@ -204,7 +217,11 @@ impl Stage {
             groupless: self.cookie_of(&self.signed_in("eve", 403).await?)?,
             logged_out: self.logged_out().await?,
         };
-        let values = [&self.cookies.valid, &self.cookies.groupless, &self.cookies.logged_out];
+        let values = [
+            &self.cookies.valid,
+            &self.cookies.groupless,
+            &self.cookies.logged_out,
+        ];
         let values = values.map(|cookie| cookie.rsplit('=').next().unwrap_or_default().to_owned());
         self.secrets.extend(values);
         Ok(())
@@ -253,11 +270,17 @@ impl Stage {
     pub async fn logged_out(&self) -> Result<String> {
         let browser = self.signed_in("ada", 200).await?;
         let cookie = self.cookie_of(&browser)?;
-        let (page, _) = self.step(&browser, &self.app_url("/.portcullis/logout")).await?;
+        let (page, _) = self
+            .step(&browser, &self.app_url("/.portcullis/logout"))
+            .await?;
         if page.status == 302 && browser.cookie(&self.app_url("/"), SESSION_COOKIE).is_none() {
             return Ok(cookie);
         }
-        Err(Failure(format!("ada is not signed out:\n{}\n{}", page.way(), page.body)))
+        Err(Failure(format!(
+            "ada is not signed out:\n{}\n{}",
+            page.way(),
+            page.body
+        )))
     }
 
     fn cookie_of(&self, browser: &Browser) -> Result<String> {
@@ -272,7 +295,7 @@ impl Stage {
     ///
     /// When it is not.
     pub async fn watch(&mut self) -> Result<()> {
-        self.watch_expecting(Expect::CALM).await?;
+        self.watch_expecting(Expect::CALM)?;
         self.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
         Ok(())
     }
@@ -282,7 +305,7 @@ impl Stage {
     /// # Errors
     ///
     /// When they cannot be set up.
-    pub async fn watch_expecting(&mut self, expect: Expect) -> Result<()> {
+    pub fn watch_expecting(&mut self, expect: Expect) -> Result<()> {
         self.begin(Kind::Other, Some(expect));
         let targets = Targets {
             verify_port: self.slot.ports.verify,
@@ -356,10 +379,16 @@ impl Stage {
             // The time to count up to what is wanted is not part of the recovery.
             let late = took.is_none_or(|took| took > limit);
             if late && since.elapsed() > limit + MARGIN {
-                return Err(Failure(format!("not as it must be within {limit:?}: {}", self.news())));
+                return Err(Failure(format!(
+                    "not as it must be within {limit:?}: {}",
+                    self.news()
+                )));
             }
             if since.elapsed() > limit + Duration::from_secs(10) {
-                return Err(Failure(format!("never {wanted} good answers in a row: {}", self.news())));
+                return Err(Failure(format!(
+                    "never {wanted} good answers in a row: {}",
+                    self.news()
+                )));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

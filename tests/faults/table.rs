@@ -41,7 +41,10 @@ const HEADS: [&str; 10] = [
 
 impl Table {
     pub fn add(&self, row: Row) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(row);
     }
 
     /// On standard output.
@@ -76,7 +79,8 @@ fn cells(row: &Row) -> [String; 10] {
         Verdict::Failed => "FAILED",
         Verdict::NotRun => "not run",
     };
-    let percent = |share: Option<f64>| share.map_or_else(dash, |share| format!("{:.1} %", share * 100.0));
+    let percent =
+        |share: Option<f64>| share.map_or_else(dash, |share| format!("{:.1} %", share * 100.0));
     let time = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     [
         row.name.to_owned(),
@@ -84,8 +88,16 @@ fn cells(row: &Row) -> [String; 10] {
         figures.requests.to_string(),
         percent(figures.valid_passed),
         percent(figures.bypassed_passed),
-        if figures.requests == 0 { dash() } else { time(figures.slowest) },
-        if figures.requests == 0 { dash() } else { time(figures.slowest_control) },
+        if figures.requests == 0 {
+            dash()
+        } else {
+            time(figures.slowest)
+        },
+        if figures.requests == 0 {
+            dash()
+        } else {
+            time(figures.slowest_control)
+        },
         figures.recovery.map_or_else(dash, time),
         figures.forbidden_passes.to_string(),
         row.remark.clone(),

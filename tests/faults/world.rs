@@ -99,7 +99,8 @@ impl World {
             .iter()
             .map(|slot| format!("https://{}:{https_port}", slot.portal_host))
             .collect();
-        let mut provider = Provider::start_on(provider_port, folder.path(), &issuer, &portals, USUAL)?;
+        let mut provider =
+            Provider::start_on(provider_port, folder.path(), &issuer, &portals, USUAL)?;
         let sites: String = slots.iter().map(caddy_sites).collect();
         let app = "respond \"app:{header.Remote-User}\"";
         let sites = format!(
@@ -140,7 +141,9 @@ impl World {
 /// When it cannot be made.
 pub fn folder() -> Result<TempDir> {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let made = tempfile::Builder::new().prefix("faults-").tempdir_in(parent);
+    let made = tempfile::Builder::new()
+        .prefix("faults-")
+        .tempdir_in(parent);
     made.map_err(Failure::of(parent.display()))
 }
 
@@ -174,7 +177,7 @@ fn caddy_sites(slot: &Slot) -> String {
 
 fn traefik_routes(slots: &[Slot], caddy: &Caddy, app_port: u16) -> String {
     let numbered = || slots.iter().enumerate();
-    let middlewares: String = numbered()
+    let middlewares: Vec<String> = numbered()
         .map(|(number, slot)| {
             format!(
                 "    gate{number}: {{ forwardAuth: {{ address: \"http://127.0.0.1:{}/verify\", \
@@ -183,7 +186,7 @@ fn traefik_routes(slots: &[Slot], caddy: &Caddy, app_port: u16) -> String {
             )
         })
         .collect();
-    let routers: String = numbered()
+    let routers: Vec<String> = numbered()
         .map(|(number, slot)| {
             format!(
                 "    app{number}: {{ rule: \"Host(`{}`)\", service: app, middlewares: [gate{number}], tls: {{}} }}\n",
@@ -204,6 +207,8 @@ tls:
     default:
       defaultCertificate: {{ certFile: {chain}, keyFile: {key} }}
 ",
+        middlewares = middlewares.concat(),
+        routers = routers.concat(),
         chain = chain.display(),
         key = key.display(),
     )

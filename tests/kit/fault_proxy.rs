@@ -304,7 +304,10 @@ async fn answer<C: Client>(mut client: C, target: u16, shared: &Shared) -> std::
         lock(&shared.faults).get(&endpoint).cloned()
     });
     match fault {
-        None => client.write_all(&honest(&request, target, C::ENCRYPTED).await?).await?,
+        None => {
+            let whole = honest(&request, target, C::ENCRYPTED).await?;
+            client.write_all(&whole).await?;
+        }
         Some(Fault::Instead {
             status,
             headers,
@@ -320,13 +323,18 @@ async fn answer<C: Client>(mut client: C, target: u16, shared: &Shared) -> std::
         Some(Fault::Reset) => client.reset(),
         Some(Fault::Truncated) => {
             let whole = honest(&request, target, C::ENCRYPTED).await?;
-            client.write_all(&whole[..whole.len() - whole.len() / 3]).await?;
+            client
+                .write_all(&whole[..whole.len() - whole.len() / 3])
+                .await?;
         }
         Some(Fault::Hang) => hung_up(&mut client).await,
         Some(Fault::Drip) => {
             for byte in honest(&request, target, C::ENCRYPTED).await? {
                 client.write_all(&[byte]).await?;
-                if tokio::time::timeout(DRIP, hung_up(&mut client)).await.is_ok() {
+                if tokio::time::timeout(DRIP, hung_up(&mut client))
+                    .await
+                    .is_ok()
+                {
                     break;
                 }
             }
@@ -340,7 +348,8 @@ async fn answer<C: Client>(mut client: C, target: u16, shared: &Shared) -> std::
             }
         }
         Some(Fault::Huge) => {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n[";
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n[";
             client.write_all(head.as_bytes()).await?;
             let blanks = vec![b' '; 64 * 1024];
             for _ in 0..HUGE / blanks.len() {
@@ -382,7 +391,10 @@ async fn read_request(client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<
 async fn honest(request: &[u8], target: u16, encrypted: bool) -> std::io::Result<Vec<u8>> {
     let mut provider = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
     // So that the end of the answer is the end of the connection.
-    let end_of_line = request.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let end_of_line = request
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
     provider.write_all(&request[..end_of_line]).await?;
     let scheme = if encrypted { "https" } else { "http" };
     let lines = format!("Connection: close\r\nX-Forwarded-Proto: {scheme}\r\n");

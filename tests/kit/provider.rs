@@ -92,13 +92,13 @@ impl Provider {
             ));
         }
         let client_secret_file = folder.join("client_secret");
-        let issued = folder.join("issued.jsonl");
+        let answers = folder.join("issued.jsonl");
         // One that is started again keeps its secret.
         if !client_secret_file.exists() {
             write_secret(&client_secret_file, &random_secret()?)
                 .map_err(Failure::of(folder.display()))?;
         }
-        std::fs::write(&issued, "").map_err(Failure::of(folder.display()))?;
+        std::fs::write(&answers, "").map_err(Failure::of(folder.display()))?;
         let pages = |path: &str| {
             let urls = relying_parties.iter().map(|own| format!("{own}{path}"));
             urls.collect::<Vec<_>>().join(" ")
@@ -116,7 +116,7 @@ impl Provider {
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
                 .env("PROVIDER_REDIRECT_URIS", pages("/callback"))
                 .env("PROVIDER_POST_LOGOUT_REDIRECT_URIS", pages("/signed-out"))
-                .env("PROVIDER_ISSUED_FILE", &issued);
+                .env("PROVIDER_ISSUED_FILE", &answers);
             command.envs(special.environment.iter().cloned());
             if let Some(keys) = special.keys {
                 command.env("PROVIDER_KEYS_FILE", keys);
@@ -127,7 +127,7 @@ impl Provider {
             port,
             client_secret_file,
             issuer: issuer.to_owned(),
-            issued,
+            issued: answers,
             control_port,
         })
     }

@@ -102,7 +102,10 @@ async fn gone(weather: &mut watch::Receiver<Weather>) {
 
 async fn relay(near: TcpStream, target: u16, mut weather: watch::Receiver<Weather>) {
     // A connection that is made in silence gets nowhere until it ends.
-    if until(&mut weather, |now| now != Weather::Silent).await.is_err() {
+    if until(&mut weather, |now| now != Weather::Silent)
+        .await
+        .is_err()
+    {
         return;
     }
     let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else {
@@ -163,7 +166,11 @@ fn delay(weather: Weather) -> Duration {
             // Spread evenly: so a run that is short loses some too.
             let chunk = CHUNKS.fetch_add(1, Ordering::Relaxed);
             let is_lost = chunk.wrapping_mul(37) % 100 < lost_percent;
-            late + if is_lost { RETRANSMISSION } else { Duration::ZERO }
+            late + if is_lost {
+                RETRANSMISSION
+            } else {
+                Duration::ZERO
+            }
         }
         _ => Duration::ZERO,
     }

@@ -6,6 +6,7 @@
 
 use crate::chain::{Chain, POLICIES, Plan};
 use crate::kit::raw::RawClient;
+use crate::kit::{caddy, ports};
 use crate::traefik::{self, Lookalikes};
 
 /// Below `/public/` everybody may; the rest is for the group media.

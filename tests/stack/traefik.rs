@@ -9,7 +9,7 @@ use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Result, ports, traefik};
+use crate::kit::{Result, ports, tools, traefik};
 use crate::setup::{FILMS, ISSUER, PORTAL, folder, program};
 
 const RULES: &str = r#"
@@ -234,6 +234,10 @@ pub async fn start(
         Lookalikes::Middleware => &[],
     };
     let is_up = |status| matches!(status, 401 | 403);
-    let files = traefik::Files { folder, routes, root };
+    let files = traefik::Files {
+        folder,
+        routes,
+        root,
+    };
     traefik::start(&files, https_port, further, probe, is_up).await
 }

@@ -38,7 +38,10 @@ pub async fn skewed(stage: &mut Stage) -> Result<Outcome> {
     stage.fault(Expect::CALM);
     for seconds in [-30, 30] {
         set(&clock, seconds)?;
-        stage.signed_in("ben", 200).await.map_err(Failure::of(seconds))?;
+        stage
+            .signed_in("ben", 200)
+            .await
+            .map_err(Failure::of(seconds))?;
     }
     // Ten minutes ahead, what it says comes from the future.
     set(&clock, 600)?;
@@ -48,12 +51,17 @@ pub async fn skewed(stage: &mut Stage) -> Result<Outcome> {
     set(&clock, 0)?;
     let login = Login::at_the_provider(stage, "ben").await?;
     set(&clock, -600)?;
-    login.must_fail(stage).await.map_err(Failure::of("behind"))?;
+    login
+        .must_fail(stage)
+        .await
+        .map_err(Failure::of("behind"))?;
     let log = service.log();
     let named = log.lines().filter(|line| line.contains("clock")).count();
     if named < 2 {
         let said = service.running()?.last_words();
-        return Err(Failure(format!("the log does not name the clocks:\n{said}")));
+        return Err(Failure(format!(
+            "the log does not name the clocks:\n{said}"
+        )));
     }
     set(&clock, 0)?;
     stage.recover(Expect::CALM).await?;
@@ -102,5 +110,7 @@ pub async fn jumps(stage: &mut Stage) -> Result<Outcome> {
     service.expect_health(200, 200).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("an hour back, a day on: signed out, and no login; set right again: {seen:?}"))
+    Outcome::held(format!(
+        "an hour back, a day on: signed out, and no login; set right again: {seen:?}"
+    ))
 }

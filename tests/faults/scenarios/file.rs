@@ -51,14 +51,18 @@ pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
         for cookie in &signed_out {
             let seen = stage.seen_with(cookie).await?;
             if seen != Seen::SignIn {
-                return Err(Failure(format!("a session that was signed out of: {seen:?}")));
+                return Err(Failure(format!(
+                    "a session that was signed out of: {seen:?}"
+                )));
             }
         }
     }
     service.running()?;
     // While the process is away, its proxies wait for it as long as their own time-outs say.
     stage.conclude(DECISION_LIMIT + MARGIN + RECOVERY_LIMIT)?;
-    Outcome::held(format!("killed {rounds} times; up again within {slowest:.2?}"))
+    Outcome::held(format!(
+        "killed {rounds} times; up again within {slowest:.2?}"
+    ))
 }
 
 /// A second process is started on the same file.
@@ -113,7 +117,9 @@ pub async fn disk_full(stage: &mut Stage) -> Result<Outcome> {
         }
         signed_in += 1;
         if signed_in > MOST_LOGINS {
-            return Err(Failure(format!("the disk is full, and {signed_in} signed in")));
+            return Err(Failure(format!(
+                "the disk is full, and {signed_in} signed in"
+            )));
         }
     };
     expect_page(&page, 503, NOT_NOW)?;

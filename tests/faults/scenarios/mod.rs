@@ -20,6 +20,7 @@ pub enum Outcome {
     NotHere(String),
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what scenarios end with")]
 impl Outcome {
     fn held(remark: impl Into<String>) -> Result<Self> {
         Ok(Self::Held(remark.into()))
@@ -58,9 +59,7 @@ pub struct Scenario {
 
 /// All of them, in the order of the table.
 pub fn list() -> Vec<Scenario> {
-    let of_length = |length| {
-        move |name, play| Scenario { name, length, play }
-    };
+    let of_length = |length| move |name, play| Scenario { name, length, play };
     let scenario = of_length(Length::Short);
     let long = of_length(Length::Long);
     let on_request = of_length(Length::OnRequest);

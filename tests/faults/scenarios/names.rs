@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::kit::browser::install_crypto;
@@ -84,7 +86,9 @@ pub async fn fail_and_move(stage: &mut Stage) -> Result<Outcome> {
     if answer != "OK" {
         return Err(Failure(format!("Redis does not move: {answer}")));
     }
-    own.proxy.listen_at(SocketAddr::from((SECOND, address.port()))).await?;
+    own.proxy
+        .listen_at(SocketAddr::from((SECOND, address.port())))
+        .await?;
     hosts.say(Some(SECOND))?;
     stage.recover(Expect::CALM).await?;
     // A browser of these tests takes every name for 127.0.0.1, so one proxy more stands there for it.
@@ -93,7 +97,9 @@ pub async fn fail_and_move(stage: &mut Stage) -> Result<Outcome> {
     let tokens = own.proxy.asked(Endpoint::Token);
     stage.signed_in("ben", 200).await?;
     if own.proxy.asked(Endpoint::Token) == tokens {
-        return Err(Failure::new("the provider was not asked at its new address"));
+        return Err(Failure::new(
+            "the provider was not asked at its new address",
+        ));
     }
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
@@ -125,9 +131,7 @@ impl Certificates {
     }
 }
 
-fn authority(
-    name: &str,
-) -> std::result::Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+fn authority(name: &str) -> std::result::Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -155,7 +159,10 @@ fn certificate(
 /// The provider shows certificates that are not to be believed.
 pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
     let made = Certificates::make(stage.folder.path()).map_err(Failure::of("certificates"))?;
-    let file = format!("file:{}", stage.folder.path().join("portcullis.redb").display());
+    let file = format!(
+        "file:{}",
+        stage.folder.path().join("portcullis.redb").display()
+    );
     // People sign in first, where nothing is wrong; then the provider gets a name with https.
     let before = Plan {
         store: file.clone(),
@@ -194,7 +201,9 @@ pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
             }
             if Instant::now() > deadline {
                 let said = service.running()?.last_words();
-                return Err(Failure(format!("{name}: the log does not say `{reason}`:\n{said}")));
+                return Err(Failure(format!(
+                    "{name}: the log does not say `{reason}`:\n{said}"
+                )));
             }
         }
         stage.hold(stage.time(0.3, 5.0)).await;
@@ -207,13 +216,18 @@ pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
             break;
         }
         if begun.elapsed() > RECOVERY_LIMIT {
-            return Err(Failure(format!("a good certificate is of no use:\n{}", page.body)));
+            return Err(Failure(format!(
+                "a good certificate is of no use:\n{}",
+                page.body
+            )));
         }
     }
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held("expired, of another name, of an unknown authority: none is believed, and the log says which")
+    Outcome::held(
+        "expired, of another name, of an unknown authority: none is believed, and the log says which",
+    )
 }
 
 fn login_url(stage: &Stage) -> String {

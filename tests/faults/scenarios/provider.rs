@@ -40,7 +40,9 @@ pub async fn gone(stage: &mut Stage) -> Result<Outcome> {
     stage.signed_in("ben", 200).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("the login under way ended with 503 after {took:.1?}"))
+    Outcome::held(format!(
+        "the login under way ended with 503 after {took:.1?}"
+    ))
 }
 
 /// The token endpoint does not come to an end, and many sign in at once.
@@ -86,14 +88,18 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
     while let Some(answer) = answers.join_next().await {
         let (status, took) = answer.map_err(Failure::new)??;
         if status != 503 || took > LOGIN_LIMIT + MARGIN {
-            return Err(Failure(format!("a login of the crowd ended with {status} after {took:?}")));
+            return Err(Failure(format!(
+                "a login of the crowd ended with {status} after {took:?}"
+            )));
         }
         slowest = slowest.max(took);
     }
     let most = own.proxy.most_open(Endpoint::Token);
     // One that was given up may be there a moment longer than its successor.
     if most > MOST_CONNECTIONS + 8 {
-        return Err(Failure(format!("{most} connections to the provider at once")));
+        return Err(Failure(format!(
+            "{most} connections to the provider at once"
+        )));
     }
     own.proxy.clear();
     stage.recover(Expect::CALM).await?;
@@ -109,13 +115,22 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
 /// not what ends it.
 async fn begun_login(stage: &Stage) -> Result<(crate::kit::browser::Browser, String)> {
     let tab = stage.browser()?;
-    let page = tab.ask(Ask::navigation(&format!("{}/login", stage.public_url()))).await?;
-    let url = page.url.join(page.header("location")).map_err(Failure::new)?;
-    let state = url.query_pairs().find(|(name, _)| name == "state");
-    let (_, state) = state.ok_or_else(|| Failure(format!("no state:\n{}\n{}", page.way(), page.body)))?;
+    let page = tab
+        .ask(Ask::navigation(&format!("{}/login", stage.public_url())))
+        .await?;
+    let url = page
+        .url
+        .join(page.header("location"))
+        .map_err(Failure::new)?;
+    let parameter = url.query_pairs().find(|(name, _)| name == "state");
+    let (_, own_state) =
+        parameter.ok_or_else(|| Failure(format!("no state:\n{}\n{}", page.way(), page.body)))?;
     let issuer = url.origin().ascii_serialization();
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("code", "some-code").append_pair("state", &state).append_pair("iss", &issuer);
+    query
+        .append_pair("code", "some-code")
+        .append_pair("state", &own_state)
+        .append_pair("iss", &issuer);
     let back = format!("{}/callback?{}", stage.public_url(), query.finish());
     Ok((tab, back))
 }
@@ -148,17 +163,25 @@ pub async fn token_wrong(stage: &mut Stage) -> Result<Outcome> {
         stage.fault(Expect::CALM);
         let (page, _) = login.must_fail(stage).await.map_err(Failure::of(name))?;
         if page.status != status {
-            return Err(Failure(format!("{name}: {} instead of {status}", page.status)));
+            return Err(Failure(format!(
+                "{name}: {} instead of {status}",
+                page.status
+            )));
         }
         stage.hold(stage.time(0.2, 5.0)).await;
         own.proxy.clear();
         stage.changing();
-        stage.signed_in("ben", 200).await.map_err(Failure::of(name))?;
+        stage
+            .signed_in("ben", 200)
+            .await
+            .map_err(Failure::of(name))?;
     }
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held("500, 503, 429, reset, truncated, HTML, empty: a page each, and the next login works")
+    Outcome::held(
+        "500, 503, 429, reset, truncated, HTML, empty: a page each, and the next login works",
+    )
 }
 
 /// It is not there when the service starts.
@@ -186,7 +209,9 @@ pub async fn down_at_start(stage: &mut Stage) -> Result<Outcome> {
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("up after {up:.1?}; a login said so after {took:.1?}, and worked {back:.1?} after the provider came"))
+    Outcome::held(format!(
+        "up after {up:.1?}; a login said so after {took:.1?}, and worked {back:.1?} after the provider came"
+    ))
 }
 
 /// Keeps sessions in a file, so that they outlive the process.
@@ -241,7 +266,9 @@ pub async fn metadata_wrong(stage: &mut Stage) -> Result<Outcome> {
         let before = service.memory_kib()?;
         stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
         stage.fault(Expect::CALM);
-        let took = login_is_not_available(stage).await.map_err(Failure::of(name))?;
+        let took = login_is_not_available(stage)
+            .await
+            .map_err(Failure::of(name))?;
         most = most.max(service.memory_kib()?.saturating_sub(before));
         stage.hold(stage.time(0.0, 5.0)).await;
         own.proxy.clear();
@@ -301,11 +328,19 @@ pub async fn keys_rotated(stage: &mut Stage) -> Result<Outcome> {
         fs::write(&keys_file, text).map_err(Failure::of(name))?;
         own.run_with_keys(stage, Some(&keys_file)).await?;
         let before = own.proxy.asked(Endpoint::Keys);
-        stage.signed_in("ben", 200).await.map_err(Failure::of(name))?;
-        stage.signed_in("ada", 200).await.map_err(Failure::of(name))?;
+        stage
+            .signed_in("ben", 200)
+            .await
+            .map_err(Failure::of(name))?;
+        stage
+            .signed_in("ada", 200)
+            .await
+            .map_err(Failure::of(name))?;
         let fetches = own.proxy.asked(Endpoint::Keys) - before;
         if fetches > 1 {
-            return Err(Failure(format!("{name}: keys were asked for {fetches} times")));
+            return Err(Failure(format!(
+                "{name}: keys were asked for {fetches} times"
+            )));
         }
         asked.push(fetches.to_string());
     }
@@ -324,7 +359,10 @@ pub async fn keys_out_of_reach(stage: &mut Stage) -> Result<Outcome> {
     let mut service = stage.start(&own.plan(stage)).await?;
     stage.gather().await?;
     stage.watch().await?;
-    own.proxy.set(Endpoint::Keys, Fault::answer("500 Internal Server Error", ""));
+    own.proxy.set(
+        Endpoint::Keys,
+        Fault::answer("500 Internal Server Error", ""),
+    );
     own.run_with_keys(stage, Some(&new)).await?;
     stage.fault(Expect::CALM);
     let login = Login::at_the_provider(stage, "ben").await?;
@@ -335,7 +373,10 @@ pub async fn keys_out_of_reach(stage: &mut Stage) -> Result<Outcome> {
     let (back, _) = stage.step(&login.tab, &login.back).await?;
     if back.status != 302 {
         let body = &back.body;
-        return Err(Failure(format!("the known key is of no use: {}\n{body}", back.status)));
+        return Err(Failure(format!(
+            "the known key is of no use: {}\n{body}",
+            back.status
+        )));
     }
     own.proxy.clear();
     stage.recover(Expect::CALM).await?;
@@ -343,5 +384,7 @@ pub async fn keys_out_of_reach(stage: &mut Stage) -> Result<Outcome> {
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     let new = page.status;
-    Outcome::held(format!("a login with a new key: {new} after {took:.1?}; with a known one it works"))
+    Outcome::held(format!(
+        "a login with a new key: {new} after {took:.1?}; with a known one it works"
+    ))
 }

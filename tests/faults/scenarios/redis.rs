@@ -40,7 +40,9 @@ fn plan(stage: &Stage, url: &str) -> Plan {
 
 /// A Lua script over all keys of a kind, run within Redis.
 fn each_key(redis: &RedisServer, pattern: &str, body: &str) -> Result<()> {
-    let script = format!("local n = 0; for _, key in ipairs(redis.call('KEYS', '{pattern}')) do {body}; n = n + 1 end; return n");
+    let script = format!(
+        "local n = 0; for _, key in ipairs(redis.call('KEYS', '{pattern}')) do {body}; n = n + 1 end; return n"
+    );
     let answer = redis.ask(&["EVAL", &script, "0"]);
     match answer.parse::<usize>() {
         Ok(1..) => Ok(()),
@@ -60,7 +62,7 @@ pub async fn down_at_start(stage: &mut Stage) -> Result<Outcome> {
     if up > START_LIMIT + MARGIN {
         return Err(Failure(format!("it took {up:?} to come up")));
     }
-    stage.watch_expecting(Expect::STORE_DOWN).await?;
+    stage.watch_expecting(Expect::STORE_DOWN)?;
     stage.fault(Expect::STORE_DOWN);
     service.expect_health(200, 503).await?;
     stage.hold(stage.time(1.5, 20.0)).await;
@@ -112,7 +114,11 @@ pub async fn empty(stage: &mut Stage) -> Result<Outcome> {
     // The provider still knows the person: nothing is to be done but to be sent there and back, once.
     let page = browser.navigate(&stage.app_url("/page")).await?;
     expect_page(&page, 200, "app:ben")?;
-    let logins = page.hops.iter().filter(|hop| hop.url.path() == "/login").count();
+    let logins = page
+        .hops
+        .iter()
+        .filter(|hop| hop.url.path() == "/login")
+        .count();
     let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
     expect_page(&page, 200, "app:ben")?;
     if logins != 1 {
@@ -199,7 +205,9 @@ pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("by a relay: 100 ms each way, one chunk in a hundred 200 ms later; a login took {took:.1?}"))
+    Outcome::held(format!(
+        "by a relay: 100 ms each way, one chunk in a hundred 200 ms later; a login took {took:.1?}"
+    ))
 }
 
 /// It has no room and gives nothing up.
@@ -238,9 +246,14 @@ pub async fn evicting(stage: &mut Stage) -> Result<Outcome> {
     // The lists of sessions first, which nothing depends on that a person does.
     each_key(&redis, "portcullis:sessions-of:*", "redis.call('DEL', key)")?;
     stage.fault(Expect::CALM);
-    let (page, _) = stage.step(&browser, &stage.app_url("/.portcullis/logout")).await?;
+    let (page, _) = stage
+        .step(&browser, &stage.app_url("/.portcullis/logout"))
+        .await?;
     if page.status != 302 {
-        return Err(Failure(format!("a logout ended with {}:\n{}", page.status, page.body)));
+        return Err(Failure(format!(
+            "a logout ended with {}:\n{}",
+            page.status, page.body
+        )));
     }
     stage.hold(stage.time(0.5, 5.0)).await;
     stage.changing();
@@ -255,7 +268,9 @@ pub async fn evicting(stage: &mut Stage) -> Result<Outcome> {
     stage.hold(stage.time(0.5, 5.0)).await;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("{left} records left; whose session went signs in again"))
+    Outcome::held(format!(
+        "{left} records left; whose session went signs in again"
+    ))
 }
 
 /// It cannot save what it has, and takes nothing more therefore.
@@ -304,10 +319,19 @@ pub async fn password_changed(stage: &mut Stage) -> Result<Outcome> {
     };
     let mut service = stage.start(&plan).await?;
     stage.gather().await?;
-    stage.secrets.extend(["the-first-one", "the-second-one"].map(str::to_owned));
+    stage
+        .secrets
+        .extend(["the-first-one", "the-second-one"].map(str::to_owned));
     stage.watch().await?;
     stage.changing();
-    redis.ask(&["-a", "the-first-one", "CONFIG", "SET", "requirepass", "the-second-one"]);
+    redis.ask(&[
+        "-a",
+        "the-first-one",
+        "CONFIG",
+        "SET",
+        "requirepass",
+        "the-second-one",
+    ]);
     redis.ask(&["-a", "the-second-one", "CLIENT", "KILL", "TYPE", "normal"]);
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(1.5, 10.0)).await;
@@ -349,7 +373,11 @@ pub async fn records_broken(stage: &mut Stage) -> Result<Outcome> {
         stage.hold(stage.time(0.4, 5.0)).await;
     }
     stage.changing();
-    each_key(&redis, SESSIONS, "redis.call('DEL', key); redis.call('LPUSH', key, 'x')")?;
+    each_key(
+        &redis,
+        SESSIONS,
+        "redis.call('DEL', key); redis.call('LPUSH', key, 'x')",
+    )?;
     // That is no record at all: the store is not what it should be, and says so.
     stage.hold(stage.time(0.4, 5.0)).await;
     each_key(&redis, SESSIONS, "redis.call('DEL', key)")?;

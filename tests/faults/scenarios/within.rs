@@ -1,7 +1,9 @@
 //! What goes wrong in the service itself, and what a browser does to it: a log that nobody reads, a panic, two tabs.
 
-use std::sync::Arc;
+use std::io::{BufRead, BufReader};
+use std::process::ChildStdout;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -10,7 +12,6 @@ use portcullis::config::Config;
 use portcullis::domain::time::Timestamp;
 use portcullis::startup::Application;
 
-use crate::kit::ask::Ask;
 use crate::kit::browser::bare_client;
 use crate::kit::child::Stdout;
 use crate::kit::page::Page;
@@ -19,12 +20,14 @@ use crate::provider::{callback, expect_page};
 use crate::scenarios::Outcome;
 use crate::seen::{Expect, Seen};
 use crate::service::Plan;
-use crate::stage::{DECISION_LIMIT, MARGIN, Stage};
+use crate::stage::{DECISION_LIMIT, Extent, MARGIN, Stage};
 
 /// Fills a pipe with lines of a log many times over.
 const REFUSALS: usize = 1_000;
 /// More than wait for a reader: the rest is dropped.
 const MANY_REFUSALS: usize = 25_000;
+/// What waits for a reader takes less, in KiB.
+const MOST_MEMORY: usize = 50 * 1024;
 const AT_ONCE: usize = 16;
 /// So long a stop may take: the log is given up after a second.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -40,25 +43,56 @@ pub async fn log_unread(stage: &mut Stage) -> Result<Outcome> {
     stage.watch().await?;
     stage.fault(Expect::CALM);
     let lines = stage.rounds(REFUSALS, MANY_REFUSALS);
-    refuse(stage, lines).await?;
     let before = service.memory_kib()?;
+    refuse(stage, lines).await?;
     stage.hold(stage.time(1.0, 20.0)).await;
     let grown = service.memory_kib()?.saturating_sub(before);
+    if grown > MOST_MEMORY {
+        return Err(Failure(format!("memory grew by {grown} KiB")));
+    }
     stage.recover(Expect::CALM).await?;
     stage.signed_in("ben", 200).await?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
+    if stage.extent == Extent::Whole {
+        let unread = service.running()?.take_stdout();
+        counts_dropped_lines(unread.ok_or_else(|| Failure::new("no pipe"))?)?;
+    }
     let begun = Instant::now();
     if !service.stop() || begun.elapsed() > STOP_LIMIT {
         return Err(Failure(format!("a stop took {:?}", begun.elapsed())));
     }
     let stopped = begun.elapsed();
-    Outcome::held(format!("{lines} lines that nobody read; memory grew by {grown} KiB; stopped in {stopped:.1?}"))
+    Outcome::held(format!(
+        "{lines} lines that nobody read; memory grew by {grown} KiB; stopped in {stopped:.1?}"
+    ))
+}
+
+/// Reads on until the log tells how many of its lines were dropped.
+fn counts_dropped_lines(unread: ChildStdout) -> Result<()> {
+    let (found, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(unread)
+            .lines()
+            .map_while(std::result::Result::ok);
+        if lines.any(|line| line.contains("were dropped")) {
+            // Whoever asked may have given up.
+            let _ = found.send(());
+        }
+        // Reads to the end, so that the service is not held up again.
+        lines.for_each(drop);
+    });
+    let waited = told.recv_timeout(Duration::from_secs(20));
+    waited.map_err(|_| Failure::new("the log does not tell that lines were dropped"))
 }
 
 /// Has requests refused, each of which is a line of the log.
 async fn refuse(stage: &Stage, count: usize) -> Result<()> {
     let client = bare_client(&stage.world.root, Duration::from_secs(10))?;
-    let (ports, host, cookie) = (stage.slot.ports, &stage.slot.app_host, &stage.cookies.groupless);
+    let (ports, host, cookie) = (
+        stage.slot.ports,
+        &stage.slot.app_host,
+        &stage.cookies.groupless,
+    );
     let url = format!("http://127.0.0.1:{}/verify", ports.verify);
     let requests = futures_util::stream::iter(0..count).map(|_| {
         client
@@ -93,8 +127,16 @@ struct BrokenClock {
 impl Clock for BrokenClock {
     fn now(&self) -> Timestamp {
         let every = self.every.load(Ordering::Relaxed);
-        let serves = std::thread::current().name().is_some_and(|name| name.starts_with("actix-"));
-        if every > 0 && serves && self.read.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
+        let serves = std::thread::current()
+            .name()
+            .is_some_and(|name| name.starts_with("actix-"));
+        if every > 0
+            && serves
+            && self
+                .read
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(every)
+        {
             self.broke.fetch_add(1, Ordering::Relaxed);
             panic!("a clock that breaks down on purpose");
         }
@@ -105,18 +147,23 @@ impl Clock for BrokenClock {
 /// Handlers panic in the middle of their work. The service runs in this process, with a clock that makes them.
 pub async fn panics(stage: &mut Stage) -> Result<Outcome> {
     let service = stage.prepare(&stage.plan())?;
-    let config = Config::load(Some(service.config())).map_err(|_| Failure::new("no configuration"))?;
+    let config =
+        Config::load(Some(service.config())).map_err(|_| Failure::new("no configuration"))?;
     let clock = BrokenClock::default();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let for_service: Arc<dyn Clock> = Arc::new(clock.clone());
     let running = std::thread::spawn(move || {
         portcullis::oidc::install_crypto_provider();
         actix_web::rt::System::new().block_on(async {
-            let application = Application::build(config, for_service).map_err(|cause| cause.to_string())?;
+            let application =
+                Application::build(config, for_service).map_err(|cause| cause.to_string())?;
             let until = async {
                 let _ = stopped.await;
             };
-            application.run_until(until).await.map_err(|cause| cause.to_string())
+            application
+                .run_until(until)
+                .await
+                .map_err(|cause| cause.to_string())
         })
     });
     if let Err(failure) = service.ready_within(Duration::from_secs(10)).await {
@@ -149,7 +196,9 @@ pub async fn panics(stage: &mut Stage) -> Result<Outcome> {
         Ok(Ok(())) if broke > 10 => {}
         other => return Err(Failure(format!("{broke} panics, and then {other:?}"))),
     }
-    Outcome::held(format!("{broke} panics, each a 500; the service runs in the tests' own process for this"))
+    Outcome::held(format!(
+        "{broke} panics, each a 500; the service runs in the tests' own process for this"
+    ))
 }
 
 /// Keeps panics of service threads to themselves until it is dropped.
@@ -158,7 +207,9 @@ struct QuietPanics;
 fn quiet_panics() -> QuietPanics {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let serves = std::thread::current().name().is_some_and(|name| name.starts_with("actix-"));
+        let serves = std::thread::current()
+            .name()
+            .is_some_and(|name| name.starts_with("actix-"));
         if !serves {
             usual(panic);
         }
@@ -189,7 +240,11 @@ pub async fn two_tabs(stage: &mut Stage) -> Result<Outcome> {
     // Once more: it is done already, so on to the app.
     let page = browser.navigate(&first).await?;
     expect_app(&page, "/first")?;
-    let left = browser.history().last().map(|hop| hop.sent_cookies.clone()).unwrap_or_default();
+    let left = browser
+        .history()
+        .last()
+        .map(|hop| hop.sent_cookies.clone())
+        .unwrap_or_default();
     if left.contains("attempt") {
         return Err(Failure(format!("cookies of logins are left: {left}")));
     }
@@ -197,7 +252,8 @@ pub async fn two_tabs(stage: &mut Stage) -> Result<Outcome> {
     let stranger = stage.browser()?;
     let (page, _) = stage.step(&stranger, &first).await?;
     expect_page(&page, 400, "That sign-in is over")?;
-    let again = crate::kit::html::link(&page.body, "Sign in").ok_or_else(|| Failure::new("a dead end"))?;
+    let again =
+        crate::kit::html::link(&page.body, "Sign in").ok_or_else(|| Failure::new("a dead end"))?;
     let page = stranger.sign_in(&again, "ben").await?;
     expect_app(&page, "/first")?;
     // More tabs than are remembered: the oldest gets to its page by what the others did.
@@ -205,7 +261,10 @@ pub async fn two_tabs(stage: &mut Stage) -> Result<Outcome> {
     let mut backs = Vec::new();
     for number in 0..5 {
         let path = format!("/tab-{number}");
-        backs.push((callback(stage, &crowd, &stage.app_url(&path), "ben").await?, path));
+        backs.push((
+            callback(stage, &crowd, &stage.app_url(&path), "ben").await?,
+            path,
+        ));
     }
     backs.reverse();
     for (back, path) in &backs {
@@ -217,7 +276,9 @@ pub async fn two_tabs(stage: &mut Stage) -> Result<Outcome> {
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held("in the other order, twice, in another browser, five at once: each ends at its page")
+    Outcome::held(
+        "in the other order, twice, in another browser, five at once: each ends at its page",
+    )
 }
 
 fn expect_app(page: &Page, path: &str) -> Result<()> {
@@ -225,5 +286,9 @@ fn expect_app(page: &Page, path: &str) -> Result<()> {
     if page.url.path() == path {
         return Ok(());
     }
-    Err(Failure(format!("at {} instead of {path}:\n{}", page.url.path(), page.way())))
+    Err(Failure(format!(
+        "at {} instead of {path}:\n{}",
+        page.url.path(),
+        page.way()
+    )))
 }
