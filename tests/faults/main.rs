@@ -17,6 +17,7 @@ mod kit;
 
 mod launch;
 mod ledger;
+mod people;
 mod probes;
 mod provider;
 mod scenarios;

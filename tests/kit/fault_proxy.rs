@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::fault::{Endpoint, Fault};
 use super::{Failure, Result};
 
 /// The longest request that is read: nobody here sends a longer one.
@@ -21,13 +22,13 @@ const REBIND_LIMIT: Duration = Duration::from_secs(3);
 const REBIND_POLL: Duration = Duration::from_millis(20);
 const DRIP: Duration = Duration::from_millis(300);
 
-/// What only the relying party asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    Metadata,
-    Keys,
-    Token,
-    Userinfo,
+/// What the proxy has seen and is to do.
+#[derive(Default)]
+struct Shared {
+    faults: Mutex<HashMap<Endpoint, Fault>>,
+    asked: Mutex<HashMap<Endpoint, usize>>,
+    /// Answers that are underway now, and the most there were.
+    open: Mutex<HashMap<Endpoint, (usize, usize)>>,
 }
 
 /// Counts an answer that is underway.
@@ -52,62 +53,6 @@ impl Drop for Open<'_> {
             *now -= 1;
         }
     }
-}
-
-impl Endpoint {
-    fn of(path: &str) -> Option<Self> {
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        match path {
-            "/.well-known/openid-configuration" => Some(Self::Metadata),
-            "/.well-known/jwks.json" => Some(Self::Keys),
-            "/api/oidc/token" => Some(Self::Token),
-            "/api/oidc/userinfo" => Some(Self::Userinfo),
-            _ => None,
-        }
-    }
-}
-
-/// What becomes of an answer.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// This takes its place: status line without the version, further header lines, body.
-    Instead {
-        status: &'static str,
-        headers: &'static str,
-        body: Vec<u8>,
-    },
-    /// The connection is reset.
-    Reset,
-    /// Half of it comes, then the connection ends.
-    Truncated,
-    /// Nothing comes.
-    Hang,
-    /// It comes byte by byte.
-    Drip,
-    /// It comes this much later.
-    Late(Duration),
-    /// More comes than anybody wants.
-    Huge,
-}
-
-impl Fault {
-    /// An answer with a body and no further headers.
-    pub fn answer(status: &'static str, body: &str) -> Self {
-        Self::Instead {
-            status,
-            headers: "",
-            body: body.as_bytes().to_vec(),
-        }
-    }
-}
-
-/// What the proxy has seen and is to do.
-#[derive(Default)]
-struct Shared {
-    faults: Mutex<HashMap<Endpoint, Fault>>,
-    asked: Mutex<HashMap<Endpoint, usize>>,
-    /// Answers that are underway now, and the most there were.
-    open: Mutex<HashMap<Endpoint, (usize, usize)>>,
 }
 
 /// A proxy that may be stopped and started at one address.

@@ -7,6 +7,7 @@ pub mod caddy;
 pub mod child;
 pub mod cookies;
 pub mod example;
+pub mod fault;
 pub mod fault_proxy;
 pub mod gate;
 pub mod html;

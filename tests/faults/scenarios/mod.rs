@@ -4,6 +4,7 @@ mod clock;
 mod file;
 mod names;
 mod provider;
+mod records;
 mod redis;
 mod within;
 
@@ -76,7 +77,7 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
-        scenario("records broken",               |stage| Box::pin(redis::records_broken(stage))),
+        scenario("records broken",               |stage| Box::pin(records::broken(stage))),
         scenario("file: killed",                 |stage| Box::pin(file::killed(stage))),
         scenario("file: disk full",              |stage| Box::pin(file::disk_full(stage))),
         scenario("file: second process",         |stage| Box::pin(file::second_process(stage))),

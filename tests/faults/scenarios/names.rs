@@ -12,7 +12,8 @@ use rcgen::{
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::kit::browser::install_crypto;
-use crate::kit::fault_proxy::{Endpoint, FaultProxy};
+use crate::kit::fault::Endpoint;
+use crate::kit::fault_proxy::FaultProxy;
 use crate::kit::redis_server::RedisServer;
 use crate::kit::{Failure, Result, ports};
 use crate::launch;

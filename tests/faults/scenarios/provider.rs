@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::kit::ask::Ask;
-use crate::kit::fault_proxy::{Endpoint, Fault};
+use crate::kit::fault::{Endpoint, Fault};
 use crate::kit::{Failure, Result};
 use crate::provider::{Login, Own, expect_page, keys_in};
 use crate::scenarios::Outcome;
