@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod presets;
 mod schema;
 mod secret;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     Explain(Box<explain::Arguments>),
     /// Print the proxy's configuration for the services
     Snippet(snippet::Arguments),
+    /// Say what is known about an app, and what to write for it
+    Presets(presets::Arguments),
     /// Print a new key for session.secret_file
     Secret,
     /// Print the JSON schema of the configuration
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(config),
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
+        Command::Presets(arguments) => presets::run(&arguments),
         Command::Secret => secret::run(),
         Command::Schema => schema::run(),
     }

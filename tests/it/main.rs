@@ -5,6 +5,7 @@ mod discovery;
 mod full_disk;
 mod hostile;
 mod id_token;
+mod known_faults;
 mod login;
 mod login_edges;
 mod logout;
