@@ -160,10 +160,15 @@ fn a_store_that_cannot_be_written_says_so() {
     const NOBODY: u32 = 65534;
 
     let folder = Folder::new();
-    let text = config("").replace("memory:", "file:state/portcullis.redb");
-    let file = folder.write("portcullis.toml", &text);
     folder.write("id", "portcullis");
     folder.write("secret", "hunter2");
+    // What is said about the key is not followed by what is wrong with its default.
+    let file = folder.write("portcullis.toml", &config("").replace("\"memory:\"", "[]"));
+    let no_text = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(no_text.stderr, "error: session.store: must be a text\n");
+
+    let text = config("").replace("memory:", "file:state/portcullis.redb");
+    let file = folder.write("portcullis.toml", &text);
     let store = folder.path().join("state/portcullis.redb");
     let shown = store.display();
     let checked = || {

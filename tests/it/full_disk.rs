@@ -29,9 +29,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Runs `test` of this file once more, by way of a shell that first does what `prepare` says.
 fn again(test: &str, folder: &Path, shell: &[&str], prepare: &str) -> Output {
     let script = format!("{prepare}; exec \"$@\"");
-    let [program, arguments @ ..] = shell else {
-        panic!("no shell");
-    };
+    let (program, arguments) = shell.split_first().expect("a shell");
     Command::new(program)
         .args(arguments)
         .args(["sh", "-ec", &script, "sh"])
@@ -155,10 +153,10 @@ async fn fill_the_disk(folder: &Path) {
     let mut made = 0;
     let refused = loop {
         match store.create(&key(made), &[7; 10_000], HOUR).await {
-            Ok(true) => made += 1,
-            Ok(false) => panic!("nobody else writes"),
+            Ok(is_made) => assert!(is_made, "nobody else writes"),
             Err(error) => break error,
         }
+        made += 1;
     };
     let full = StoreError::Refused("No space left on device (os error 28)".into());
     assert_eq!(refused, full, "after {made}");

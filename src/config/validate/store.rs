@@ -44,7 +44,11 @@ fn location(
     problems: &mut Problems,
 ) -> Option<StoreLocation> {
     let Some(written) = raw.store.as_ref().map(ExposeSecret::expose_secret) else {
-        return file(PathBuf::from(DEFAULT_FILE), problems);
+        // What is no text has been reported, and is not given otherwise.
+        let is_refused = problems.any_at(STORE);
+        return (!is_refused)
+            .then(|| file(PathBuf::from(DEFAULT_FILE), problems))
+            .flatten();
     };
     match written.split_once(':') {
         Some(("memory", "")) => Some(StoreLocation::Memory),
