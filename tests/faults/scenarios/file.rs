@@ -9,12 +9,12 @@ use crate::kit::{Failure, Result};
 use crate::launch;
 use crate::provider::{Login, expect_page};
 use crate::scenarios::Outcome;
+use crate::scenarios::redis::NOT_STORED;
 use crate::seen::{Expect, Seen};
 use crate::service::{Plan, Service};
 use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, Stage};
 use crate::world::folder;
 
-const NOT_NOW: &str = "Not available right now";
 /// Room for the file, and for what fills the rest.
 const DISK: &str = "24m";
 /// Logins that a full disk may still have room for within the file.
@@ -122,7 +122,7 @@ pub async fn disk_full(stage: &mut Stage) -> Result<Outcome> {
             )));
         }
     };
-    expect_page(&page, 503, NOT_NOW)?;
+    expect_page(&page, 503, NOT_STORED)?;
     stage.hold(stage.time(1.0, 10.0)).await;
     fs::remove_file(&filler).map_err(Failure::of("filler"))?;
     stage.recover(Expect::CALM).await?;

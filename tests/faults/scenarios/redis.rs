@@ -15,6 +15,8 @@ use crate::seen::Expect;
 use crate::service::{Plan, Service};
 use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, START_LIMIT, Stage};
 
+/// What somebody is told whose session could not be stored.
+pub(super) const NOT_STORED: &str = "You are not signed in";
 const NOT_NOW: &str = "Not available right now";
 /// What an outage may leave behind in memory, in KiB.
 const MOST_MEMORY: usize = 50 * 1024;
@@ -231,7 +233,7 @@ pub async fn refuses_logins(stage: &mut Stage) -> Result<()> {
     let login = Login::at_the_provider(stage, "ben").await?;
     stage.fault(Expect::CALM);
     let (page, _) = login.must_fail(stage).await?;
-    expect_page(&page, 503, NOT_NOW)?;
+    expect_page(&page, 503, NOT_STORED)?;
     stage.hold(stage.time(1.0, 10.0)).await;
     Ok(())
 }
