@@ -27,32 +27,6 @@ const DRIP: Duration = Duration::from_millis(300);
 struct Shared {
     faults: Mutex<HashMap<Endpoint, Fault>>,
     asked: Mutex<HashMap<Endpoint, usize>>,
-    /// Answers that are underway now, and the most there were.
-    open: Mutex<HashMap<Endpoint, (usize, usize)>>,
-}
-
-/// Counts an answer that is underway.
-struct Open<'a> {
-    shared: &'a Shared,
-    endpoint: Endpoint,
-}
-
-impl<'a> Open<'a> {
-    fn new(shared: &'a Shared, endpoint: Endpoint) -> Self {
-        let mut open = lock(&shared.open);
-        let (now, most) = open.entry(endpoint).or_default();
-        *now += 1;
-        *most = (*most).max(*now);
-        Self { shared, endpoint }
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        if let Some((now, _)) = lock(&self.shared.open).get_mut(&self.endpoint) {
-            *now -= 1;
-        }
-    }
 }
 
 /// A proxy that may be stopped and started at one address.
@@ -160,13 +134,6 @@ impl FaultProxy {
             .copied()
             .unwrap_or(0)
     }
-
-    /// The most requests to `endpoint` that were open at once.
-    pub fn most_open(&self, endpoint: Endpoint) -> usize {
-        lock(&self.shared.open)
-            .get(&endpoint)
-            .map_or(0, |(_, most)| *most)
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -243,7 +210,6 @@ async fn answer<C: Client>(mut client: C, target: u16, shared: &Shared) -> std::
     let text = String::from_utf8_lossy(&request);
     let path = text.split(' ').nth(1).unwrap_or_default();
     let endpoint = Endpoint::of(path);
-    let _open = endpoint.map(|endpoint| Open::new(shared, endpoint));
     let fault = endpoint.and_then(|endpoint| {
         *lock(&shared.asked).entry(endpoint).or_default() += 1;
         lock(&shared.faults).get(&endpoint).cloned()
