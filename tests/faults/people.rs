@@ -107,6 +107,9 @@ impl Stage {
         ];
         let values = values.map(|cookie| cookie.rsplit('=').next().unwrap_or_default().to_owned());
         self.secrets.extend(values);
+        // Where the provider is the one that all share, its secret is among them already.
+        self.secrets
+            .extend(std::fs::read_to_string(self.client_secret_file()));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::kit::browser::Browser;
 use crate::kit::fault_proxy::FaultProxy;
 use crate::kit::page::Page;
 use crate::kit::provider::{Provider, Special, USUAL};
-use crate::kit::{Failure, Result, ports};
+use crate::kit::{Failure, Result, html, ports};
 use crate::service::Plan;
 use crate::stage::Stage;
 use crate::world::ISSUER_HOST;
@@ -95,9 +95,9 @@ impl Own {
         self.behind
     }
 
+    /// A plan for a service that signs people in here.
     pub fn plan(&self, stage: &Stage) -> Plan {
-        // A provider of any test's takes this name, and reads the secret when it starts.
-        Plan::new(&self.issuer, &stage.folder.path().join("client_secret"))
+        Plan::new(&self.issuer, &stage.client_secret_file())
     }
 }
 
@@ -125,7 +125,7 @@ impl Login {
     /// # Errors
     ///
     /// When somebody is signed in, or the page is not fit to be shown.
-    pub async fn must_fail(self, stage: &Stage) -> Result<(Page, Duration)> {
+    pub async fn must_fail(&self, stage: &Stage) -> Result<(Page, Duration)> {
         let (page, took) = stage.step(&self.tab, &self.back).await?;
         let portal = stage.public_url();
         let signed_in = self.tab.cookie(&portal, "__Host-portcullis-sso").is_some();
@@ -151,6 +151,25 @@ impl Login {
             )));
         }
         Ok((page, took))
+    }
+
+    /// Presses "Try again" on a page that [`must_fail`](Self::must_fail) showed, now that the cause is gone: it leads to
+    /// where the login began.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn try_again(&self, stage: &Stage, page: &Page) -> Result<()> {
+        let link = html::link(&page.body, "Try again");
+        let link = link.ok_or_else(|| Failure(format!("no way on:\n{}", page.body)))?;
+        let page = self.tab.sign_in(&link, "ben").await?;
+        if (page.status, page.url.as_str()) == (200, &*stage.app_url("/page")) {
+            return Ok(());
+        }
+        Err(Failure(format!(
+            "\"Try again\" leads elsewhere:\n{}",
+            page.way()
+        )))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One scenario's place: its service, its visitors, and the way from one phase to the next.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,11 @@ impl Stage {
     /// A plan for a service with the provider that all share.
     pub fn plan(&self) -> Plan {
         Plan::new(&self.world.issuer, &self.world.provider.client_secret_file)
+    }
+
+    /// Where a provider of the scenario's own has the secret that it shares with the service.
+    pub fn client_secret_file(&self) -> PathBuf {
+        self.folder.path().join("client_secret")
     }
 
     /// The service of a plan, running.

@@ -41,7 +41,7 @@ pub async fn gone(stage: &mut Stage) -> Result<Outcome> {
     service.expect_health(200, 200).await?;
     own.run(stage).await?;
     stage.recover(Expect::CALM).await?;
-    stage.signed_in("ben", 200).await?;
+    login.try_again(stage, &page).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held(format!(
@@ -194,8 +194,8 @@ pub async fn token_wrong(stage: &mut Stage) -> Result<Outcome> {
         stage.hold(stage.time(0.2, 5.0)).await;
         own.proxy.clear();
         stage.changing();
-        stage
-            .signed_in("ben", 200)
+        login
+            .try_again(stage, &page)
             .await
             .map_err(Failure::of(name))?;
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::kit::page::Page;
 use crate::kit::provider::write_secret;
 use crate::kit::redis_server::RedisServer;
 use crate::kit::relay::{Relay, Weather};
@@ -219,23 +220,24 @@ pub async fn full(stage: &mut Stage) -> Result<Outcome> {
     stage.gather().await?;
     stage.watch().await?;
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    refuses_logins(stage).await?;
+    let (login, page) = refuses_logins(stage).await?;
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     stage.recover(Expect::CALM).await?;
-    stage.signed_in("ben", 200).await?;
+    login.try_again(stage, &page).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held("nobody can sign in, and whoever is signed in goes on")
 }
 
 /// What a store that reads and does not write comes to: whoever is signed in goes on, and nobody else gets in.
-pub async fn refuses_logins(stage: &mut Stage) -> Result<()> {
+/// Gives that login and its page back.
+pub async fn refuses_logins(stage: &mut Stage) -> Result<(Login, Page)> {
     let login = Login::at_the_provider(stage, "ben").await?;
     stage.fault(Expect::CALM);
     let (page, _) = login.must_fail(stage).await?;
     expect_page(&page, 503, NOT_STORED)?;
     stage.hold(stage.time(1.0, 10.0)).await;
-    Ok(())
+    Ok((login, page))
 }
 
 /// It gives up what is in its way.
@@ -286,11 +288,11 @@ pub async fn cannot_save(stage: &mut Stage) -> Result<Outcome> {
     fs::create_dir_all(file.join("in-the-way")).map_err(Failure::of("dump.rdb"))?;
     redis.ask(&["CONFIG", "SET", "save", "3600 1"]);
     save(&redis, "err").await?;
-    refuses_logins(stage).await?;
+    let (login, page) = refuses_logins(stage).await?;
     fs::remove_dir_all(&file).map_err(Failure::of("dump.rdb"))?;
     save(&redis, "ok").await?;
     stage.recover(Expect::CALM).await?;
-    stage.signed_in("ben", 200).await?;
+    login.try_again(stage, &page).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held("as when it is full")
