@@ -282,6 +282,47 @@ mod tests {
         }
     }
 
+    /// A token endpoint that hangs holds up tokens, and not the metadata.
+    #[tokio::test]
+    async fn who_has_turns_of_their_own_waits_for_nobody_else() {
+        use tokio::io::AsyncWriteExt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("its address"));
+        let request = || {
+            http::Request::get(&url)
+                .body(Vec::new())
+                .expect("a request")
+        };
+        let logins = HttpClient::new(None, false, BOUNDS).expect("a client");
+        let discovery = logins.with_bounds(BOUNDS);
+        let serve = async {
+            let (_hanging, _) = listener.accept().await.expect("the first");
+            let (mut second, _) = listener.accept().await.expect("the second");
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            second.write_all(answer).await.expect("a reader");
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            // In this order: each is polled until it waits.
+            tokio::join!(
+                logins.send(request()),
+                logins.send(request()),
+                async {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    discovery.send(request()).await
+                },
+            )
+        };
+        let (first, behind_it, beside_it) = tokio::select! {
+            () = serve => unreachable!("it serves for ever"),
+            answers = ask => answers,
+        };
+        assert_eq!(first.map(drop), Err(HttpError::TimedOut));
+        assert_eq!(behind_it.map(drop), Err(HttpError::TimedOut));
+        assert!(beside_it.is_ok());
+    }
+
     #[test]
     fn extra_roots_must_be_certificates() {
         let rubbish = HttpClient::new(Some(b"not a certificate"), false, BOUNDS);
