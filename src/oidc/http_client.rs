@@ -305,14 +305,10 @@ mod tests {
         };
         let ask = async {
             // In this order: each is polled until it waits.
-            tokio::join!(
-                logins.send(request()),
-                logins.send(request()),
-                async {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    discovery.send(request()).await
-                },
-            )
+            tokio::join!(logins.send(request()), logins.send(request()), async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                discovery.send(request()).await
+            },)
         };
         let (first, behind_it, beside_it) = tokio::select! {
             () = serve => unreachable!("it serves for ever"),
