@@ -285,7 +285,7 @@ mod tests {
     /// A token endpoint that hangs holds up tokens, and not the metadata.
     #[tokio::test]
     async fn who_has_turns_of_their_own_waits_for_nobody_else() {
-        use tokio::io::AsyncWriteExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let bounds = Bounds {
             timeout: Duration::from_secs(60),
             in_flight: 1,
@@ -305,6 +305,7 @@ mod tests {
             let (_hanging, _) = listener.accept().await.expect("the first");
             accepted.send(()).expect("somebody waits");
             let (mut second, _) = listener.accept().await.expect("the second");
+            second.read_u8().await.expect("a request");
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
             second.write_all(answer).await.expect("a reader");
             std::future::pending::<()>().await;
