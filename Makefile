@@ -30,7 +30,7 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp ## Install both Caddys, Traefik, Redis, the provider and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers and Chromium
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 
@@ -69,6 +69,23 @@ $(TOOLS)/redis.stamp:
 		|| { $(APT_UPDATE); $(APT_INSTALL) redis-tools; }
 	ln -sf "$$(command -v redis-server || command -v redis-check-rdb)" $(TOOLS)/bin/redis-server
 	@touch $@
+
+# The second provider: its libraries are installed, it itself is unpacked, so that no daemon starts. The database is an
+# empty one, for the tests to copy.
+$(TOOLS)/glewlwyd.stamp:
+	@rm -rf $(TOOLS)/glewlwyd && mkdir -p $(TOOLS)/glewlwyd
+	@$(APT_UPDATE)
+	@if apt-cache show glewlwyd >/dev/null 2>&1; then $(MAKE) $(TOOLS)/glewlwyd/empty.db; \
+		else echo "this Debian has no Glewlwyd: its test says so and passes"; \
+			touch $(TOOLS)/glewlwyd/not-in-this-debian; fi
+	@touch $@
+
+$(TOOLS)/glewlwyd/empty.db:
+	$(APT_INSTALL) $$(apt-cache depends glewlwyd | awk '/^ *Depends: lib/ { print $$2 }')
+	cd $(TOOLS)/glewlwyd && $(APT_DOWNLOAD) glewlwyd glewlwyd-common
+	for package in $(TOOLS)/glewlwyd/*.deb; do dpkg-deb -x $$package $(TOOLS)/glewlwyd; done
+	zcat $(TOOLS)/glewlwyd/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz | python3 -c 'import sqlite3, sys; \
+		sqlite3.connect("$@").executescript(sys.stdin.read())'
 
 # npm writes this file last.
 $(PROVIDER)/node_modules/.package-lock.json: $(PROVIDER)/package.json $(PROVIDER)/package-lock.json

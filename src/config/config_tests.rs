@@ -187,7 +187,7 @@ fn bad_providers_are_refused() {
         (|raw| raw.oidc.client_id = Some(" a".into()),                     "oidc.client_id: must be a name without blanks around it"),
         (|raw| raw.oidc.client_id_file = Some("id".into()),                "oidc.client_id: is given twice: here and by oidc.client_id_file"),
         (|raw| { raw.oidc.client_id = None; raw.oidc.client_id_file = Some("id".into()); }, "oidc.client_id_file: /nowhere/id cannot be read: it does not exist"),
-        (|raw| raw.oidc.client_secret = Some("hunter2".into()),            "oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)"),
+        (|raw| raw.oidc.client_secret = Some("hunter2".into()),            "oidc.client_secret: secrets do not belong here: put it into a file and name that in client_secret_file (danger_allow_inline_secrets = true would allow it)"),
         (|raw| { raw.danger_allow_inline_secrets = true; raw.oidc.client_secret = Some("".into()); }, "oidc.client_secret: is empty: leave it out where the client has no secret"),
         (|raw| raw.oidc.client_secret_file = Some("/".into()),             "oidc.client_secret_file: / is not a regular file"),
         (|raw| raw.oidc.client_auth = Some("bassic".into()),               "oidc.client_auth: must be one of \"auto\", \"basic\", \"post\", \"none\" (did you mean \"basic\"?)"),

@@ -82,6 +82,9 @@ pub struct RawOidc {
     pub username_claim: Option<String>,
     /// The same.
     pub groups_claim: Option<String>,
+    /// When to ask userinfo.
+    #[schemars(extend("enum" = ["when_needed", "always"]))]
+    pub userinfo: Option<String>,
     /// `auto`, `basic`, `post` or `none`.
     #[schemars(extend("enum" = ["auto", "basic", "post", "none"]))]
     pub client_auth: Option<String>,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use url::Url;
+
+use crate::domain::upstream_key::LiveSecret;
 
 /// Parameters of the authorization request that the relying party sets itself. An operator who
 /// could set them again would leave it to the provider which of the two counts.
@@ -28,10 +29,10 @@ const OWN_AUTHORIZE_PARAMS: [&str; 11] = [
 pub struct OidcSettings {
     /// The issuer identifier, exactly as configured: a trailing slash stays.
     pub issuer: String,
-    /// Our `client_id` at the issuer.
-    pub client_id: String,
+    /// Our `client_id` at the issuer. No secret, but it may follow a file as one does.
+    pub client_id: LiveSecret,
     /// Our secret; `None` for a public client, which PKCE alone protects.
-    pub client_secret: Option<SecretString>,
+    pub client_secret: Option<LiveSecret>,
     /// The scopes to ask for; `openid` is among them.
     pub scopes: Vec<String>,
     /// Ask for `offline_access` too where the provider lists it. Meant for configurations that do
@@ -45,6 +46,8 @@ pub struct OidcSettings {
     pub username_claim: ClaimPath,
     /// The claim that holds the groups; `groups` by default.
     pub groups_claim: ClaimPath,
+    /// When to ask userinfo.
+    pub userinfo: Userinfo,
     /// How to authenticate at the token endpoint.
     pub client_auth: ClientAuth,
     /// Further parameters of the authorization request, such as `prompt`. None of them
@@ -70,6 +73,16 @@ pub enum ClientAuth {
     Post,
     /// `none`: a public client.
     None,
+}
+
+/// When the userinfo endpoint is asked (OIDC Core §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Userinfo {
+    /// When the ID token lacks the claim of the user name or of the groups.
+    #[default]
+    WhenNeeded,
+    /// At every login.
+    Always,
 }
 
 /// Whether `name` is a parameter of the authorization request that the relying party sets itself.

@@ -1,11 +1,12 @@
 //! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
 
 use crate::domain::identity_headers::HeaderStyle;
+use crate::domain::proxies::ClientAddress;
 use crate::domain::session::SessionId;
 use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
-use crate::flows::login::{Onward, onward};
+use crate::flows::login::{Onward, login_link, onward};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
 use crate::store::sessions::Login;
@@ -21,6 +22,10 @@ pub struct CallbackRequest<'a> {
     pub iss: Option<&'a str>,
     /// `error`.
     pub error: Option<&'a str>,
+    /// One of these came twice, so it is not among them.
+    pub repeats: bool,
+    /// Whose browser it is.
+    pub client: ClientAddress,
     /// The session that the portal's cookie names.
     pub session: Option<SessionId>,
     /// The logins that are on their way.
@@ -47,9 +52,16 @@ pub enum CallbackAnswer {
     Refused {
         /// Its error code, as far as it is one (RFC 6749 §4.1.2.1); never its free text.
         error: String,
+        /// The login that begins again.
+        login_url: String,
     },
     /// The answer is not believed, or could not be got.
-    Failed(RedeemError),
+    Failed {
+        /// Why.
+        error: RedeemError,
+        /// The login that begins again.
+        login_url: String,
+    },
     /// The session could not be stored, so there is none.
     StoreUnavailable(StoreError),
 }
@@ -84,14 +96,36 @@ async fn complete(
     state: &str,
     attempt: Attempt,
 ) -> CallbackAnswer {
-    let Some(code) = request.code else {
-        // Only a refusal from our issuer is one (RFC 9207 §2.4).
-        if let Err(error) = gate.relying_party.check_response_issuer(request.iss).await {
-            return failed(error);
+    // Checked at the start already; the services may have changed since.
+    let target = attempt.target(gate, state);
+    let target = target.and_then(|raw| gate.return_to(&raw).ok());
+    let login_url = || login_link(gate, target.as_ref(), attempt.flow);
+    let client = &request.client;
+    let failed = |error: RedeemError| {
+        audit::login_failed(error.code(), client);
+        tracing::warn!(%error, code = error.code(), %client, "a login failed");
+        let login_url = login_url();
+        CallbackAnswer::Failed { error, login_url }
+    };
+    let not_stored = |error: StoreError| {
+        audit::login_failed("session_not_stored", client);
+        CallbackAnswer::StoreUnavailable(error)
+    };
+    if request.repeats {
+        return failed(RedeemError::ResponseRepeats);
+    }
+    let code = match (request.code, request.error) {
+        (Some(code), None) => code,
+        (_, error) => {
+            // Only a refusal from our issuer is one (RFC 9207 §2.4).
+            if let Err(error) = gate.relying_party.check_response_issuer(request.iss).await {
+                return failed(error);
+            }
+            let error = error.map_or("no_code", plain_error_code).to_owned();
+            audit::login_failed(&error, client);
+            let login_url = login_url();
+            return CallbackAnswer::Refused { error, login_url };
         }
-        let error = request.error.map_or("no_code", plain_error_code).to_owned();
-        audit::login_failed(&error);
-        return CallbackAnswer::Refused { error };
     };
     let redeemed = gate
         .relying_party
@@ -101,9 +135,6 @@ async fn complete(
         Ok(signed_in) => signed_in,
         Err(error) => return failed(error),
     };
-    // Checked at the start already; the services may have changed since.
-    let target = attempt.target(gate, state);
-    let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let onward = |session: &SessionId| onward(gate, session, target.as_ref(), attempt.flow, 0);
     let before = match &request.session {
         Some(id) => match gate.sessions.load(id).await {
@@ -136,17 +167,6 @@ async fn complete(
         onward: onward(&session),
         session,
     }
-}
-
-fn not_stored(error: StoreError) -> CallbackAnswer {
-    audit::login_failed("session_not_stored");
-    CallbackAnswer::StoreUnavailable(error)
-}
-
-fn failed(error: RedeemError) -> CallbackAnswer {
-    audit::login_failed(error.code());
-    tracing::warn!(%error, code = error.code(), "a login failed");
-    CallbackAnswer::Failed(error)
 }
 
 async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> CallbackAnswer {

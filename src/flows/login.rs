@@ -71,7 +71,12 @@ pub enum LoginAnswer {
         host: Option<String>,
     },
     /// The provider cannot be asked.
-    ProviderUnavailable(ProviderError),
+    ProviderUnavailable {
+        /// Why.
+        error: ProviderError,
+        /// The same login, for later.
+        login_url: String,
+    },
     /// The store cannot be asked.
     StoreUnavailable(StoreError),
 }
@@ -128,12 +133,10 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         }
     }
     if request.frame {
-        let url = match &target {
-            Some(target) => link_for(gate, target, flow, false),
-            None => gate.portal_url("/login"),
-        };
+        let url = login_link(gate, target.as_ref(), flow);
         return LoginAnswer::InNewTab { url };
     }
+    let again = login_link(gate, target.as_ref(), flow);
     let target = target.map(|target| target.as_str().to_owned());
     let state = new_state(gate, target.as_deref());
     match gate.relying_party.authorization_request(&state).await {
@@ -145,7 +148,10 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
                 forget: to_forget(gate, &request.attempts, 1),
             }
         }
-        Err(error) => LoginAnswer::ProviderUnavailable(error),
+        Err(error) => LoginAnswer::ProviderUnavailable {
+            error,
+            login_url: again,
+        },
     }
 }
 
@@ -191,6 +197,14 @@ impl Bounces {
         let hash = blake3::hash(target.as_str().as_bytes());
         let [a, b, c, d, ..] = *hash.as_bytes();
         u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+/// The link that begins this login, or begins it again.
+pub(super) fn login_link(gate: &Gate, target: Option<&ReturnTo>, flow: Option<Flow>) -> String {
+    match target {
+        Some(target) => link_for(gate, target, flow, false),
+        None => gate.portal_url("/login"),
     }
 }
 

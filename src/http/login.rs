@@ -28,6 +28,12 @@ impl Query {
             _ => None,
         }
     }
+
+    /// Whether one of `names` came more than once.
+    fn repeats(&self, names: &[&str]) -> bool {
+        let count = |name: &&str| self.0.iter().filter(|(found, _)| found == name).count();
+        names.iter().any(|name| count(name) > 1)
+    }
 }
 
 /// 302 or 303 from the portal, with cookies.
@@ -95,9 +101,10 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             add_cookie(&mut response, &http.cookies.set_bounces(Bounces::default()));
             response
         }
-        LoginAnswer::ProviderUnavailable(error) => {
-            tracing::warn!(%error, code = error.code(), "a login could not begin");
-            provider_unavailable()
+        LoginAnswer::ProviderUnavailable { error, login_url } => {
+            let client = http.portal_client(&request);
+            tracing::warn!(%error, code = error.code(), %client, "a login could not begin");
+            provider_unavailable(login_url)
         }
         LoginAnswer::StoreUnavailable(error) => {
             tracing::error!(%error, "a session could not be looked up");
@@ -122,6 +129,8 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             code: query.get("code"),
             iss: query.get("iss"),
             error: query.get("error"),
+            repeats: query.repeats(&["state", "code", "iss", "error"]),
+            client: http.portal_client(&request),
             session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
             attempts: http.cookies.attempts(&cookies),
         },
@@ -144,16 +153,18 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             )
             .link("Sign in", login_url)
             .respond(StatusCode::BAD_REQUEST),
-        CallbackAnswer::Refused { error } => Page::new("You were not signed in")
+        CallbackAnswer::Refused { error, login_url } => Page::new("You were not signed in")
             .line("The identity provider did not sign you in.")
             .fact("Its answer", error)
-            .link("Try again", gate.portal_url("/login"))
+            .link("Try again", login_url)
             .respond(StatusCode::FORBIDDEN),
-        CallbackAnswer::Failed(error) if error.is_unavailable() => provider_unavailable(),
-        CallbackAnswer::Failed(error) => Page::new("You were not signed in")
+        CallbackAnswer::Failed { error, login_url } if error.is_unavailable() => {
+            provider_unavailable(login_url)
+        }
+        CallbackAnswer::Failed { error, login_url } => Page::new("You were not signed in")
             .line("The identity provider's answer could not be accepted. The log says more.")
             .fact("Reason", error.code())
-            .link("Try again", gate.portal_url("/login"))
+            .link("Try again", login_url)
             .respond(StatusCode::FORBIDDEN),
         CallbackAnswer::StoreUnavailable(error) => {
             tracing::error!(%error, "a session could not be stored");
@@ -193,12 +204,13 @@ fn to(http: &Http, onward: &Onward, mut cookies: Vec<String>) -> HttpResponse {
     redirect(StatusCode::FOUND, &onward.location, &cookies)
 }
 
-fn provider_unavailable() -> HttpResponse {
+fn provider_unavailable(login_url: String) -> HttpResponse {
     Page::new("Sign-in is not available")
         .line(
             "The identity provider does not answer, so nobody can sign in just now. Whoever is signed in \
              already is not affected. Please try again in a moment.",
         )
+        .link("Try again", login_url)
         .respond(StatusCode::SERVICE_UNAVAILABLE)
 }
 

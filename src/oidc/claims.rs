@@ -119,12 +119,13 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::domain::relying_party::{ClaimPath, ClientAuth};
+    use crate::domain::relying_party::{ClaimPath, ClientAuth, Userinfo};
+    use crate::domain::upstream_key::LiveSecret;
 
     fn settings() -> OidcSettings {
         OidcSettings {
             issuer: "https://id.example.net".to_owned(),
-            client_id: "portcullis".to_owned(),
+            client_id: LiveSecret::new("portcullis".into()),
             client_secret: None,
             scopes: vec!["openid".to_owned()],
             offline_access_when_offered: false,
@@ -133,6 +134,7 @@ mod tests {
                 .expect("a URL"),
             username_claim: ClaimPath::parse("preferred_username").expect("a claim"),
             groups_claim: ClaimPath::parse("groups").expect("a claim"),
+            userinfo: Userinfo::WhenNeeded,
             client_auth: ClientAuth::Auto,
             authorize_params: Vec::new(),
             extra_roots_pem: None,

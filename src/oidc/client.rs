@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod,
-    CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey, CoreJsonWebKeySet,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType,
+    CoreGenderClaim, CoreJsonWebKey, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm, CoreRevocableToken, CoreRevocationErrorResponse,
+    CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use openidconnect::{
@@ -23,9 +23,10 @@ use url::Url;
 
 use super::error::{HttpError, ProviderError, RedeemError};
 use super::http_client::HttpClient;
-use super::provider::Provider;
+use super::json::UniqueMembers;
+use super::provider::{ClientAuthMethod, Provider};
 use super::{AttemptSecrets, AuthorizationRequest};
-use crate::domain::relying_party::{ClientAuth, OidcSettings};
+use crate::domain::relying_party::OidcSettings;
 
 /// Bytes of randomness in `state`, `nonce` and the code verifier.
 const RANDOM_BYTES: u32 = 32;
@@ -125,6 +126,22 @@ type OidcClient = Client<
     EndpointNotSet,
 >;
 
+/// Who we are to the provider, at one moment: both may be replaced while the service runs.
+pub(super) struct Credentials {
+    pub(super) client_id: String,
+    secret: Option<SecretString>,
+}
+
+impl Credentials {
+    pub(super) fn of(settings: &OidcSettings) -> Self {
+        let secret = settings.client_secret.as_ref();
+        Self {
+            client_id: settings.client_id.with(str::to_owned),
+            secret: secret.map(|secret| secret.with(|text| SecretString::from(text))),
+        }
+    }
+}
+
 /// The tokens that a code was exchanged for.
 #[derive(Debug)]
 pub(super) struct Tokens {
@@ -139,7 +156,8 @@ pub(super) fn authorization_request(
     provider: &Provider,
     state: &str,
 ) -> AuthorizationRequest {
-    let client = oidc_client(settings, issuer, provider);
+    let client_id = settings.client_id.with(str::to_owned);
+    let client = oidc_client(client_id, settings, issuer, provider);
     let state = CsrfToken::new(state.to_owned());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256_len(RANDOM_BYTES);
     let mut request = client
@@ -188,15 +206,17 @@ fn scopes<'a>(
 pub(super) async fn exchange(
     code: &str,
     pkce_verifier: &str,
-    settings: &OidcSettings,
-    issuer: &IssuerUrl,
+    credentials: &Credentials,
+    (settings, issuer): (&OidcSettings, &IssuerUrl),
     provider: &Provider,
     http: &HttpClient,
 ) -> Result<Tokens, RedeemError> {
     if code.is_empty() || code.len() > MAX_CODE {
         return Err(RedeemError::Code);
     }
-    let client = authenticated(oidc_client(settings, issuer, provider), settings, provider)?;
+    let client_id = credentials.client_id.clone();
+    let client = oidc_client(client_id, settings, issuer, provider);
+    let client = authenticated(client, credentials, provider.client_auth);
     let answer = client
         .exchange_code(AuthorizationCode::new(code.to_owned()))
         .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
@@ -210,6 +230,9 @@ pub(super) async fn exchange(
     if !is_bearer {
         return Err(RedeemError::TokenType);
     }
+    if !is_sendable(answer.access_token.secret()) {
+        return Err(RedeemError::AccessToken);
+    }
     let RawToken(id_token) = answer.id_token.ok_or(RedeemError::NoIdToken)?;
     Ok(Tokens {
         access_token: answer.access_token,
@@ -217,21 +240,29 @@ pub(super) async fn exchange(
     })
 }
 
+/// Whether a header can carry an access token: visible characters and blanks (RFC 6749 appendix A.12). It goes to
+/// userinfo, and to apps that are configured to get it.
+fn is_sendable(access_token: &str) -> bool {
+    let is_visible = |byte: u8| (b' '..=b'~').contains(&byte);
+    !access_token.is_empty() && access_token.bytes().all(is_visible)
+}
+
 /// Asks userinfo about the owner of `access_token`, who must be `subject` (OIDC Core §5.3).
 ///
 /// # Errors
 ///
 /// When the endpoint is not there, its answer is no JSON object, or it speaks of somebody else.
-/// Signed answers are not supported.
+/// JWTs are not supported.
 pub(super) async fn userinfo(
     endpoint: &Url,
     access_token: &AccessToken,
     subject: &str,
     http: &HttpClient,
 ) -> Result<Map<String, Value>, RedeemError> {
-    // Asked by hand: `openidconnect` panics on an access token that no header can hold.
+    // Asked by hand: `openidconnect` panics on an access token that no header can hold, and takes one odd claim that
+    // nobody asked for as reason to refuse them all.
     let mut credential = HeaderValue::from_str(&format!("Bearer {}", access_token.secret()))
-        .map_err(|_| RedeemError::TokenAnswer)?;
+        .map_err(|_| RedeemError::AccessToken)?;
     credential.set_sensitive(true);
     let request = http::Request::get(endpoint.as_str())
         .header(ACCEPT, "application/json")
@@ -242,19 +273,21 @@ pub(super) async fn userinfo(
     if answer.status() != http::StatusCode::OK {
         return Err(RedeemError::Userinfo);
     }
-    let is_jwt = answer
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/jwt"));
-    if is_jwt {
-        return Err(RedeemError::Userinfo);
+    if is_jwt(answer.headers().get(CONTENT_TYPE)) {
+        return Err(RedeemError::UserinfoJwt);
     }
-    let claims: Map<String, Value> =
-        serde_json::from_slice(answer.body()).map_err(|_| RedeemError::Userinfo)?;
+    let claims = UniqueMembers::parse(answer.body()).ok_or(RedeemError::Userinfo)?;
     if claims.get("sub").and_then(Value::as_str) != Some(subject) {
         return Err(RedeemError::UserinfoSubject);
     }
     Ok(claims)
+}
+
+/// Whether a content type says that the body is a JWT (OIDC Core §5.3.2).
+fn is_jwt(content_type: Option<&HeaderValue>) -> bool {
+    let text = content_type.and_then(|value| value.to_str().ok());
+    let essence = text.and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/jwt"))
 }
 
 /// Where the browser ends its session at the provider (RP-Initiated Logout 1.0 §2).
@@ -269,7 +302,8 @@ pub(super) fn end_session_url(
     if let Some(hint) = hint.filter(|hint| hint.len() <= MAX_HINT) {
         query.append_pair("id_token_hint", hint);
     }
-    query.append_pair("client_id", &settings.client_id);
+    let client_id = settings.client_id.with(str::to_owned);
+    query.append_pair("client_id", &client_id);
     query.append_pair(
         "post_logout_redirect_uri",
         settings.post_logout_redirect_uri.as_str(),
@@ -278,46 +312,37 @@ pub(super) fn end_session_url(
     url
 }
 
-fn oidc_client(settings: &OidcSettings, issuer: &IssuerUrl, provider: &Provider) -> OidcClient {
+fn oidc_client(
+    client_id: String,
+    settings: &OidcSettings,
+    issuer: &IssuerUrl,
+    provider: &Provider,
+) -> OidcClient {
     // The keys stay with the provider: the crate's own check of ID tokens is not used.
     let keys = CoreJsonWebKeySet::default();
-    Client::new(
-        ClientId::new(settings.client_id.clone()),
-        issuer.clone(),
-        keys,
-    )
-    .set_auth_uri(provider.authorization_endpoint.clone())
-    .set_token_uri(provider.token_endpoint.clone())
-    .set_redirect_uri(RedirectUrl::from_url(settings.redirect_uri.clone()))
+    Client::new(ClientId::new(client_id), issuer.clone(), keys)
+        .set_auth_uri(provider.authorization_endpoint.clone())
+        .set_token_uri(provider.token_endpoint.clone())
+        .set_redirect_uri(RedirectUrl::from_url(settings.redirect_uri.clone()))
 }
 
 /// Adds how we authenticate at the token endpoint.
 fn authenticated(
     client: OidcClient,
-    settings: &OidcSettings,
-    provider: &Provider,
-) -> Result<OidcClient, ProviderError> {
-    let Some(secret) = &settings.client_secret else {
-        return Ok(client.set_auth_type(AuthType::RequestBody));
-    };
-    let lists = |method| provider.client_auth_methods.contains(&method);
-    let method = match settings.client_auth {
-        ClientAuth::Auto if lists(CoreClientAuthMethod::ClientSecretBasic) => ClientAuth::Basic,
-        ClientAuth::Auto if lists(CoreClientAuthMethod::ClientSecretPost) => ClientAuth::Post,
-        ClientAuth::Auto if lists(CoreClientAuthMethod::None) => ClientAuth::None,
-        ClientAuth::Auto => return Err(ProviderError::NoCommonClientAuth),
-        configured => configured,
-    };
-    let secret = ClientSecret::new(secret.expose_secret().to_owned());
-    Ok(match method {
-        ClientAuth::Post => client
-            .set_client_secret(secret)
-            .set_auth_type(AuthType::RequestBody),
-        ClientAuth::None => client.set_auth_type(AuthType::RequestBody),
-        ClientAuth::Basic | ClientAuth::Auto => client
+    credentials: &Credentials,
+    method: ClientAuthMethod,
+) -> OidcClient {
+    let secret = credentials.secret.as_ref();
+    let secret = secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
+    match (method, secret) {
+        (ClientAuthMethod::Basic, Some(secret)) => client
             .set_client_secret(secret)
             .set_auth_type(AuthType::BasicAuth),
-    })
+        (ClientAuthMethod::Post, Some(secret)) => client
+            .set_client_secret(secret)
+            .set_auth_type(AuthType::RequestBody),
+        (ClientAuthMethod::None, _) | (_, None) => client.set_auth_type(AuthType::RequestBody),
+    }
 }
 
 /// Takes what may be told out of `openidconnect`'s error: its `Parse` carries the whole body,

@@ -7,13 +7,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openidconnect::{DiscoveryError, IssuerUrl};
+use openidconnect::IssuerUrl;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{HttpError, ProviderError};
+use super::fetch;
 use super::http_client::HttpClient;
-use super::provider::{Metadata, Provider};
+use super::key_budget::KeyBudget;
+use super::provider::{Keys, Provider};
+use crate::domain::relying_party::OidcSettings;
 
 /// Between two fetches while all is well.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
@@ -36,12 +39,6 @@ const KNOWN_DOWN_PATIENCE: Duration = Duration::from_millis(900);
 /// How long a request waits for new keys.
 const NEW_KEYS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two fetches that unknown keys ask for.
-const NEW_KEYS_EVERY: Duration = Duration::from_secs(10);
-
-/// The longest piece of the provider's own words that is kept for a message.
-const MAX_DETAIL: usize = 300;
-
 /// What is known after `attempts` fetches.
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -51,6 +48,14 @@ struct State {
     provider: Option<Arc<Provider>>,
     /// Why the last one failed, if it did.
     failure: Option<ProviderError>,
+    /// Why the last one brought no keys, if it was good but for that: those from before are used.
+    stale_keys: Option<ProviderError>,
+}
+
+/// What a good fetch found.
+struct Found {
+    provider: Provider,
+    stale_keys: Option<ProviderError>,
 }
 
 impl State {
@@ -63,14 +68,6 @@ impl State {
     }
 }
 
-/// The last time that unknown keys asked for a fetch.
-#[derive(Debug, Clone, Copy)]
-struct KeyRequest {
-    at: Instant,
-    /// The fetch that answers it, counted as in [`State::attempts`].
-    answered_by: u64,
-}
-
 /// Keeps the provider's metadata and keys.
 #[derive(Debug)]
 pub(super) struct Discovery {
@@ -78,7 +75,7 @@ pub(super) struct Discovery {
     state: watch::Sender<State>,
     /// The number of the fetch that somebody waits for.
     wanted: watch::Sender<u64>,
-    last_key_request: Mutex<Option<KeyRequest>>,
+    budget: Mutex<KeyBudget>,
 }
 
 impl Discovery {
@@ -87,17 +84,24 @@ impl Discovery {
             issuer,
             state: watch::Sender::default(),
             wanted: watch::Sender::default(),
-            last_key_request: Mutex::default(),
+            budget: Mutex::default(),
         }
     }
 
     /// Fetches at once, then hourly, sooner after a failure or when woken. Runs until dropped.
-    pub(super) async fn run(&self, http: &HttpClient) {
+    pub(super) async fn run(&self, settings: &OidcSettings, http: &HttpClient) {
         let mut wanted = self.wanted.subscribe();
         let mut retry = FIRST_RETRY;
         loop {
-            let outcome = self.fetch(http).await;
-            let pause = if outcome.is_ok() {
+            let outcome = self.fetch(settings, http).await;
+            let is_whole = matches!(
+                &outcome,
+                Ok(Found {
+                    stale_keys: None,
+                    ..
+                })
+            );
+            let pause = if is_whole {
                 retry = FIRST_RETRY;
                 REFRESH_EVERY
             } else {
@@ -114,26 +118,56 @@ impl Discovery {
         }
     }
 
-    async fn fetch(&self, http: &HttpClient) -> Result<Provider, ProviderError> {
-        let metadata = Metadata::discover_async(self.issuer.clone(), http)
-            .await
-            .map_err(from_discovery)?;
-        Provider::from_metadata(&metadata, http)
+    async fn fetch(
+        &self,
+        settings: &OidcSettings,
+        http: &HttpClient,
+    ) -> Result<Found, ProviderError> {
+        let metadata = fetch::metadata(&self.issuer, http).await?;
+        let (keys, stale_keys) = match fetch::keys(metadata.jwks_uri().url(), http).await {
+            Ok(set) => {
+                let fetched = Instant::now();
+                (Arc::new(Keys { set, fetched }), None)
+            }
+            Err(error) => match self.believed() {
+                Some(before) => (Arc::clone(&before.keys), Some(error)),
+                None => return Err(error),
+            },
+        };
+        Ok(Found {
+            provider: Provider::new(&metadata, keys, settings, http)?,
+            stale_keys,
+        })
     }
 
     /// Tells everybody what a fetch found, and returns how many there have been.
-    fn publish(&self, outcome: Result<Provider, ProviderError>) -> u64 {
+    fn publish(&self, outcome: Result<Found, ProviderError>) -> u64 {
         let mut attempts = 0;
         self.state.send_modify(|state| {
             state.attempts += 1;
             attempts = state.attempts;
             match outcome {
-                Ok(provider) => {
+                Ok(Found {
+                    provider,
+                    stale_keys,
+                }) => {
                     if state.provider.is_none() || state.failure.is_some() {
                         tracing::info!(issuer = %*self.issuer, "the provider is known");
                     }
+                    if let Some(error) = &stale_keys
+                        && state.stale_keys.as_ref() != Some(error)
+                    {
+                        tracing::warn!(
+                            issuer = %*self.issuer,
+                            code = error.code(),
+                            reason = %error,
+                            "the provider's keys cannot be fetched at present: those from before are used, for a day \
+                             at most; trying again"
+                        );
+                    }
                     state.provider = Some(Arc::new(provider));
                     state.failure = None;
+                    state.stale_keys = stale_keys;
                 }
                 Err(failure) => {
                     // One line for an outage, not one for each try.
@@ -155,6 +189,13 @@ impl Discovery {
     /// What is known at this moment, current or not.
     pub(super) fn last_known(&self) -> Option<Arc<Provider>> {
         self.state.borrow().provider.clone()
+    }
+
+    /// The same, if its keys are not too old to be believed.
+    pub(super) fn believed(&self) -> Option<Arc<Provider>> {
+        let now = Instant::now();
+        self.last_known()
+            .filter(|provider| provider.keys.are_believed_at(now))
     }
 
     /// The last fetch went well.
@@ -182,46 +223,59 @@ impl Discovery {
         }
     }
 
-    /// Newer keys than those of `seen`, in which a token's key was not found: `None` when none can
-    /// be had now. Everybody who asks meanwhile shares one fetch, and there is one in 10 s at most.
-    pub(super) async fn newer_than(&self, seen: &Arc<Provider>) -> Option<Arc<Provider>> {
-        let is_newer = |provider: &Arc<Provider>| !Arc::ptr_eq(provider, seen);
+    /// Newer keys than those of `seen`, in which a token's key was not found; `None` when it is too soon to ask for any.
+    /// Everybody who asks meanwhile shares one fetch.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be had: the token may be good.
+    pub(super) async fn newer_than(
+        &self,
+        seen: &Arc<Provider>,
+    ) -> Result<Option<Arc<Provider>>, ProviderError> {
+        let newer = |state: &State| {
+            let provider = state.provider.as_ref();
+            let is_newer = |found: &&Arc<Provider>| found.keys.fetched > seen.keys.fetched;
+            provider.filter(is_newer).cloned()
+        };
         let mut states = self.state.subscribe();
         let attempts = {
             let state = states.borrow_and_update();
-            if let Some(newer) = state.provider.as_ref().filter(|found| is_newer(found)) {
-                return Some(Arc::clone(newer));
+            if let Some(newer) = newer(&state) {
+                return Ok(Some(newer));
             }
             state.attempts
         };
-        let number = self.request_keys(attempts)?;
-        self.want(number);
+        let Some(number) = self.request_fetch(attempts) else {
+            return Ok(None);
+        };
         let waited = timeout(
             NEW_KEYS_PATIENCE,
             states.wait_for(|state| state.attempts >= number),
         );
-        match waited.await {
-            Ok(Ok(state)) => state.provider.clone().filter(is_newer),
-            _ => None,
+        let Ok(Ok(state)) = waited.await else {
+            return Err(HttpError::TimedOut.into());
+        };
+        match (newer(&state), &state.failure, &state.stale_keys) {
+            (Some(newer), ..) => Ok(Some(newer)),
+            (None, Some(failure), _) | (None, None, Some(failure)) => Err(failure.clone()),
+            (None, None, None) => Ok(None),
         }
     }
 
-    /// The number of the fetch that will bring new keys; `None` when it is too soon for one.
-    fn request_keys(&self, attempts: u64) -> Option<u64> {
-        let mut last = self
-            .last_key_request
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match *last {
-            Some(request) if request.answered_by > attempts => Some(request.answered_by),
-            Some(request) if request.at.elapsed() < NEW_KEYS_EVERY => None,
-            _ => {
-                let answered_by = attempts + 1;
-                let at = Instant::now();
-                *last = Some(KeyRequest { at, answered_by });
-                Some(answered_by)
-            }
-        }
+    /// Has the provider looked at, since a request to it has failed: so that the next login is told in time when it is
+    /// gone. Waits for nothing, and asks no more often than unknown keys do.
+    pub(super) fn suspect(&self) {
+        let attempts = self.state.borrow().attempts;
+        self.request_fetch(attempts);
+    }
+
+    /// Wakes the task for a fetch out of turn, and returns its number; `None` when it is too soon for one.
+    fn request_fetch(&self, attempts: u64) -> Option<u64> {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = budget.request(attempts, Instant::now())?;
+        self.want(number);
+        Some(number)
     }
 
     fn want(&self, number: u64) {
@@ -231,34 +285,4 @@ impl Discovery {
             is_more
         });
     }
-}
-
-/// Takes what may be told out of `openidconnect`'s error: its `Response` carries the whole body.
-fn from_discovery(error: DiscoveryError<HttpError>) -> ProviderError {
-    match error {
-        DiscoveryError::Request(error) => ProviderError::Http(error),
-        DiscoveryError::Response(status, ..) if status.as_u16() != 200 => {
-            let status = status.as_u16();
-            ProviderError::Status { status }
-        }
-        DiscoveryError::Response(..) => ProviderError::Malformed {
-            at: "content-type".to_owned(),
-        },
-        DiscoveryError::Parse(error) => ProviderError::Malformed {
-            at: shortened(&error.path().to_string()),
-        },
-        DiscoveryError::Validation(detail) => ProviderError::IssuerMismatch {
-            detail: shortened(&detail),
-        },
-        _ => ProviderError::Malformed {
-            at: "endpoint".to_owned(),
-        },
-    }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(MAX_DETAIL)
-        .collect()
 }

@@ -41,7 +41,7 @@ pub enum HttpError {
     /// A redirect, which none of these endpoints may answer.
     #[error("the provider answered with a redirect, which is not followed")]
     Redirect,
-    /// A status of 500 or above.
+    /// A status of 500 or above, or 429: not now.
     #[error("the provider answered with status {status}")]
     ServerError {
         /// The HTTP status.
@@ -50,6 +50,9 @@ pub enum HttpError {
     /// A body over the limit.
     #[error("the provider's answer is larger than 1 MiB")]
     TooLarge,
+    /// A compressed body, which could be of any size once it is unpacked.
+    #[error("the provider's answer is compressed, which was not asked for")]
+    Encoded,
 }
 
 impl HttpError {
@@ -63,6 +66,7 @@ impl HttpError {
             Self::Redirect => "provider_redirect",
             Self::ServerError { .. } => "provider_error",
             Self::TooLarge => "answer_too_large",
+            Self::Encoded => "answer_encoded",
         }
     }
 }
@@ -156,6 +160,9 @@ pub enum IdTokenError {
     /// No key of the provider fits.
     #[error("the ID token is signed with a key that the provider does not publish")]
     UnknownKey,
+    /// The key that it names is an RSA key under 2048 bits.
+    #[error("the ID token is signed with an RSA key of less than 2048 bits")]
+    WeakKey,
     /// The signature is wrong.
     #[error("the ID token's signature is wrong")]
     Signature,
@@ -177,18 +184,38 @@ pub enum IdTokenError {
     /// `aud` does not name us.
     #[error("the ID token is for another client")]
     Audience,
-    /// `aud` names somebody else too.
-    #[error("the ID token is for other clients too")]
+    /// `aud` names several, and no `azp` says that it was issued to us.
+    #[error(
+        "the ID token is for other clients too, and has no `azp` that says it was issued to us"
+    )]
     ForeignAudience,
     /// `azp` is not us.
     #[error("the ID token was issued to another party")]
     AuthorizedParty,
     /// `exp` has passed.
-    #[error("the ID token has expired; if that is a surprise, compare the clocks")]
-    Expired,
+    #[error(
+        "by our clock the ID token expired {seconds} s ago; compare the provider's clock with ours"
+    )]
+    Expired {
+        /// How long ago.
+        seconds: u64,
+    },
     /// `iat` or `nbf` lies ahead.
-    #[error("the ID token is from the future; compare the clocks")]
-    NotYetValid,
+    #[error(
+        "by our clock the ID token begins only in {seconds} s; compare the provider's clock with ours"
+    )]
+    NotYetValid {
+        /// How far ahead.
+        seconds: u64,
+    },
+    /// `iat` lies too far back for a login that ends now.
+    #[error(
+        "by our clock the ID token was issued {seconds} s ago; compare the provider's clock with ours"
+    )]
+    Stale {
+        /// How far back.
+        seconds: u64,
+    },
     /// `nonce` is not that of this login.
     #[error("the ID token belongs to another login")]
     Nonce,
@@ -212,6 +239,7 @@ impl IdTokenError {
             Self::WrongType => "id_token_typ",
             Self::Algorithm => "id_token_alg",
             Self::UnknownKey => "id_token_unknown_key",
+            Self::WeakKey => "id_token_weak_key",
             Self::Signature => "id_token_signature",
             Self::MissingClaim { .. } => "id_token_claim_missing",
             Self::ClaimType { .. } => "id_token_claim_type",
@@ -219,8 +247,9 @@ impl IdTokenError {
             Self::Audience => "id_token_aud",
             Self::ForeignAudience => "id_token_foreign_aud",
             Self::AuthorizedParty => "id_token_azp",
-            Self::Expired => "id_token_expired",
-            Self::NotYetValid => "id_token_not_yet_valid",
+            Self::Expired { .. } => "id_token_expired",
+            Self::NotYetValid { .. } => "id_token_not_yet_valid",
+            Self::Stale { .. } => "id_token_stale",
             Self::Nonce => "id_token_nonce",
             Self::AccessTokenHash => "id_token_at_hash",
             Self::Subject => "id_token_sub",
@@ -240,6 +269,9 @@ pub enum RedeemError {
     /// The response's `iss` is not our issuer: a mix-up, or an attempt at one (RFC 9207 §2.4).
     #[error("the response comes from another issuer")]
     ResponseIssuer,
+    /// A parameter of the response came twice (RFC 6749 §3.1).
+    #[error("the response names a parameter twice")]
+    ResponseRepeats,
     /// The code is empty or absurdly long; it was not sent.
     #[error("the authorization code cannot be used")]
     Code,
@@ -255,6 +287,9 @@ pub enum RedeemError {
     /// The token endpoint's answer is not what RFC 6749 §5.1 says.
     #[error("the provider's token answer is malformed")]
     TokenAnswer,
+    /// The access token is empty, or holds what no header can carry (RFC 6749 appendix A.12).
+    #[error("the provider's access token cannot be sent")]
+    AccessToken,
     /// The access token is of a type that we cannot use.
     #[error("the provider's access token is not a bearer token")]
     TokenType,
@@ -267,6 +302,11 @@ pub enum RedeemError {
     /// Userinfo had to be asked, and its answer cannot be used.
     #[error("the provider's userinfo answer cannot be used")]
     Userinfo,
+    /// Userinfo answered a JWT, signed or encrypted (OIDC Core §5.3.2).
+    #[error(
+        "the provider's userinfo answer is a JWT, which is not supported: register the client for plain JSON"
+    )]
+    UserinfoJwt,
     /// Userinfo speaks of somebody else than the ID token (OIDC Core §5.3.2).
     #[error("the provider's userinfo speaks of another subject")]
     UserinfoSubject,
@@ -286,14 +326,17 @@ impl RedeemError {
             Self::Provider(error) => error.code(),
             Self::ResponseIssuerMissing => "response_iss_missing",
             Self::ResponseIssuer => "response_iss",
+            Self::ResponseRepeats => "response_parameter_twice",
             Self::Code => "code_unusable",
             Self::Client => "client_refused",
             Self::Refused { .. } => "code_refused",
             Self::TokenAnswer => "token_answer_malformed",
+            Self::AccessToken => "access_token_unusable",
             Self::TokenType => "token_type",
             Self::NoIdToken => "id_token_missing",
             Self::IdToken(error) => error.code(),
             Self::Userinfo => "userinfo_unusable",
+            Self::UserinfoJwt => "userinfo_jwt",
             Self::UserinfoSubject => "userinfo_sub",
             Self::TooManyGroups { .. } => "too_many_groups",
         }

@@ -21,23 +21,27 @@ use super::error::{HttpError, SetupError};
 /// TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One request, from waiting for its turn to the last byte of its answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-
 /// The longest answer that is read.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Requests at once. A provider that hangs must not gather connections without end.
-const MAX_IN_FLIGHT: usize = 32;
-
 /// The longest piece of somebody else's error message that is kept.
 const MAX_REASON: usize = 200;
+
+/// How patient a client is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// One request, from waiting for its turn to the last byte of its answer.
+    pub(super) timeout: Duration,
+    /// Requests at once. A provider that hangs must not gather connections without end.
+    pub(super) in_flight: usize,
+}
 
 /// An HTTP client for the provider's endpoints.
 #[derive(Debug)]
 pub(super) struct HttpClient {
     client: reqwest::Client,
     allow_http: bool,
+    timeout: Duration,
     turns: Semaphore,
 }
 
@@ -50,6 +54,7 @@ impl HttpClient {
     pub(super) fn new(
         extra_roots_pem: Option<&[u8]>,
         allow_http: bool,
+        bounds: Bounds,
     ) -> Result<Self, SetupError> {
         install_crypto_provider();
         let mut builder = reqwest::Client::builder()
@@ -72,8 +77,19 @@ impl HttpClient {
         Ok(Self {
             client,
             allow_http,
-            turns: Semaphore::new(MAX_IN_FLIGHT),
+            timeout: bounds.timeout,
+            turns: Semaphore::new(bounds.in_flight),
         })
+    }
+
+    /// The same, with bounds of its own: who waits for its turns takes none of this one's.
+    pub(super) fn with_bounds(&self, bounds: Bounds) -> Self {
+        Self {
+            client: self.client.clone(),
+            allow_http: self.allow_http,
+            timeout: bounds.timeout,
+            turns: Semaphore::new(bounds.in_flight),
+        }
     }
 
     /// Whether `url` may be asked, or handed to a browser: `https`, or loopback, or allowed.
@@ -85,14 +101,14 @@ impl HttpClient {
         }
     }
 
-    /// Sends `request` and reads the whole answer. Any status below 300, and 400 to 499, is an
-    /// answer, since the protocols above give those a meaning.
+    /// Sends `request` and reads the whole answer. Any status below 300, and 400 to 499 but for 429, is
+    /// an answer, since the protocols above give those a meaning.
     ///
     /// # Errors
     ///
     /// See [`HttpError`]: nothing else is an answer.
     pub(super) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        tokio::time::timeout(REQUEST_TIMEOUT, self.send_in_turn(request))
+        tokio::time::timeout(self.timeout, self.send_in_turn(request))
             .await
             .unwrap_or(Err(HttpError::TimedOut))
     }
@@ -112,9 +128,16 @@ impl HttpClient {
         if status.is_redirection() {
             return Err(HttpError::Redirect);
         }
-        if status.is_server_error() {
+        if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             let status = status.as_u16();
             return Err(HttpError::ServerError { status });
+        }
+        if is_encoded(answer.headers()) {
+            return Err(HttpError::Encoded);
+        }
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > MAX_BODY as u64 {
+            return Err(HttpError::TooLarge);
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
@@ -137,6 +160,14 @@ impl<'c> AsyncHttpClient<'c> for HttpClient {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
     }
+}
+
+/// Whether a body is compressed. We never ask for that, and unpack nothing.
+fn is_encoded(headers: &http::HeaderMap) -> bool {
+    headers
+        .get_all(http::header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Makes *ring* the process's provider of cryptography for TLS. Harmless when there is one.
@@ -218,10 +249,15 @@ impl Resolve for LoopbackNames {
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds {
+        timeout: Duration::from_secs(1),
+        in_flight: 1,
+    };
+
     #[test]
     fn plain_http_is_for_loopback() {
-        let strict = HttpClient::new(None, false).expect("a client");
-        let lax = HttpClient::new(None, true).expect("a client");
+        let strict = HttpClient::new(None, false, BOUNDS).expect("a client");
+        let lax = HttpClient::new(None, true, BOUNDS).expect("a client");
         #[rustfmt::skip]
         let cases = [
             // url                              strict, lax
@@ -246,9 +282,51 @@ mod tests {
         }
     }
 
+    /// A token endpoint that hangs holds up tokens, and not the metadata.
+    #[tokio::test]
+    async fn who_has_turns_of_their_own_waits_for_nobody_else() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let bounds = Bounds {
+            timeout: Duration::from_secs(60),
+            in_flight: 1,
+        };
+        let logins = HttpClient::new(None, false, bounds).expect("a client");
+        let discovery = logins.with_bounds(bounds);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("its address"));
+        let request = || {
+            http::Request::get(&url)
+                .body(Vec::new())
+                .expect("a request")
+        };
+        let (accepted, hangs) = tokio::sync::oneshot::channel();
+        let serve = async {
+            let (_hanging, _) = listener.accept().await.expect("the first");
+            accepted.send(()).expect("somebody waits");
+            let (mut second, _) = listener.accept().await.expect("the second");
+            second.read_u8().await.expect("a request");
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            second.write_all(answer).await.expect("a reader");
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            hangs.await.expect("a connection");
+            assert_eq!(logins.turns.available_permits(), 0);
+            let beside_it = discovery.send(request());
+            tokio::time::timeout(Duration::from_secs(20), beside_it).await
+        };
+        let answer = tokio::select! {
+            () = serve => unreachable!("it serves for ever"),
+            _ = logins.send(request()) => unreachable!("it hangs"),
+            answer = ask => answer,
+        };
+        assert!(answer.expect("in time").is_ok());
+    }
+
     #[test]
     fn extra_roots_must_be_certificates() {
-        let rubbish = HttpClient::new(Some(b"not a certificate"), false);
+        let rubbish = HttpClient::new(Some(b"not a certificate"), false, BOUNDS);
         assert!(matches!(rubbish, Err(SetupError::ExtraRoots { .. })));
     }
 }

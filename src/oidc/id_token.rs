@@ -1,28 +1,29 @@
 //! ID tokens: whether to believe one (OIDC Core §3.1.3.7).
 //!
-//! Keys and cryptography are `openidconnect`'s. The checks are made here, on the claims as they
-//! came: the crate's own verifier would refuse a whole login for one odd claim that nobody asked
+//! Keys and cryptography are those of [`keys`](super::keys). The checks are made here, on the claims as they
+//! came: the verifier of `openidconnect` would refuse a whole login for one odd claim that nobody asked
 //! for (`"name": 5`), and leaves `azp`, `iat`, `nbf` and `at_hash` to its caller.
 
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use openidconnect::core::{CoreJsonWebKey, CoreJwsSigningAlgorithm};
-use openidconnect::{
-    AccessToken, AccessTokenHash, JsonWebKey, JsonWebKeyAlgorithm, JsonWebKeyUse,
-    JwsSigningAlgorithm,
-};
-use serde::Deserialize;
+use openidconnect::{AccessToken, AccessTokenHash, JsonWebKey};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
 use super::error::IdTokenError;
+use super::json::UniqueMembers;
+use super::keys::{Algorithm, ProviderKey};
 use super::provider::Provider;
 use crate::domain::time::Timestamp;
 
 /// How far the provider's clock may be from ours.
 const LEEWAY: Duration = Duration::from_secs(60);
+
+/// How long ago it may have been issued. It is fetched at the end of a login, and made then or when the login began; an
+/// older one comes from a clock that is behind ours.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The longest ID token that is looked at. One with a thousand groups takes some 50 KiB.
 const MAX_LENGTH: usize = 128 * 1024;
@@ -48,39 +49,11 @@ pub(super) struct VerifiedClaims {
     pub(super) all: Map<String, Value>,
 }
 
-/// Whether ID tokens may be signed with `algorithm` at all: asymmetric ones that the crate can
-/// verify. Symmetric ones would make our client secret a signing key.
-pub(super) fn is_acceptable(algorithm: &CoreJwsSigningAlgorithm) -> bool {
-    use CoreJwsSigningAlgorithm as Alg;
-    matches!(
-        algorithm,
-        Alg::RsaSsaPkcs1V15Sha256
-            | Alg::RsaSsaPkcs1V15Sha384
-            | Alg::RsaSsaPkcs1V15Sha512
-            | Alg::RsaSsaPssSha256
-            | Alg::RsaSsaPssSha384
-            | Alg::RsaSsaPssSha512
-            | Alg::EcdsaP256Sha256
-            | Alg::EcdsaP384Sha384
-            | Alg::EdDsa
-    )
-}
-
-/// The parts of the JOSE header that say something (RFC 7515 §4.1). Keys that a token brings along
-/// (`jwk`, `jku`, `x5u`, `x5c`) are not among them.
-#[derive(Debug, Deserialize)]
+/// The parts of the JOSE header that count (RFC 7515 §4.1). Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`)
+/// are not among them.
 struct Header {
-    alg: CoreJwsSigningAlgorithm,
+    algorithm: Algorithm,
     kid: Option<String>,
-    typ: Option<String>,
-    cty: Option<Value>,
-    /// Refused whatever it holds, `null` too.
-    #[serde(default, deserialize_with = "present")]
-    crit: bool,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
-    serde::de::IgnoredAny::deserialize(value).map(|_| true)
 }
 
 /// Checks `token` in full and returns its claims.
@@ -106,12 +79,11 @@ pub(super) fn verify(
     let signed = &token[..header.len() + 1 + claims.len()];
     let header = check_header(&decode(header)?, provider)?;
     let key = check_signature(&header, signed.as_bytes(), &decode(signature)?, provider)?;
-    let claims: Map<String, Value> =
-        serde_json::from_slice(&decode(claims)?).map_err(|_| IdTokenError::Malformed)?;
+    let claims = UniqueMembers::parse(&decode(claims)?).ok_or(IdTokenError::Malformed)?;
     check_parties(&claims, expected)?;
     check_times(&claims, expected.now)?;
     check_nonce(&claims, expected.nonce)?;
-    check_access_token_hash(&claims, expected.access_token, &header.alg, key)?;
+    check_access_token_hash(&claims, expected.access_token, header.algorithm, key)?;
     let subject = subject(&claims)?;
     Ok(VerifiedClaims {
         subject,
@@ -124,7 +96,10 @@ pub(super) fn may_need_newer_keys(error: IdTokenError) -> bool {
     matches!(
         error,
         // A wrong signature: where tokens have no `kid`, a new key shows in nothing else.
-        IdTokenError::UnknownKey | IdTokenError::Algorithm | IdTokenError::Signature
+        IdTokenError::UnknownKey
+            | IdTokenError::WeakKey
+            | IdTokenError::Algorithm
+            | IdTokenError::Signature
     )
 }
 
@@ -135,28 +110,31 @@ fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
 }
 
 fn check_header(json: &[u8], provider: &Provider) -> Result<Header, IdTokenError> {
-    let header: Value = serde_json::from_slice(json).map_err(|_| IdTokenError::Malformed)?;
-    // An algorithm that the crate has no name for ("none", or tomorrow's) is no syntax error.
-    if serde_json::from_value::<CoreJwsSigningAlgorithm>(header["alg"].clone()).is_err() {
-        return Err(IdTokenError::Algorithm);
-    }
-    let header: Header = serde_json::from_slice(json).map_err(|_| IdTokenError::Malformed)?;
-    if header.crit {
+    let header = UniqueMembers::parse(json).ok_or(IdTokenError::Malformed)?;
+    let optional_text = |name: &str| match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(IdTokenError::Malformed),
+    };
+    // An algorithm that has no name here ("none", "HS256", or tomorrow's) is no syntax error.
+    let algorithm = header.get("alg").and_then(Algorithm::named);
+    let algorithm = algorithm.ok_or(IdTokenError::Algorithm)?;
+    // An extension that must be understood, and none is; whatever it holds.
+    if header.contains_key("crit") {
         return Err(IdTokenError::Critical);
     }
     // `at+jwt`, `logout+jwt` and the like are other kinds of token (RFC 8725 §3.11).
-    let is_jwt = header
-        .typ
-        .as_deref()
-        .is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-    if !is_jwt || header.cty.is_some() {
+    let is_jwt = optional_text("typ")?.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+    if !is_jwt || header.contains_key("cty") {
         return Err(IdTokenError::WrongType);
     }
-    // The provider's list is narrowed to what is acceptable when it is taken in.
-    if !provider.algorithms.contains(&header.alg) {
+    if !provider.algorithms.contains(&algorithm) {
         return Err(IdTokenError::Algorithm);
     }
-    Ok(header)
+    Ok(Header {
+        algorithm,
+        kid: optional_text("kid")?.cloned(),
+    })
 }
 
 /// Finds the key that made `signature`. The header's `kid` only narrows the choice: what is tried
@@ -166,38 +144,25 @@ fn check_signature<'p>(
     signed: &[u8],
     signature: &[u8],
     provider: &'p Provider,
-) -> Result<&'p CoreJsonWebKey, IdTokenError> {
-    let mut tried = false;
-    for key in provider.keys.keys() {
-        if !fits(key, header) {
+) -> Result<&'p ProviderKey, IdTokenError> {
+    let mut error = IdTokenError::UnknownKey;
+    for key in provider.keys.set.keys() {
+        if !key.fits(header.algorithm, header.kid.as_deref()) {
             continue;
         }
-        tried = true;
-        if key.verify_signature(&header.alg, signed, signature).is_ok() {
+        if key.is_too_short() {
+            error = IdTokenError::WeakKey;
+            continue;
+        }
+        if key
+            .verify_signature(&header.algorithm, signed, signature)
+            .is_ok()
+        {
             return Ok(key);
         }
+        error = IdTokenError::Signature;
     }
-    Err(if tried {
-        IdTokenError::Signature
-    } else {
-        IdTokenError::UnknownKey
-    })
-}
-
-fn fits(key: &CoreJsonWebKey, header: &Header) -> bool {
-    let named = match &header.kid {
-        Some(kid) => key.key_id().is_some_and(|id| id.as_str() == kid),
-        None => true,
-    };
-    let for_this_algorithm = match key.signing_alg() {
-        JsonWebKeyAlgorithm::Unspecified => true,
-        JsonWebKeyAlgorithm::Algorithm(algorithm) => *algorithm == header.alg,
-        JsonWebKeyAlgorithm::Unsupported => false,
-    };
-    named
-        && for_this_algorithm
-        && key.key_use().is_none_or(JsonWebKeyUse::allows_signature)
-        && header.alg.key_type().as_ref() == Some(key.key_type())
+    Err(error)
 }
 
 /// Who it is from, and for whom.
@@ -222,12 +187,11 @@ fn check_parties(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result
     if !audiences.contains(&expected.client_id) {
         return Err(IdTokenError::Audience);
     }
-    if audiences.iter().any(|name| *name != expected.client_id) {
-        return Err(IdTokenError::ForeignAudience);
-    }
+    // Others may be named beside us ("additional audiences", §3.1.3.7 no. 3) only where the provider says that it was
+    // us who asked for the token: else any of the others could hand us one that was issued to them.
     match text(claims, "azp")? {
         Some(party) if party != expected.client_id => Err(IdTokenError::AuthorizedParty),
-        None if audiences.len() > 1 => Err(IdTokenError::MissingClaim { claim: "azp" }),
+        None if audiences.len() > 1 => Err(IdTokenError::ForeignAudience),
         _ => Ok(()),
     }
 }
@@ -237,11 +201,20 @@ fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<(), IdToke
     let expires = time(claims, "exp")?.ok_or(missing("exp"))?;
     let issued = time(claims, "iat")?.ok_or(missing("iat"))?;
     let not_before = time(claims, "nbf")?.unwrap_or(issued);
-    if expires.plus(LEEWAY) <= now {
-        return Err(IdTokenError::Expired);
+    let between =
+        |earlier: Timestamp, later: Timestamp| later.seconds().saturating_sub(earlier.seconds());
+    let begins = issued.max(not_before);
+    if begins > now.plus(LEEWAY) {
+        let seconds = between(now, begins);
+        return Err(IdTokenError::NotYetValid { seconds });
     }
-    if issued.max(not_before) > now.plus(LEEWAY) {
-        return Err(IdTokenError::NotYetValid);
+    if expires.plus(LEEWAY) <= now {
+        let seconds = between(expires, now);
+        return Err(IdTokenError::Expired { seconds });
+    }
+    if issued.plus(MAX_AGE) < now {
+        let seconds = between(issued, now);
+        return Err(IdTokenError::Stale { seconds });
     }
     Ok(())
 }
@@ -259,13 +232,13 @@ fn check_nonce(claims: &Map<String, Value>, expected: &str) -> Result<(), IdToke
 fn check_access_token_hash(
     claims: &Map<String, Value>,
     access_token: &AccessToken,
-    algorithm: &CoreJwsSigningAlgorithm,
-    key: &CoreJsonWebKey,
+    algorithm: Algorithm,
+    key: &ProviderKey,
 ) -> Result<(), IdTokenError> {
     let Some(found) = text(claims, "at_hash")? else {
         return Ok(());
     };
-    let expected = AccessTokenHash::from_token(access_token, algorithm, key)
+    let expected = AccessTokenHash::from_token(access_token, &algorithm, key)
         .map_err(|_| IdTokenError::AccessTokenHash)?;
     if bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
         Ok(())

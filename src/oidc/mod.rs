@@ -9,8 +9,12 @@ mod claims;
 mod client;
 mod discovery;
 mod error;
+mod fetch;
 mod http_client;
 mod id_token;
+mod json;
+mod key_budget;
+mod keys;
 mod provider;
 
 use std::fmt;
@@ -25,18 +29,31 @@ use url::Url;
 pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, SetupError};
 pub use self::http_client::install_crypto_provider;
 
-use self::client::Tokens;
+use self::client::{Credentials, Tokens};
 use self::discovery::Discovery;
-use self::http_client::HttpClient;
+use self::http_client::{Bounds, HttpClient};
 use self::id_token::{Expected, VerifiedClaims};
 use self::provider::Provider;
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
-use crate::domain::relying_party::OidcSettings;
+use crate::domain::relying_party::{OidcSettings, Userinfo};
 use crate::domain::time::Timestamp;
 
-/// From the code to the person, all requests together.
-const REDEEM_TIMEOUT: Duration = Duration::from_millis(9_500);
+/// From the code to the person, all requests together. What is left of ten seconds is for the store.
+const REDEEM_TIMEOUT: Duration = Duration::from_millis(8_500);
+
+/// For tokens and userinfo.
+const LOGIN_BOUNDS: Bounds = Bounds {
+    timeout: Duration::from_secs(7),
+    in_flight: 32,
+};
+
+/// For metadata and keys, which one task fetches: never behind the logins that a hanging token endpoint holds up.
+/// Shorter, so that a provider that hung is found soon after it has recovered.
+const DISCOVERY_BOUNDS: Bounds = Bounds {
+    timeout: Duration::from_secs(4),
+    in_flight: 1,
+};
 
 /// Our side of OIDC with one provider.
 pub struct RelyingParty {
@@ -44,6 +61,7 @@ pub struct RelyingParty {
     issuer: IssuerUrl,
     clock: Arc<dyn Clock>,
     http: HttpClient,
+    discovery_http: HttpClient,
     discovery: Discovery,
 }
 
@@ -105,12 +123,14 @@ impl RelyingParty {
         let http = HttpClient::new(
             settings.extra_roots_pem.as_deref(),
             settings.allow_http_endpoints,
+            LOGIN_BOUNDS,
         )?;
         Ok(Arc::new(Self {
             discovery: Discovery::new(issuer.clone()),
             settings,
             issuer,
             clock,
+            discovery_http: http.with_bounds(DISCOVERY_BOUNDS),
             http,
         }))
     }
@@ -118,7 +138,9 @@ impl RelyingParty {
     /// Keeps the provider's metadata and keys fresh: fetches at once, again after 1 s to 30 s while
     /// it fails, and hourly while all is well. Never returns; ends when dropped.
     pub async fn keep_discovering(self: Arc<Self>) {
-        self.discovery.run(&self.http).await;
+        self.discovery
+            .run(&self.settings, &self.discovery_http)
+            .await;
     }
 
     /// Whether the provider was there when last tried.
@@ -176,9 +198,14 @@ impl RelyingParty {
         iss: Option<&str>,
         attempt: &AttemptSecrets,
     ) -> Result<SignedIn, RedeemError> {
-        tokio::time::timeout(REDEEM_TIMEOUT, self.redeem_in_time(code, iss, attempt))
-            .await
-            .unwrap_or_else(|_elapsed| Err(ProviderError::Http(HttpError::TimedOut).into()))
+        let redeemed =
+            tokio::time::timeout(REDEEM_TIMEOUT, self.redeem_in_time(code, iss, attempt))
+                .await
+                .unwrap_or_else(|_elapsed| Err(ProviderError::Http(HttpError::TimedOut).into()));
+        if let Err(RedeemError::Provider(ProviderError::Http(_))) = &redeemed {
+            self.discovery.suspect();
+        }
+        redeemed
     }
 
     /// Where to end the provider's session (RP-Initiated Logout 1.0 §2); `None` where the provider
@@ -202,18 +229,28 @@ impl RelyingParty {
     ) -> Result<SignedIn, RedeemError> {
         self.check_response_issuer(iss).await?;
         let provider = self.known_provider().await?;
+        let credentials = Credentials::of(&self.settings);
         let tokens = client::exchange(
             code,
             &attempt.pkce_verifier,
-            &self.settings,
-            &self.issuer,
+            &credentials,
+            (&self.settings, &self.issuer),
             &provider,
             &self.http,
         )
         .await?;
-        let verified = self.verify(&tokens, &attempt.nonce, &provider).await?;
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            client_id: &credentials.client_id,
+            nonce: &attempt.nonce,
+            access_token: &tokens.access_token,
+            now: self.clock.now(),
+        };
+        let verified = self.verify(&tokens, &expected, &provider).await?;
+        let is_wanted = self.settings.userinfo == Userinfo::Always
+            || claims::is_incomplete(&verified.all, &self.settings);
         let userinfo = match &provider.userinfo_endpoint {
-            Some(endpoint) if claims::is_incomplete(&verified.all, &self.settings) => {
+            Some(endpoint) if is_wanted => {
                 let subject = &verified.subject;
                 Some(client::userinfo(endpoint, &tokens.access_token, subject, &self.http).await?)
             }
@@ -237,7 +274,7 @@ impl RelyingParty {
     /// The provider as last known, even if it was not there since: somebody comes from it with a
     /// response, so what stops them should be the answer to that.
     async fn known_provider(&self) -> Result<Arc<Provider>, ProviderError> {
-        match self.discovery.last_known() {
+        match self.discovery.believed() {
             Some(provider) => Ok(provider),
             None => self.discovery.provider().await,
         }
@@ -247,26 +284,19 @@ impl RelyingParty {
     async fn verify(
         &self,
         tokens: &Tokens,
-        nonce: &str,
+        expected: &Expected<'_>,
         provider: &Arc<Provider>,
     ) -> Result<VerifiedClaims, RedeemError> {
-        let expected = Expected {
-            issuer: &self.settings.issuer,
-            client_id: &self.settings.client_id,
-            nonce,
-            access_token: &tokens.access_token,
-            now: self.clock.now(),
-        };
         let token = tokens.id_token.expose_secret();
-        let error = match id_token::verify(token, provider, &expected) {
+        let error = match id_token::verify(token, provider, expected) {
             Ok(verified) => return Ok(verified),
             Err(error) => error,
         };
         if !id_token::may_need_newer_keys(error) {
             return Err(error.into());
         }
-        match self.discovery.newer_than(provider).await {
-            Some(newer) => Ok(id_token::verify(token, &newer, &expected)?),
+        match self.discovery.newer_than(provider).await? {
+            Some(newer) => Ok(id_token::verify(token, &newer, expected)?),
             None => Err(error.into()),
         }
     }

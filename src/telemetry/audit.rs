@@ -4,6 +4,7 @@
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
+use crate::domain::proxies::ClientAddress;
 
 /// Somebody signed in.
 pub fn login(identity: &Identity) {
@@ -17,9 +18,9 @@ pub fn login(identity: &Identity) {
     );
 }
 
-/// A login came to nothing. `reason` is a code, not text from outside.
-pub fn login_failed(reason: &str) {
-    tracing::warn!(target: "audit", event = "login_failed", reason, "login failed");
+/// A login came to nothing. `reason` is a code, not text from outside; `client` is whose browser it was.
+pub fn login_failed(reason: &str, client: &ClientAddress) {
+    tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
 /// Somebody signed out.

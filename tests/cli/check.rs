@@ -209,7 +209,7 @@ error: services.notes.rules[0].policy: must be a text
 error: services.notes.rules[1]: must be a table
 error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
 error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
-error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
+error: oidc.client_secret: secrets do not belong here: put it into a file and name that in client_secret_file (danger_allow_inline_secrets = true would allow it)
 error: session.store: holds a password, and secrets do not belong here: put it into a file and name that in session.store_password_file (danger_allow_inline_secrets = true would allow it)
 error: session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long

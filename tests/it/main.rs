@@ -10,6 +10,7 @@ mod login;
 mod login_edges;
 mod logout;
 mod patterns;
+mod provider;
 mod redis;
 mod redis_outages;
 mod seed;

@@ -6,11 +6,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::Method;
+
 use super::ask::Ask;
 use super::browser::Browser;
 use super::child::Running;
 use super::page::Page;
-use super::{Failure, Result, ports, tools};
+use super::{Failure, Result, gate, ports, tools};
 
 pub const CLIENT_ID: &str = "portcullis";
 
@@ -23,6 +25,7 @@ pub struct Provider {
     pub client_secret_file: PathBuf,
     issuer: String,
     issued: PathBuf,
+    control_port: u16,
 }
 
 pub struct Settings<'a> {
@@ -39,6 +42,15 @@ impl Provider {
     ///
     /// When Node or the installed packages are missing.
     pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
+        Self::start_signing(folder, settings, "RS256")
+    }
+
+    /// The same with ID tokens that are signed with `algorithm`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_signing(folder: &Path, settings: &Settings<'_>, algorithm: &str) -> Result<Self> {
         let script = tools::source_root().join("tests/stack/provider/provider.mjs");
         if !script.with_file_name("node_modules").is_dir() {
             return Err(Failure::new(
@@ -50,13 +62,15 @@ impl Provider {
         write_secret(&client_secret_file, &random_secret()?)
             .and_then(|()| std::fs::write(&issued, ""))
             .map_err(Failure::of(folder.display()))?;
-        let port = ports::free();
+        let (port, control_port) = (ports::free(), ports::free());
         let own = settings.relying_party;
         let log = folder.join("provider.log");
         let running = Running::start("provider", &tools::find("node")?, &log, |command| {
             command
                 .arg(script)
                 .env("PROVIDER_PORT", port.to_string())
+                .env("PROVIDER_CONTROL_PORT", control_port.to_string())
+                .env("PROVIDER_ALGORITHM", algorithm)
                 .env("PROVIDER_ISSUER", settings.issuer)
                 .env("PROVIDER_CLIENT_ID", CLIENT_ID)
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
@@ -73,6 +87,7 @@ impl Provider {
             client_secret_file,
             issuer: settings.issuer.to_owned(),
             issued,
+            control_port,
         })
     }
 
@@ -93,6 +108,35 @@ impl Provider {
             }
         });
         answered.await
+    }
+
+    /// Replaces the key that signs ID tokens, without overlap.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn rotate_to(&self, algorithm: &str) -> Result<()> {
+        self.control(Method::POST, &format!("rotate/{algorithm}"))
+            .await
+            .map(drop)
+    }
+
+    /// How often its keys were fetched.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn keys_fetched(&self) -> Result<u32> {
+        let count = self.control(Method::GET, "keys-fetched").await?;
+        count.parse().map_err(Failure::of("keys-fetched"))
+    }
+
+    async fn control(&self, method: Method, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.control_port);
+        let request = gate::plain_client()?.request(method, &url);
+        let answer = request.send().await.map_err(Failure::of(&url))?;
+        let answer = answer.error_for_status().map_err(Failure::of(&url))?;
+        answer.text().await.map_err(Failure::of(&url))
     }
 
     /// Every token answer so far, as JSON objects.

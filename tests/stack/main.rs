@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "the demo and these tests each use a part of it")]
 mod kit;
 
+mod algorithms;
 mod chain;
 mod chromium;
 mod cookie_domains;
@@ -23,6 +24,7 @@ mod example;
 mod fixture;
 mod forgery;
 mod forwarded;
+mod glewlwyd;
 mod handover;
 mod hybrid;
 mod portal_path;

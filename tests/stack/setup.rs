@@ -98,18 +98,28 @@ impl Stack {
     ///
     /// When a part does not start, with what it said.
     pub async fn start(log_level: &str) -> Result<Self> {
+        Self::start_signing("RS256", log_level).await
+    }
+
+    /// The same with a provider that signs with `algorithm`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_signing(algorithm: &str, log_level: &str) -> Result<Self> {
         let folder = folder()?;
         let https_port = ports::free();
         let gate_ports = gate::Ports::free();
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
-        let mut provider = Provider::start(
+        let mut provider = Provider::start_signing(
             folder.path(),
             &provider::Settings {
                 issuer: &issuer,
                 relying_party: &public_url,
             },
+            algorithm,
         )?;
         let sites = format!(
             "{}{}",

@@ -1,6 +1,6 @@
 //! Secrets that follow their files while the service runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -46,6 +46,23 @@ impl<'a> LiveFiles<'a> {
 
     pub(super) fn into_watched(self) -> Vec<WatchedSecret> {
         self.watched
+    }
+
+    /// What `file` holds, which `key` names: a text that is no secret, so whoever may read it may.
+    pub(super) fn public_text(
+        &mut self,
+        key: &str,
+        file: &Path,
+        problems: &mut Problems,
+    ) -> Option<LiveSecret> {
+        let path = self.files.folders.find(file);
+        match secrets::read_secret(&path) {
+            Ok(read) => Some(self.watch(key, path, SecretForm::Text, read.value)),
+            Err(error) => {
+                problems.at(key, error.to_string());
+                None
+            }
+        }
     }
 
     /// The secret; `None` where there is none, and where that has been reported.
@@ -106,13 +123,24 @@ impl<'a> LiveFiles<'a> {
         let key = format!("{}.{}_file", written.owner, written.key);
         let path = self.files.folders.find(file);
         let read = secrets::read_in_form(&path, written.form);
-        let secret = LiveSecret::new(Files::take(&key, &path, read, problems)?);
+        let value = Files::take(&key, &path, read, problems)?;
+        Some(self.watch(&key, path, written.form, value))
+    }
+
+    fn watch(
+        &mut self,
+        key: &str,
+        path: PathBuf,
+        form: SecretForm,
+        value: SecretString,
+    ) -> LiveSecret {
+        let secret = LiveSecret::new(value);
         self.watched.push(WatchedSecret {
-            key,
+            key: key.to_owned(),
             path,
-            form: written.form,
+            form,
             secret: secret.clone(),
         });
-        Some(secret)
+        secret
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn validate(
         &mut problems,
     );
     let inline = raw.danger_allow_inline_secrets;
-    let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
+    let mut live = LiveFiles::new(&files, inline);
+    let oidc = oidc::settings(&raw.oidc, portal, &files, &mut live, &mut problems);
     let session = session::session(&raw.session, inline, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
     let around = services::Around {
@@ -59,7 +60,6 @@ pub(super) fn validate(
             .map_or(&[], |server| server.trusted_proxies.networks()),
         allow_http: raw.server.danger_allow_http,
     };
-    let mut live = LiveFiles::new(&files, inline);
     let (raw_services, presets) = presets::expand(&raw.services, &mut problems);
     let services = services::services(&raw_services, &around, &mut live, &mut problems);
     let watched = live.into_watched();

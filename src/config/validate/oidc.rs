@@ -7,12 +7,17 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::live::{LiveFiles, Written};
 use super::{Files, one_of, urls};
 use crate::config::problems::Problems;
 use crate::config::raw::RawOidc;
 use crate::config::secrets;
+use crate::config::watch::SecretForm;
 use crate::domain::host::{Authority, Host};
-use crate::domain::relying_party::{ClaimPath, ClientAuth, OidcSettings, is_own_authorize_param};
+use crate::domain::relying_party::{
+    ClaimPath, ClientAuth, OidcSettings, Userinfo, is_own_authorize_param,
+};
+use crate::domain::upstream_key::LiveSecret;
 
 const EXAMPLE: &str = "https://id.example.net";
 
@@ -81,12 +86,13 @@ fn page(portal: &Url, path: &str) -> Option<Url> {
 pub(super) fn settings(
     raw: &RawOidc,
     portal: Option<&Url>,
-    inline_secrets: bool,
     files: &Files<'_>,
+    live: &mut LiveFiles<'_>,
     problems: &mut Problems,
 ) -> Option<OidcSettings> {
-    let client_id = client_id(raw, files, problems);
-    let client_secret = client_secret(raw, inline_secrets, files, problems);
+    let client_id = client_id(raw, live, problems);
+    let client_secret = client_secret(raw, live, problems);
+    let userinfo = userinfo(raw, problems);
     let client_auth = client_auth(raw, problems);
     let scopes = scopes(raw, problems);
     let username_claim = claim(
@@ -116,6 +122,7 @@ pub(super) fn settings(
         post_logout_redirect_uri: page(portal, "/signed-out")?,
         username_claim: username_claim?,
         groups_claim: groups_claim?,
+        userinfo: userinfo?,
         client_auth: client_auth?,
         authorize_params,
         extra_roots_pem,
@@ -124,7 +131,11 @@ pub(super) fn settings(
     })
 }
 
-fn client_id(raw: &RawOidc, files: &Files<'_>, problems: &mut Problems) -> Option<String> {
+fn client_id(
+    raw: &RawOidc,
+    live: &mut LiveFiles<'_>,
+    problems: &mut Problems,
+) -> Option<LiveSecret> {
     const PATH: &str = "oidc.client_id";
     match (&raw.client_id, &raw.client_id_file) {
         (Some(_), Some(_)) => {
@@ -135,19 +146,9 @@ fn client_id(raw: &RawOidc, files: &Files<'_>, problems: &mut Problems) -> Optio
             if id.trim().is_empty() || id.trim() != id || id.chars().any(char::is_control) {
                 problems.at(PATH, "must be a name without blanks around it");
             }
-            Some(id.clone())
+            Some(LiveSecret::new(id.as_str().into()))
         }
-        (None, Some(file)) => {
-            // No secret, so whoever may read it may.
-            let file = files.folders.find(file);
-            match secrets::read_secret(&file) {
-                Ok(id) => Some(id.value.expose_secret().to_owned()),
-                Err(error) => {
-                    problems.at("oidc.client_id_file", error.to_string());
-                    None
-                }
-            }
-        }
+        (None, Some(file)) => live.public_text("oidc.client_id_file", file, problems),
         (None, None) => {
             if !problems.any_at_or_below("oidc.client_id_file") {
                 problems.missing(PATH, "must be given, or oidc.client_id_file");
@@ -160,32 +161,33 @@ fn client_id(raw: &RawOidc, files: &Files<'_>, problems: &mut Problems) -> Optio
 /// `None` also for a public client, which has none.
 fn client_secret(
     raw: &RawOidc,
-    inline_secrets: bool,
-    files: &Files<'_>,
+    live: &mut LiveFiles<'_>,
     problems: &mut Problems,
-) -> Option<SecretString> {
+) -> Option<LiveSecret> {
     const PATH: &str = "oidc.client_secret";
-    if raw.client_secret.is_some() && raw.client_secret_file.is_some() {
-        problems.at(PATH, "is given twice: here and by oidc.client_secret_file");
+    let is_empty = |secret: &SecretString| secret.expose_secret().trim().is_empty();
+    if raw.client_secret.as_ref().is_some_and(is_empty) {
+        let message = "is empty: leave it out where the client has no secret";
+        problems.at(PATH, message);
+        return None;
     }
-    if let Some(secret) = &raw.client_secret {
-        if !inline_secrets {
-            problems.at(
-                PATH,
-                "secrets do not belong here: put it into a file and name that in \
-                 oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)",
-            );
-        }
-        if secret.expose_secret().trim().is_empty() {
-            problems.at(
-                PATH,
-                "is empty: leave it out where the client has no secret",
-            );
-        }
-        return Some(secret.clone());
-    }
-    let file = raw.client_secret_file.as_deref()?;
-    files.secret("oidc.client_secret_file", file, problems)
+    let written = Written {
+        owner: "oidc",
+        key: "client_secret",
+        inline: raw.client_secret.as_ref(),
+        file: raw.client_secret_file.as_deref(),
+        form: SecretForm::Text,
+    };
+    live.secret(&written, problems)
+}
+
+fn userinfo(raw: &RawOidc, problems: &mut Problems) -> Option<Userinfo> {
+    let choices = [
+        ("when_needed", Userinfo::WhenNeeded),
+        ("always", Userinfo::Always),
+    ];
+    let chosen = one_of(raw.userinfo.as_deref(), &choices, "oidc.userinfo", problems)?;
+    Some(chosen.unwrap_or_default())
 }
 
 fn client_auth(raw: &RawOidc, problems: &mut Problems) -> Option<ClientAuth> {

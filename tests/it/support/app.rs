@@ -22,6 +22,8 @@ pub struct TestApp {
     pub clock: TestClock,
     pub issuer: Arc<FakeIssuer>,
     pub client: Client,
+    /// Where its browsers are.
+    pub from: String,
     verify: SocketAddr,
     portal: SocketAddr,
     admin: SocketAddr,
@@ -70,7 +72,17 @@ pub async fn spawn_app() -> TestApp {
 /// they may run at once.
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
-    let issuer = Arc::new(FakeIssuer::start(&clock));
+    let issuer = FakeIssuer::start(&clock);
+    spawn_app_at(issuer, clock, adjust)
+}
+
+/// The same beside an issuer that is there already.
+pub fn spawn_app_at(
+    issuer: FakeIssuer,
+    clock: TestClock,
+    adjust: impl FnOnce(&mut RawConfig),
+) -> TestApp {
+    let issuer = Arc::new(issuer);
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
     start(raw, issuer, clock)
@@ -99,6 +111,7 @@ fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
         clock,
         issuer,
         client,
+        from: "203.0.113.7".to_owned(),
         verify,
         portal,
         admin,
@@ -198,7 +211,7 @@ impl TestApp {
                 "x-forwarded-uri",
                 if target.is_empty() { "/" } else { target },
             ),
-            ("x-forwarded-for", "203.0.113.7"),
+            ("x-forwarded-for", &self.from),
         ] {
             ask = ask.header(name, value);
         }
@@ -207,11 +220,21 @@ impl TestApp {
 
     /// A request to the portal, by way of the proxy.
     pub fn portal(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        self.portal_from(&self.from, method, path_and_query)
+    }
+
+    /// The same from another place.
+    pub fn portal_from(
+        &self,
+        from: &str,
+        method: Method,
+        path_and_query: &str,
+    ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path_and_query}", self.portal);
         self.client
             .request(method, url)
             .header("host", "auth.example.net")
-            .header("x-forwarded-for", "203.0.113.7")
+            .header("x-forwarded-for", from)
     }
 
     pub async fn health(&self, name: &str) -> Answer {

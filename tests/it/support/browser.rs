@@ -18,6 +18,8 @@ pub struct Browser<'a> {
     forgets: Vec<&'static str>,
     /// The domain whose cookies are kept, for all of its hosts.
     shares: Option<&'static str>,
+    /// Its address.
+    from: String,
 }
 
 /// Where a navigation led.
@@ -49,6 +51,7 @@ impl<'a> Browser<'a> {
             cookies: HashMap::new(),
             forgets: Vec::new(),
             shares: None,
+            from: app.from.clone(),
         }
     }
 
@@ -60,6 +63,12 @@ impl<'a> Browser<'a> {
     /// Keeps cookies of `domain` for all of its hosts. Otherwise cookies with a domain are thrown away.
     pub fn sharing(mut self, domain: &'static str) -> Self {
         self.shares = Some(domain);
+        self
+    }
+
+    /// Puts it elsewhere than the app's other browsers.
+    pub fn at(mut self, address: String) -> Self {
+        self.from = address;
         self
     }
 
@@ -90,7 +99,7 @@ impl<'a> Browser<'a> {
         }
         let end = if host == "auth.example.net" {
             let path = &parsed[url::Position::BeforePath..url::Position::AfterQuery];
-            let request = self.app.portal(Method::GET, path);
+            let request = self.app.portal_from(&self.from, Method::GET, path);
             answer(request.header("cookie", self.cookie_header(&host))).await
         } else {
             self.ask(url).navigation().send().await

@@ -3,7 +3,9 @@
 pub mod app;
 pub mod browser;
 pub mod clock;
+pub mod front;
 pub mod issuer;
+pub mod log;
 #[path = "../../kit/redis_server.rs"]
 #[allow(
     dead_code,

@@ -13,6 +13,10 @@
 //   PROVIDER_REDIRECT_URIS              separated by blanks
 //   PROVIDER_POST_LOGOUT_REDIRECT_URIS  separated by blanks
 //   PROVIDER_ACCESS_TTL                 seconds that an access token lives (3600)
+//   PROVIDER_ALGORITHM                  what ID tokens are signed with (RS256)
+//   PROVIDER_CONTROL_PORT               when set, a port of 127.0.0.1 for the tests: POST /rotate/ES512 replaces the
+//                                       key, and perhaps its algorithm, as Pocket ID does it: without overlap;
+//                                       GET /keys-fetched tells how often the keys were asked for
 //   PROVIDER_ISSUED_FILE                when set, every token answer is appended here, one JSON a
 //                                       line: so that a test can look for the tokens in our logs
 
@@ -42,161 +46,192 @@ const clientId = setting('PROVIDER_CLIENT_ID');
 const accessTtl = Number(process.env.PROVIDER_ACCESS_TTL ?? 3600);
 const day = 24 * 60 * 60;
 
-const signingKey = () => {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+// The key types of the algorithms, as Node makes them.
+const keyTypes = {
+  RS: () => ['rsa', { modulusLength: 2048 }],
+  PS: () => ['rsa', { modulusLength: 2048 }],
+  ES: (bits) => ['ec', { namedCurve: { 256: 'P-256', 384: 'P-384', 512: 'P-521' }[bits] }],
+  Ed: () => ['ed25519'],
+};
+const signingKey = (alg) => {
+  const { privateKey } = generateKeyPairSync(...keyTypes[alg.slice(0, 2)](alg.slice(2)));
   const kid = randomBytes(8).toString('hex');
-  return { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid };
+  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid };
 };
+const cookieKeys = [randomBytes(32).toString('hex')];
+let keysFetched = 0;
 
-const provider = new Provider(issuer, {
-  clients: [
-    {
-      client_id: clientId,
-      client_secret: readFileSync(setting('PROVIDER_CLIENT_SECRET_FILE'), 'utf8').trim(),
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      redirect_uris: list('PROVIDER_REDIRECT_URIS'),
-      post_logout_redirect_uris: list('PROVIDER_POST_LOGOUT_REDIRECT_URIS'),
-      id_token_signed_response_alg: 'RS256',
-      require_auth_time: true,
+/** The provider, with a new key for `algorithm`. What it knows of people and their logins is kept beside it. */
+const providerWith = (algorithm) => {
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: clientId,
+        client_secret: readFileSync(setting('PROVIDER_CLIENT_SECRET_FILE'), 'utf8').trim(),
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        redirect_uris: list('PROVIDER_REDIRECT_URIS'),
+        post_logout_redirect_uris: list('PROVIDER_POST_LOGOUT_REDIRECT_URIS'),
+        id_token_signed_response_alg: algorithm,
+        require_auth_time: true,
+      },
+    ],
+    jwks: { keys: [signingKey(algorithm)] },
+    enabledJWA: { idTokenSigningAlgValues: [algorithm] },
+    cookies: { keys: cookieKeys },
+
+    routes: {
+      authorization: '/authorize',
+      token: '/api/oidc/token',
+      userinfo: '/api/oidc/userinfo',
+      end_session: '/api/oidc/end-session',
+      jwks: '/.well-known/jwks.json',
     },
-  ],
-  jwks: { keys: [signingKey()] },
-  cookies: { keys: [randomBytes(32).toString('hex')] },
+    responseTypes: ['code'],
+    scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
+    claims: {
+      openid: ['sub', 'auth_time', 'amr'],
+      profile: ['given_name', 'family_name', 'name', 'preferred_username', 'picture'],
+      email: ['email', 'email_verified'],
+      groups: ['groups'],
+    },
+    conformIdTokenClaims: false,
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
+    pkce: { required: () => true },
 
-  routes: {
-    authorization: '/authorize',
-    token: '/api/oidc/token',
-    userinfo: '/api/oidc/userinfo',
-    end_session: '/api/oidc/end-session',
-    jwks: '/.well-known/jwks.json',
-  },
-  responseTypes: ['code'],
-  scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
-  claims: {
-    openid: ['sub', 'auth_time', 'amr'],
-    profile: ['given_name', 'family_name', 'name', 'preferred_username', 'picture'],
-    email: ['email', 'email_verified'],
-    groups: ['groups'],
-  },
-  conformIdTokenClaims: false,
-  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
-  pkce: { required: () => true },
+    ttl: {
+      AccessToken: accessTtl,
+      AuthorizationCode: 60,
+      IdToken: 3600,
+      RefreshToken: 30 * day,
+      Grant: 30 * day,
+      Interaction: 3600,
+      Session: 3600,
+    },
+    issueRefreshToken: () => true,
+    rotateRefreshToken: true,
 
-  ttl: {
-    AccessToken: accessTtl,
-    AuthorizationCode: 60,
-    IdToken: 3600,
-    RefreshToken: 30 * day,
-    Grant: 30 * day,
-    Interaction: 3600,
-    Session: 3600,
-  },
-  issueRefreshToken: () => true,
-  rotateRefreshToken: true,
+    features: {
+      devInteractions: { enabled: false },
+      revocation: { enabled: false },
+      rpInitiatedLogout: { enabled: true },
+      userinfo: { enabled: true },
+    },
 
-  features: {
-    devInteractions: { enabled: false },
-    revocation: { enabled: false },
-    rpInitiatedLogout: { enabled: true },
-    userinfo: { enabled: true },
-  },
+    findAccount: (ctx, sub) => {
+      const user = bySubject(sub);
+      return user && {
+        accountId: sub,
+        claims: () => ({ ...user, picture: `${issuer}/picture/${sub}` }),
+      };
+    },
+    // Whoever is signed in has agreed: Pocket ID lets an administrator say so for a client.
+    loadExistingGrant: async (ctx) => {
+      const { session, client } = ctx.oidc;
+      const known = session.grantIdFor(client.clientId);
+      const grant = (known && await provider.Grant.find(known))
+        ?? new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+      grant.addOIDCScope('openid profile email groups offline_access');
+      await grant.save();
+      return grant;
+    },
+    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+    renderError: (ctx, out) => {
+      ctx.type = 'html';
+      ctx.body = errorPage(out.error, out.error_description);
+    },
+  });
 
-  findAccount: (ctx, sub) => {
-    const user = bySubject(sub);
-    return user && {
-      accountId: sub,
-      claims: () => ({ ...user, picture: `${issuer}/picture/${sub}` }),
-    };
-  },
-  // Whoever is signed in has agreed: Pocket ID lets an administrator say so for a client.
-  loadExistingGrant: async (ctx) => {
-    const { session, client } = ctx.oidc;
-    const known = session.grantIdFor(client.clientId);
-    const grant = (known && await provider.Grant.find(known))
-      ?? new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-    grant.addOIDCScope('openid profile email groups offline_access');
-    await grant.save();
-    return grant;
-  },
-  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
-  renderError: (ctx, out) => {
-    ctx.type = 'html';
-    ctx.body = errorPage(out.error, out.error_description);
-  },
-});
+  provider.use(async (ctx, next) => {
+    if (ctx.path === '/.well-known/jwks.json') keysFetched += 1;
+    return next();
+  });
 
-// The proxy before us says which scheme and host the browser used.
-provider.proxy = true;
+  // The proxy before us says which scheme and host the browser used.
+  provider.proxy = true;
 
-/** Ends everything that hangs on the login which `session` holds for `client`. */
-const endLogin = async (session, client) => {
-  const grantId = session.grantIdFor(client.clientId);
-  if (grantId) {
-    const models = [provider.AccessToken, provider.RefreshToken, provider.AuthorizationCode];
-    await Promise.all(models.map((model) => model.revokeByGrantId(grantId)));
+  /** Ends everything that hangs on the login which `session` holds for `client`. */
+  const endLogin = async (session, client) => {
+    const grantId = session.grantIdFor(client.clientId);
+    if (grantId) {
+      const models = [provider.AccessToken, provider.RefreshToken, provider.AuthorizationCode];
+      await Promise.all(models.map((model) => model.revokeByGrantId(grantId)));
+    }
+    await session.destroy();
+  };
+
+  // Instead of the question "do you want to sign out?": Pocket ID asks only without a fitting hint.
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.oidc?.route !== 'end_session' || ctx.status !== 200) return;
+    const { session, client, params, entities } = ctx.oidc;
+    const hint = entities.IdTokenHint?.payload;
+    if (!hint || !params.post_logout_redirect_uri) return;
+    if (session.accountId && session.accountId !== hint.sub) return;
+    if (session.accountId) await endLogin(session, client);
+    const back = new URL(params.post_logout_redirect_uri);
+    if (params.state !== undefined) back.searchParams.set('state', params.state);
+    ctx.body = null;
+    ctx.redirect(back.href);
+  });
+
+  provider.use(async (ctx, next) => {
+    const uid = /^\/interaction\/([\w-]+)$/.exec(ctx.path)?.[1];
+    if (!uid) return next();
+    ctx.set('Cache-Control', 'no-store');
+    try {
+      await provider.interactionDetails(ctx.req, ctx.res);
+    } catch (error) {
+      ctx.status = 400;
+      ctx.type = 'html';
+      ctx.body = errorPage(error.error ?? 'invalid_request', 'This sign-in has expired. Please start again.');
+      return undefined;
+    }
+    if (ctx.method !== 'POST') {
+      ctx.type = 'html';
+      ctx.body = loginPage(uid, users.values());
+      return undefined;
+    }
+    const user = users.get(new URLSearchParams(await text(ctx.req)).get('user'));
+    if (!user) {
+      ctx.status = 400;
+      ctx.type = 'html';
+      ctx.body = errorPage('unknown_user', 'There is no such user here.');
+      return undefined;
+    }
+    const login = { accountId: user.sub, amr: ['phr'] };
+    ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login }));
+    ctx.status = 303;
+    return undefined;
+  });
+
+  const issuedFile = process.env.PROVIDER_ISSUED_FILE;
+  if (issuedFile) {
+    provider.on('grant.success', (ctx) => appendFileSync(issuedFile, `${JSON.stringify(ctx.body)}\n`));
   }
-  await session.destroy();
+  provider.on('server_error', (ctx, error) => console.error(error));
+  for (const refused of ['authorization.error', 'grant.error', 'userinfo.error', 'end_session.error']) {
+    provider.on(refused, (ctx, error) => console.error(`${refused}: ${error.message}: ${error.error_detail ?? error.error_description}`));
+  }
+
+  return provider.callback();
 };
 
-// Instead of the question "do you want to sign out?": Pocket ID asks only without a fitting hint.
-provider.use(async (ctx, next) => {
-  await next();
-  if (ctx.oidc?.route !== 'end_session' || ctx.status !== 200) return;
-  const { session, client, params, entities } = ctx.oidc;
-  const hint = entities.IdTokenHint?.payload;
-  if (!hint || !params.post_logout_redirect_uri) return;
-  if (session.accountId && session.accountId !== hint.sub) return;
-  if (session.accountId) await endLogin(session, client);
-  const back = new URL(params.post_logout_redirect_uri);
-  if (params.state !== undefined) back.searchParams.set('state', params.state);
-  ctx.body = null;
-  ctx.redirect(back.href);
-});
-
-provider.use(async (ctx, next) => {
-  const uid = /^\/interaction\/([\w-]+)$/.exec(ctx.path)?.[1];
-  if (!uid) return next();
-  ctx.set('Cache-Control', 'no-store');
-  try {
-    await provider.interactionDetails(ctx.req, ctx.res);
-  } catch (error) {
-    ctx.status = 400;
-    ctx.type = 'html';
-    ctx.body = errorPage(error.error ?? 'invalid_request', 'This sign-in has expired. Please start again.');
-    return undefined;
-  }
-  if (ctx.method !== 'POST') {
-    ctx.type = 'html';
-    ctx.body = loginPage(uid, users.values());
-    return undefined;
-  }
-  const user = users.get(new URLSearchParams(await text(ctx.req)).get('user'));
-  if (!user) {
-    ctx.status = 400;
-    ctx.type = 'html';
-    ctx.body = errorPage('unknown_user', 'There is no such user here.');
-    return undefined;
-  }
-  const login = { accountId: user.sub, amr: ['phr'] };
-  ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login }));
-  ctx.status = 303;
-  return undefined;
-});
-
-const issuedFile = process.env.PROVIDER_ISSUED_FILE;
-if (issuedFile) {
-  provider.on('grant.success', (ctx) => appendFileSync(issuedFile, `${JSON.stringify(ctx.body)}\n`));
-}
-provider.on('server_error', (ctx, error) => console.error(error));
-for (const refused of ['authorization.error', 'grant.error', 'userinfo.error', 'end_session.error']) {
-  provider.on(refused, (ctx, error) => console.error(`${refused}: ${error.message}: ${error.error_detail ?? error.error_description}`));
-}
-
-const server = createServer(provider.callback());
+let answer = providerWith(process.env.PROVIDER_ALGORITHM ?? 'RS256');
+const server = createServer((request, response) => answer(request, response));
 server.on('error', (error) => {
   console.error(error.message);
   process.exit(1);
 });
 server.listen(port, '127.0.0.1', () => console.log(`${issuer} on 127.0.0.1:${port}`));
+
+const controlPort = process.env.PROVIDER_CONTROL_PORT;
+if (controlPort) {
+  createServer((request, response) => {
+    const algorithm = /^\/rotate\/(\w+)$/.exec(request.url)?.[1];
+    if (request.method === 'POST' && algorithm) answer = providerWith(algorithm);
+    response.end(String(keysFetched));
+  }).listen(Number(controlPort), '127.0.0.1');
+}
+
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));

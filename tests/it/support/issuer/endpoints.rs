@@ -5,11 +5,11 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, rt, web};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::protocol::{self, Params};
-use super::{Answer, Endpoint, Shared};
+use super::{Answer, Endpoint, Part, Shared};
 
 /// Answers every request, whatever its path.
 pub(super) async fn answer(
@@ -27,11 +27,6 @@ pub(super) async fn answer(
     };
     match lie {
         None => {}
-        // What it redirects to is honest, so whoever follows gets what they asked for.
-        Some(Answer::Redirect) if request.query_string().contains("followed") => {}
-        Some(Answer::Redirect) => {
-            return redirect(&format!("{}?followed", request.path()));
-        }
         Some(Answer::Status(status)) => {
             let status = StatusCode::from_u16(status).expect("a status");
             return HttpResponse::build(status).body("no");
@@ -41,10 +36,9 @@ pub(super) async fn answer(
                 .content_type("application/json")
                 .body(body);
         }
-        Some(Answer::Oversize) => {
-            let body = format!("{{\"issuer\":\"{}\"}}", "x".repeat(2 * 1024 * 1024));
+        Some(Answer::Jwt(body)) => {
             return HttpResponse::Ok()
-                .content_type("application/json")
+                .content_type("Application/JWT; charset=utf-8")
                 .body(body);
         }
         Some(Answer::Hang) => rt::time::sleep(Duration::from_secs(60)).await,
@@ -74,13 +68,21 @@ fn honest_answer(
 ) -> HttpResponse {
     let authorization = request.headers().get(AUTHORIZATION);
     let authorization = authorization.and_then(|value| value.to_str().ok());
+    let json = |part, value: Value| {
+        let text = shared.state().behaviour.text(part, value.to_string());
+        HttpResponse::Ok()
+            .content_type("application/json")
+            .body(text)
+    };
     match endpoint {
-        Endpoint::Discovery => HttpResponse::Ok().json(protocol::metadata(shared, &shared.state())),
+        Endpoint::Discovery => {
+            let metadata = protocol::metadata(shared, &shared.state());
+            json(Part::Metadata, metadata)
+        }
         Endpoint::Jwks => {
-            let state = shared.state();
-            let mut jwks = state.keys.jwks();
-            (state.behaviour.edit_jwks)(&mut jwks);
-            HttpResponse::Ok().json(jwks)
+            let mut jwks = shared.state().keys.jwks();
+            (shared.state().behaviour.edit_jwks)(&mut jwks);
+            json(Part::Jwks, jwks)
         }
         Endpoint::Authorize => {
             match protocol::authorize(shared, &parameters(request.query_string().as_bytes())) {
@@ -89,7 +91,7 @@ fn honest_answer(
             }
         }
         Endpoint::Token => match protocol::token(shared, authorization, &parameters(body)) {
-            Ok(tokens) => HttpResponse::Ok().json(tokens),
+            Ok(tokens) => json(Part::TokenAnswer, tokens),
             Err(error) => {
                 // The description repeats the request, as some providers' do.
                 let description = String::from_utf8_lossy(body);
@@ -104,7 +106,7 @@ fn honest_answer(
             }
         },
         Endpoint::Userinfo => match protocol::userinfo(shared, authorization) {
-            Some(claims) => HttpResponse::Ok().json(claims),
+            Some(claims) => json(Part::Userinfo, claims),
             None => HttpResponse::Unauthorized().finish(),
         },
         Endpoint::EndSession => end_session(shared, parameters(request.query_string().as_bytes())),

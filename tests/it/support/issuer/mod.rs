@@ -14,16 +14,17 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use portcullis::domain::relying_party::{ClaimPath, ClientAuth, OidcSettings};
+use portcullis::domain::relying_party::{ClaimPath, ClientAuth, OidcSettings, Userinfo};
+use portcullis::domain::upstream_key::LiveSecret;
 
-pub use self::keys::Algorithm;
 use self::keys::Keys;
+pub use self::keys::{Algorithm, other_p521_key};
 use self::protocol::Grant;
 use super::clock::TestClock;
+use super::front::Front;
 
 pub const CLIENT_ID: &str = "portcullis";
 
@@ -71,10 +72,8 @@ pub enum Answer {
     Status(u16),
     /// A body of one's own, as JSON.
     Json(String),
-    /// 302 to where the same would be answered honestly.
-    Redirect,
-    /// Two MiB.
-    Oversize,
+    /// A body of one's own, as a JWT.
+    Jwt(String),
     /// Nothing, for a minute.
     Hang,
     /// The honest answer, late.
@@ -102,6 +101,19 @@ pub enum ResponseIss {
 
 type Edit = Box<dyn Fn(&mut Value) + Send>;
 
+/// What can be edited as the text that it is at the end: so that a member may stand twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    Header,
+    Claims,
+    TokenAnswer,
+    Userinfo,
+    Metadata,
+    Jwks,
+}
+
+type EditText = Box<dyn Fn(String) -> String + Send>;
+
 /// How the issuer behaves. The default is honest.
 pub struct Behaviour {
     /// What ID tokens are signed with.
@@ -115,7 +127,11 @@ pub struct Behaviour {
     pub edit_jwks: Edit,
     pub edit_token_answer: Edit,
     pub edit_userinfo: Edit,
+    /// Edits of finished texts.
+    pub edit_text: HashMap<Part, EditText>,
     pub response_iss: ResponseIss,
+    /// How far its clock is ahead of ours, in seconds; behind, where negative.
+    pub skew: i64,
     /// Keep the claims that scopes ask for to userinfo, as OIDC Core §5.4 has it.
     pub sparse_id_token: bool,
     /// Send the browser back with this error.
@@ -134,10 +150,22 @@ impl Default for Behaviour {
             edit_jwks: Box::new(|_| {}),
             edit_token_answer: Box::new(|_| {}),
             edit_userinfo: Box::new(|_| {}),
+            edit_text: HashMap::new(),
             response_iss: ResponseIss::Ours,
+            skew: 0,
             sparse_id_token: false,
             refuse_login: None,
             answers: HashMap::new(),
+        }
+    }
+}
+
+impl Behaviour {
+    /// What a text becomes.
+    fn text(&self, part: Part, text: String) -> String {
+        match self.edit_text.get(&part) {
+            Some(edit) => edit(text),
+            None => text,
         }
     }
 }
@@ -153,15 +181,19 @@ struct Shared {
     /// The issuer identifier.
     issuer: String,
     clock: TestClock,
+    secret: Mutex<String>,
     state: Mutex<State>,
 }
 
 struct State {
     user: &'static User,
     keys: Keys,
+    keys_before: Option<Keys>,
     behaviour: Behaviour,
     /// By code.
     codes: HashMap<String, Grant>,
+    /// Every code, access token and ID token that it ever gave away.
+    issued: Vec<String>,
     /// By access token.
     access: HashMap<String, Grant>,
     requests: HashMap<Endpoint, usize>,
@@ -183,6 +215,13 @@ impl FakeIssuer {
         Self::serve(listener, "", clock)
     }
 
+    /// Starts an issuer behind `front`, where everybody finds it.
+    pub fn start_behind(front: &Front, clock: &TestClock) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        front.lead_to(listener.local_addr().expect("its address"));
+        Self::serve_as(front.url().to_owned(), listener, clock)
+    }
+
     /// Starts an issuer at a chosen address, and with a path in its identifier (`/tenant/`).
     pub fn start_at(address: SocketAddr, path: &str, clock: &TestClock) -> Self {
         let listener = TcpListener::bind(address).expect("a free address");
@@ -191,14 +230,21 @@ impl FakeIssuer {
 
     fn serve(listener: TcpListener, path: &str, clock: &TestClock) -> Self {
         let address = listener.local_addr().expect("its address");
+        Self::serve_as(format!("http://{address}{path}"), listener, clock)
+    }
+
+    fn serve_as(issuer: String, listener: TcpListener, clock: &TestClock) -> Self {
         let shared = Arc::new(Shared {
-            issuer: format!("http://{address}{path}"),
+            issuer,
             clock: clock.clone(),
+            secret: Mutex::new(CLIENT_SECRET.to_owned()),
             state: Mutex::new(State {
                 user: &USERS[0],
                 keys: Keys::new(1),
+                keys_before: None,
                 behaviour: Behaviour::default(),
                 codes: HashMap::new(),
+                issued: Vec::new(),
                 access: HashMap::new(),
                 requests: HashMap::new(),
                 logged_out: None,
@@ -258,7 +304,28 @@ impl FakeIssuer {
 
     /// Replaces all keys, without overlap.
     pub fn rotate_keys(&self, generation: u32) {
-        self.shared.state().keys = Keys::new(generation);
+        let mut state = self.shared.state();
+        let before = std::mem::replace(&mut state.keys, Keys::new(generation));
+        state.keys_before = Some(before);
+    }
+
+    /// Replaces all keys by those before the last replacement.
+    pub fn rotate_back(&self) {
+        let mut state = self.shared.state();
+        let before = state.keys_before.take();
+        state.keys = before.expect("keys from before");
+    }
+
+    /// Takes another client secret, and the old one no more.
+    pub fn change_secret(&self, secret: &str) {
+        let mut current = self.shared.secret.lock();
+        let current = current.as_deref_mut().expect("nobody panicked");
+        secret.clone_into(current);
+    }
+
+    /// Every code and token that it ever gave away.
+    pub fn issued(&self) -> Vec<String> {
+        self.shared.state().issued.clone()
     }
 
     /// How often `endpoint` was asked.
@@ -296,14 +363,15 @@ pub fn settings(issuer: &str, public_url: &str) -> OidcSettings {
     let scopes = ["openid", "profile", "email", "groups"];
     OidcSettings {
         issuer: issuer.to_owned(),
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: Some(SecretString::from(CLIENT_SECRET)),
+        client_id: LiveSecret::new(CLIENT_ID.into()),
+        client_secret: Some(LiveSecret::new(CLIENT_SECRET.into())),
         scopes: scopes.map(str::to_owned).to_vec(),
         offline_access_when_offered: false,
         redirect_uri: page("/callback"),
         post_logout_redirect_uri: page("/signed-out"),
         username_claim: claim("preferred_username"),
         groups_claim: claim("groups"),
+        userinfo: Userinfo::WhenNeeded,
         client_auth: ClientAuth::Auto,
         authorize_params: Vec::new(),
         extra_roots_pem: None,

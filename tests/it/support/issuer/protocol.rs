@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::keys::encode;
-use super::{CLIENT_ID, CLIENT_SECRET, ResponseIss, Shared, State, User};
+use super::{CLIENT_ID, Part, ResponseIss, Shared, State, User};
 
 pub(super) type Params = HashMap<String, String>;
 
@@ -77,6 +77,7 @@ pub(super) fn authorize(shared: &Shared, query: &Params) -> Result<Url, String> 
             code_challenge: code_challenge.to_owned(),
             scopes,
         };
+        state.issued.push(outcome.1.clone());
         state.codes.insert(outcome.1, grant);
     }
     Ok(back)
@@ -89,7 +90,7 @@ pub(super) fn token(
     form: &Params,
 ) -> Result<Value, &'static str> {
     let mut state = shared.state();
-    authenticate(&metadata(shared, &state), authorization, form).ok_or("invalid_client")?;
+    authenticate(shared, &state, authorization, form).ok_or("invalid_client")?;
     let get = |name: &str| form.get(name).map(String::as_str);
     if get("grant_type") != Some("authorization_code") {
         return Err("unsupported_grant_type");
@@ -105,6 +106,9 @@ pub(super) fn token(
     }
     let access_token = random();
     let id_token = id_token(shared, &state, &grant, &access_token);
+    state
+        .issued
+        .extend([access_token.clone(), id_token.clone()]);
     state.access.insert(access_token.clone(), grant);
     let mut answer = json!({
         "access_token": access_token,
@@ -140,7 +144,8 @@ pub(super) fn metadata(shared: &Shared, state: &State) -> Value {
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported":
-            ["none", "HS256", "RS256", "RS512", "PS256", "ES256", "ES512", "EdDSA"],
+            ["none", "HS256", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+             "ES512", "EdDSA"],
         "token_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "none"],
         "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
@@ -151,7 +156,14 @@ pub(super) fn metadata(shared: &Shared, state: &State) -> Value {
 }
 
 /// Whether the client is who it says, by a method that the metadata lists.
-fn authenticate(metadata: &Value, authorization: Option<&str>, form: &Params) -> Option<()> {
+fn authenticate(
+    shared: &Shared,
+    state: &State,
+    authorization: Option<&str>,
+    form: &Params,
+) -> Option<()> {
+    let metadata = metadata(shared, state);
+    let expected = shared.secret.lock().ok()?.clone();
     let methods = metadata["token_endpoint_auth_methods_supported"].as_array();
     // A missing list means Basic (Discovery 1.0 §3).
     let lists = |method: &str| {
@@ -167,10 +179,10 @@ fn authenticate(metadata: &Value, authorization: Option<&str>, form: &Params) ->
                 .ok()?;
             let decoded = String::from_utf8(decoded).ok()?;
             let (id, secret) = decoded.split_once(':')?;
-            (unescape(id) == CLIENT_ID && unescape(secret) == CLIENT_SECRET)
+            (unescape(id) == CLIENT_ID && unescape(secret) == expected)
                 .then_some("client_secret_basic")?
         }
-        (None, Some(secret)) => (get("client_id") == Some(CLIENT_ID) && secret == CLIENT_SECRET)
+        (None, Some(secret)) => (get("client_id") == Some(CLIENT_ID) && *secret == expected)
             .then_some("client_secret_post")?,
         (None, None) => (get("client_id") == Some(CLIENT_ID)).then_some("none")?,
         // "The client MUST NOT use more than one authentication method" (RFC 6749 §2.3).
@@ -183,6 +195,7 @@ fn id_token(shared: &Shared, state: &State, grant: &Grant, access_token: &str) -
     let behaviour = &state.behaviour;
     let algorithm = behaviour.algorithm;
     let now = shared.clock.now().seconds();
+    let now = now.saturating_add_signed(behaviour.skew);
     let mut header = json!({
         "alg": algorithm.name(),
         "kid": state.keys.kid(algorithm),
@@ -209,8 +222,8 @@ fn id_token(shared: &Shared, state: &State, grant: &Grant, access_token: &str) -
     (behaviour.edit_claims)(&mut claims);
     let message = format!(
         "{}.{}",
-        encode(header.to_string().as_bytes()),
-        encode(claims.to_string().as_bytes())
+        encode(behaviour.text(Part::Header, header.to_string()).as_bytes()),
+        encode(behaviour.text(Part::Claims, claims.to_string()).as_bytes())
     );
     let signature = encode(&state.keys.sign(algorithm, &message));
     (behaviour.edit_token)(&format!("{message}.{signature}"))
