@@ -31,6 +31,7 @@ use crate::http::{Http, routes};
 use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
 
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The session store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Redis cannot be talked to, whatever it would say.
+    #[error("the session store cannot be used: {0}")]
+    Redis(String),
     /// The session keys cannot be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -186,6 +190,9 @@ fn open_store(
     Ok(match location {
         StoreLocation::Memory => Arc::new(EmbeddedStore::in_memory(clock)?),
         StoreLocation::File(path) => Arc::new(EmbeddedStore::open(&path, clock)?),
+        StoreLocation::Redis(settings) => {
+            Arc::new(RedisStore::open(settings).map_err(StartError::Redis)?)
+        }
     })
 }
 

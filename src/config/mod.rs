@@ -11,6 +11,7 @@ mod raw;
 mod read;
 mod schema;
 mod secrets;
+mod store_credentials;
 mod validate;
 pub mod watch;
 
@@ -39,6 +40,7 @@ pub use crate::telemetry::subscriber::Format as LogFormat;
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
+use crate::domain::redis_settings::RedisSettings;
 use crate::domain::relying_party::OidcSettings;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
@@ -116,6 +118,8 @@ pub enum StoreLocation {
     Memory,
     /// In this file, which may be still to be made; its folder is there.
     File(PathBuf),
+    /// In this Redis, which others may share.
+    Redis(RedisSettings),
 }
 
 /// The keys that seal sessions, tickets and login attempts.
@@ -194,6 +198,9 @@ mod pattern_tests;
 
 #[cfg(test)]
 mod preset_tests;
+
+#[cfg(test)]
+mod redis_store_tests;
 
 #[cfg(test)]
 mod secret_tests;

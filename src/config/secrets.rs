@@ -11,7 +11,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, general_purpose};
 use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretSlice, SecretString, zeroize::Zeroizing};
 use thiserror::Error;
 
 use super::SessionSecret;
@@ -149,6 +149,15 @@ pub(super) fn read_keys(path: &Path) -> Result<FromFile<Vec<SessionKey>>, Secret
 /// Reads certificates or other text that is no secret, of at most `max_bytes`.
 pub(super) fn read_public(path: &Path, max_bytes: u64) -> Result<Vec<u8>, SecretError> {
     read_bytes(path, max_bytes).map(|mut bytes| std::mem::take(&mut *bytes.value))
+}
+
+/// Reads a private key in PEM form, as it is.
+pub(super) fn read_private_key(path: &Path) -> Result<FromFile<SecretSlice<u8>>, SecretError> {
+    let mut read = read_bytes(path, MAX_BYTES)?;
+    Ok(FromFile {
+        value: SecretSlice::from(std::mem::take(&mut *read.value)),
+        open_to_others: read.open_to_others,
+    })
 }
 
 /// A new key, as [`read_keys`] reads it: 32 random bytes in base64url.

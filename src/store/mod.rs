@@ -9,6 +9,7 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod embedded;
+pub mod redis;
 pub mod sealing;
 pub mod sessions;
 
@@ -50,7 +51,8 @@ pub enum StoreError {
     /// It is full. Nothing was written.
     #[error("the session store is full")]
     Full,
-    /// It answers, but takes nothing: its disk is full, or broken. Nothing that it was asked counts as done.
+    /// It answers, but takes nothing: its disk is full or broken, or it is a copy that is only for reading. Nothing
+    /// that it was asked counts as done.
     #[error("the session store refuses to write: {0}")]
     Refused(String),
     /// It does not answer.

@@ -10,6 +10,8 @@ mod login;
 mod login_edges;
 mod logout;
 mod patterns;
+mod redis;
+mod redis_outages;
 mod seed;
 mod store_file;
 mod support;

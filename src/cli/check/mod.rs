@@ -79,6 +79,7 @@ fn write_store(f: &mut impl Write, store: &StoreLocation) -> fmt::Result {
         StoreLocation::Memory => {
             writeln!(f, "store          memory: (sessions end with the process)")
         }
+        StoreLocation::Redis(redis) => writeln!(f, "store          {redis}"),
         StoreLocation::File(path) => writeln!(f, "store          file:{}", path.display()),
     }
 }

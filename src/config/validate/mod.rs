@@ -6,6 +6,7 @@ mod networks;
 mod oidc;
 mod origins;
 mod policies;
+mod redis_store;
 mod rules;
 mod server;
 mod service_workers;
@@ -45,7 +46,7 @@ pub(super) fn validate(
     );
     let inline = raw.danger_allow_inline_secrets;
     let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
-    let session = session::session(&raw.session, &files, &mut problems);
+    let session = session::session(&raw.session, inline, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
     let around = services::Around {
         policies: &policies,

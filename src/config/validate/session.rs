@@ -19,10 +19,11 @@ const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 pub(super) fn session(
     raw: &RawSession,
+    inline: bool,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<SessionSettings> {
-    let store = store::store(raw, files, problems);
+    let store = store::store(raw, inline, files, problems);
     let secret = store::secret(raw, store.as_ref(), files, problems);
     let lifetime = lifetime(raw, problems);
     let cookie_domains = cookie_domains(raw, problems);

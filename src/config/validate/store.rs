@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use secrecy::ExposeSecret;
 
-use super::Files;
-use crate::config::problems::Problems;
+use super::{Files, redis_store};
+use crate::config::problems::{Problems, did_you_mean};
 use crate::config::raw::RawSession;
 use crate::config::secrets::{self, OPEN_TO_OTHERS};
 use crate::config::{SessionSecret, StoreLocation};
@@ -26,6 +26,20 @@ const KEY_FILE: &str = "session.key";
 /// The URL is read without ever being repeated: it may hold a password.
 pub(super) fn store(
     raw: &RawSession,
+    inline: bool,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<StoreLocation> {
+    let location = location(raw, inline, files, problems);
+    if let Some(StoreLocation::Memory | StoreLocation::File(_)) = &location {
+        redis_store::none(raw, problems);
+    }
+    location
+}
+
+fn location(
+    raw: &RawSession,
+    inline: bool,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<StoreLocation> {
@@ -42,10 +56,18 @@ pub(super) fn store(
             let path = named_path(path, problems)?;
             file(files.folders.configuration.join(path), problems)
         }
-        _ => {
+        Some((scheme, _)) if redis_store::SCHEMES.contains(&scheme) => {
+            redis_store::settings(written, raw, inline, files, problems).map(StoreLocation::Redis)
+        }
+        other => {
+            let known = ["file", "memory"].into_iter().chain(redis_store::SCHEMES);
+            let hint = other.map_or_else(String::new, |(scheme, _)| did_you_mean(scheme, known));
             problems.at(
                 STORE,
-                "must be \"file:/path/to/portcullis.redb\" or \"memory:\"",
+                format!(
+                    "must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \
+                     \"rediss://host:6379/0\" or \"memory:\"{hint}"
+                ),
             );
             None
         }
@@ -148,6 +170,19 @@ pub(super) fn secret(
     problems: &mut Problems,
 ) -> Option<SessionSecret> {
     match (&raw.secret_file, store) {
+        (Some(file), Some(StoreLocation::Redis(_))) => {
+            // Never made here: each of several instances would make one of its own.
+            let file = files.folders.find(file);
+            Files::take(SECRET_FILE, &file, secrets::read_keys(&file), problems)
+                .map(SessionSecret::Keys)
+        }
+        (None, Some(StoreLocation::Redis(_))) => {
+            problems.missing(
+                SECRET_FILE,
+                "all that share a Redis need the same keys: `portcullis secret` prints one for the file",
+            );
+            None
+        }
         (Some(file), _) => keys(&files.folders.find(file), problems),
         (None, Some(StoreLocation::File(path))) => keys(&path.with_file_name(KEY_FILE), problems),
         (None, _) => Some(SessionSecret::Ephemeral),

@@ -20,7 +20,7 @@ use super::relying_party::PUBLIC_URL;
 /// A running service.
 pub struct TestApp {
     pub clock: TestClock,
-    pub issuer: FakeIssuer,
+    pub issuer: Arc<FakeIssuer>,
     pub client: Client,
     verify: SocketAddr,
     portal: SocketAddr,
@@ -70,13 +70,13 @@ pub async fn spawn_app() -> TestApp {
 /// they may run at once.
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
-    let issuer = FakeIssuer::start(&clock);
+    let issuer = Arc::new(FakeIssuer::start(&clock));
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
     start(raw, issuer, clock)
 }
 
-fn start(raw: RawConfig, issuer: FakeIssuer, clock: TestClock) -> TestApp {
+fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
     portcullis::oidc::install_crypto_provider();
     let application = Application::build(config, Arc::new(clock.clone())).expect("an application");
@@ -163,6 +163,13 @@ pub fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 impl TestApp {
+    /// Another instance beside this one: the same issuer, the same time. `adjust` edits its configuration first.
+    pub fn beside(&self, adjust: impl FnOnce(&mut RawConfig)) -> Self {
+        let mut raw = test_config(self.issuer.issuer());
+        adjust(&mut raw);
+        start(raw, Arc::clone(&self.issuer), self.clock.clone())
+    }
+
     /// Stops the service, and starts one anew with the same configuration, beside the same issuer.
     pub async fn restart(self) -> Self {
         // Nobody listens when it has ended by itself, and that shows in what it says.
