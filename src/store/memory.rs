@@ -25,6 +25,8 @@ struct Inner {
     records: HashMap<RecordKey, Entry>,
     by_expiry: BTreeSet<(Timestamp, RecordKey)>,
     indexes: HashMap<RecordKey, BTreeMap<String, Timestamp>>,
+    /// Every entry of every index: an owner who never comes back leaves nothing behind.
+    listed_by_expiry: BTreeSet<(Timestamp, RecordKey, String)>,
     last_version: u64,
 }
 
@@ -60,23 +62,38 @@ impl MemoryStore {
 
 impl Inner {
     fn expire(&mut self, now: Timestamp) {
-        while let Some((expires, _)) = self.by_expiry.first() {
-            if now < *expires {
-                return;
-            }
+        let has_ended = |expires: &Timestamp| *expires <= now;
+        while self
+            .by_expiry
+            .first()
+            .is_some_and(|(expires, _)| has_ended(expires))
+        {
             if let Some((_, key)) = self.by_expiry.pop_first() {
                 self.records.remove(&key);
             }
         }
+        while self
+            .listed_by_expiry
+            .first()
+            .is_some_and(|(expires, ..)| has_ended(expires))
+        {
+            if let Some((_, index, member)) = self.listed_by_expiry.pop_first() {
+                self.delist(&index, &member);
+            }
+        }
     }
 
-    /// Takes off `index` whatever has ended.
-    fn trim(&mut self, index: &RecordKey, now: Timestamp) {
-        if let Some(members) = self.indexes.get_mut(index) {
-            members.retain(|_, expires| now < *expires);
-            if members.is_empty() {
-                self.indexes.remove(index);
-            }
+    fn delist(&mut self, index: &RecordKey, member: &str) {
+        let Some(members) = self.indexes.get_mut(index) else {
+            return;
+        };
+        let listed = members.remove(member);
+        if members.is_empty() {
+            self.indexes.remove(index);
+        }
+        if let Some(expires) = listed {
+            let entry = (expires, index.clone(), member.to_owned());
+            self.listed_by_expiry.remove(&entry);
         }
     }
 
@@ -152,28 +169,23 @@ impl Store for MemoryStore {
         member: &str,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let expires = self.clock.now().plus(lifetime);
         let mut inner = self.inner();
-        inner.trim(index, now);
+        inner.delist(index, member);
         let members = inner.indexes.entry(index.clone()).or_default();
-        members.insert(member.to_owned(), now.plus(lifetime));
+        members.insert(member.to_owned(), expires);
+        let entry = (expires, index.clone(), member.to_owned());
+        inner.listed_by_expiry.insert(entry);
         Ok(())
     }
 
     async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut inner = self.inner();
-        if let Some(members) = inner.indexes.get_mut(index) {
-            members.remove(member);
-        }
-        inner.trim(index, now);
+        self.inner().delist(index, member);
         Ok(())
     }
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
-        let now = self.clock.now();
-        let mut inner = self.inner();
-        inner.trim(index, now);
+        let inner = self.inner();
         let Some(members) = inner.indexes.get(index) else {
             return Ok(Vec::new());
         };
@@ -212,5 +224,22 @@ mod tests {
         assert_eq!(store.create(&key("c"), b"3", minute).await, Ok(true));
         let inner = store.inner();
         assert_eq!((inner.records.len(), inner.by_expiry.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn the_list_of_somebody_who_never_comes_back_goes_by_itself() {
+        let clock = Arc::new(ManualClock::default());
+        let store = MemoryStore::new(clock.clone());
+        let minute = Duration::from_secs(60);
+        let index = |name| RecordKey::new("sessions-of", name);
+        for lifetime in [minute, minute * 2] {
+            store.enlist(&index("ada"), "1", lifetime).await.unwrap();
+        }
+        store.enlist(&index("ben"), "2", minute).await.unwrap();
+        clock.advance(minute);
+        let sizes = |inner: &Inner| (inner.indexes.len(), inner.listed_by_expiry.len());
+        assert_eq!(sizes(&store.inner()), (1, 1), "ada's was renewed");
+        clock.advance(minute);
+        assert_eq!(sizes(&store.inner()), (0, 0));
     }
 }
