@@ -246,7 +246,7 @@ fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> V
     let path = format!("{service}.reserved_users");
     let mut seen: HashMap<String, &str> = HashMap::new();
     let mut reserved = Vec::new();
-    for (name, subjects) in &raw.reserved_users {
+    for (name, subjects) in raw.reserved_users.iter().flatten() {
         let path = format!("{path}.{name}");
         if name.trim().is_empty() {
             problems.at(&path, "is blank, and nothing is called that");
