@@ -215,6 +215,15 @@ fn odd_patterns_are_warned_about() {
 }
 
 #[test]
+fn a_credential_that_was_refused_is_not_said_to_be_missing() {
+    let (errors, warnings) = said_about(|raw| {
+        posture(raw, "hybrid");
+        films(raw).upstream_headers = vec![upstream("Remote-User")];
+    });
+    assert_eq!((errors.len(), warnings), (1, vec![]));
+}
+
+#[test]
 fn good_patterns_are_taken_without_a_word() {
     let cases: &[Edit] = &[
         |raw| media(raw).allowed_users = texts(&["0a11ce00"]),
