@@ -138,9 +138,9 @@ fn bad_rules_origins_and_people_are_refused() {
         (|raw| films(raw).allowed_origins = texts(&["https://*.example.net"]), "services.films.allowed_origins: the host is none that pages can come from"),
         (|raw| films(raw).allowed_origins = texts(&["null"]),                  "services.films.allowed_origins: must be a URL"),
         (|raw| { posture(raw, "passthrough"); films(raw).policy = None; films(raw).allowed_origins = texts(&["https://a.example.net"]); }, "services.films.allowed_origins: means nothing with posture = \"passthrough\""),
-        (|raw| { films(raw).reserved_users.insert(" ".into(), Texts::default()); }, "services.films.reserved_users. : is blank"),
-        (|raw| { films(raw).reserved_users.insert("admin".into(), Texts(vec![String::new()])); }, "services.films.reserved_users.admin: is blank"),
-        (|raw| { for name in ["Admin", "admin"] { films(raw).reserved_users.insert(name.into(), Texts::default()); } }, "services.films.reserved_users.admin: differs from \"Admin\" in letter case alone"),
+        (|raw| { films(raw).reserved_users.get_or_insert_default().insert(" ".into(), Texts::default()); }, "services.films.reserved_users. : is blank"),
+        (|raw| { films(raw).reserved_users.get_or_insert_default().insert("admin".into(), Texts(vec![String::new()])); }, "services.films.reserved_users.admin: is blank"),
+        (|raw| { for name in ["Admin", "admin"] { films(raw).reserved_users.get_or_insert_default().insert(name.into(), Texts::default()); } }, "services.films.reserved_users.admin: differs from \"Admin\" in letter case alone"),
         (|raw| { let rule = rule(raw); rule.paths = None; rule.requires_header = Some(RawRequiredHeader { name: Some("X-Key".into()), value_file: Some("missing".into()), value: None }); }, "services.films.rules[0].requires_header.value_file: /nowhere/missing cannot be read: it does not exist"),
         (|raw| rule(raw).requires_header = Some(RawRequiredHeader { name: Some("X-Key".into()), value: Some("hunter2".into()), value_file: None }), "services.films.rules[0].requires_header.value: secrets do not belong here"),
         (|raw| films(raw).bypass = vec![RawBypass { requires_header: Some("X-Key".to_owned().into()), ..RawBypass::default() }], "services.films.bypass[0]: needs paths or allowed_networks"),
@@ -212,6 +212,15 @@ fn odd_patterns_are_warned_about() {
         assert_eq!(errors, [""; 0], "{expected}");
         assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{expected}: {warnings:?}");
     }
+}
+
+#[test]
+fn a_credential_that_was_refused_is_not_said_to_be_missing() {
+    let (errors, warnings) = said_about(|raw| {
+        posture(raw, "hybrid");
+        films(raw).upstream_headers = vec![upstream("Remote-User")];
+    });
+    assert_eq!((errors.len(), warnings), (1, vec![]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Presets: what they fill in, what they never open, and what is said about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::presets::{Answer, Answers, Preset};
@@ -187,6 +187,7 @@ fn reserved_names_are_nobodys_until_a_subject_is_listed() {
                 let subjects = Texts(vec!["0a11ce00".into()]);
                 films(raw)
                     .reserved_users
+                    .get_or_insert_default()
                     .insert(name.to_uppercase(), subjects);
             });
             assert_eq!(outcome(&listed, "/", Some(&person(name))).0, "allow");
@@ -194,6 +195,94 @@ fn reserved_names_are_nobodys_until_a_subject_is_listed() {
         }
     }
     assert!(count > 3, "{count}");
+}
+
+/// A name locks nobody out of an app that is told none.
+#[test]
+fn names_are_reserved_where_the_app_is_told_some() {
+    let edits: [(&str, Edit, usize); 5] = [
+        ("as advised", |raw| app(raw, "grafana"), 1),
+        (
+            "without headers",
+            |raw| {
+                app(raw, "grafana");
+                films(raw).posture = Some("protect".into());
+                films(raw).headers = Some(Vec::new());
+            },
+            0,
+        ),
+        (
+            "its own login, and a folder behind ours",
+            |raw| {
+                app(raw, "paperless-ngx");
+                films(raw).posture = Some("native_oidc".into());
+                films(raw).policy = None;
+                films(raw).rules = vec![RawRule {
+                    paths: texts(&["/admin/*"]),
+                    policy: Some("authenticated".into()),
+                    ..RawRule::default()
+                }];
+            },
+            0,
+        ),
+        (
+            "its own login, and headers all the same",
+            |raw| {
+                app(raw, "paperless-ngx");
+                films(raw).posture = Some("native_oidc".into());
+                films(raw).headers = Some(vec![RawHeader::from("Remote-User".to_owned())]);
+            },
+            1,
+        ),
+        (
+            "a token that says who it is",
+            |raw| {
+                app(raw, "grafana");
+                films(raw).posture = Some("hybrid".into());
+                films(raw).headers = Some(Vec::new());
+                films(raw).upstream_headers = vec![RawUpstreamHeader {
+                    name: Some("X-Id".into()),
+                    token: Some("id_token".into()),
+                    ..RawUpstreamHeader::default()
+                }];
+            },
+            1,
+        ),
+    ];
+    for (case, edit, expected) in edits {
+        let config = config(edit);
+        assert_eq!(service(&config).reserved_users.len(), expected, "{case}");
+    }
+}
+
+/// What the operator opens or closes stands where it would without a preset.
+#[test]
+fn bypasses_stand_before_rules_and_the_operators_come_first() {
+    let config = config(|raw| {
+        app(raw, "sonarr");
+        let films = films(raw);
+        films.preset_bypass = texts(&["feed", "api"]);
+        films.bypass = vec![RawBypass {
+            paths: texts(&["/open/*"]),
+            ..RawBypass::default()
+        }];
+        films.rules = vec![RawRule {
+            paths: texts(&["/api/*", "/secret/*"]),
+            policy: Some("deny".into()),
+            ..RawRule::default()
+        }];
+    });
+    let rules = service(&config).rules.iter();
+    let labels: Vec<&str> = rules.map(|rule| rule.label.as_str()).collect();
+    let expected = [
+        "bypass[0]",
+        "preset_bypass[feed]",
+        "preset_bypass[api]",
+        "rules[0]",
+    ];
+    assert_eq!(labels, expected);
+    assert_eq!(outcome(&config, "/api/v3", None).0, "allow");
+    assert_eq!(outcome(&config, "/secret/x", None).0, "deny");
 }
 
 #[test]
@@ -259,6 +348,8 @@ fn what_is_wrong_with_a_preset_is_said_once() {
         (|raw| { app(raw, "immich"); films(raw).policy = None; }, "services.films.posture: must be given: \"native_oidc\" is advised for Immich, because "),
         (|raw| { app(raw, "sonarr"); films(raw).policy = None; }, "services.films.policy: must be given"),
         (|raw| app(raw, "immich"),   "services.films.posture: is \"protect\", as long as nothing else is written, and for Immich that means two sign-ins: \"native_oidc\" is advised, because "),
+        (|raw| { app(raw, "plex"); films(raw).policy = Some("optional".into()); }, "services.films.posture: is \"protect\", as long as nothing else is written: \"passthrough\" is advised, because "),
+        (|raw| { app(raw, "grafana"); films(raw).reserved_users = Some(BTreeMap::new()); }, "services.films.reserved_users: is empty, and the preset reserves \"admin\" all the same: list the subject "),
         (|raw| app(raw, "paperless-ai"), "services.films.upstream_headers: posture = \"hybrid\" is for apps that want a credential as well"),
     ];
     for (edit, expected) in cases {

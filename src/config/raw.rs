@@ -216,7 +216,7 @@ pub struct RawService {
     /// Whether CORS preflights pass without anybody being signed in.
     pub cors_preflight: bool,
     /// User names that only these subjects may carry.
-    pub reserved_users: BTreeMap<String, Texts>,
+    pub reserved_users: Option<BTreeMap<String, Texts>>,
     /// A cookie of its own, whatever `session.cookie_domains` says.
     pub isolated: bool,
     /// Whether its pages have a service worker, which does not survive the hand-over of a host's own cookie.

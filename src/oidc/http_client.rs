@@ -282,6 +282,48 @@ mod tests {
         }
     }
 
+    /// A token endpoint that hangs holds up tokens, and not the metadata.
+    #[tokio::test]
+    async fn who_has_turns_of_their_own_waits_for_nobody_else() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let bounds = Bounds {
+            timeout: Duration::from_secs(60),
+            in_flight: 1,
+        };
+        let logins = HttpClient::new(None, false, bounds).expect("a client");
+        let discovery = logins.with_bounds(bounds);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("its address"));
+        let request = || {
+            http::Request::get(&url)
+                .body(Vec::new())
+                .expect("a request")
+        };
+        let (accepted, hangs) = tokio::sync::oneshot::channel();
+        let serve = async {
+            let (_hanging, _) = listener.accept().await.expect("the first");
+            accepted.send(()).expect("somebody waits");
+            let (mut second, _) = listener.accept().await.expect("the second");
+            second.read_u8().await.expect("a request");
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            second.write_all(answer).await.expect("a reader");
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            hangs.await.expect("a connection");
+            assert_eq!(logins.turns.available_permits(), 0);
+            let beside_it = discovery.send(request());
+            tokio::time::timeout(Duration::from_secs(20), beside_it).await
+        };
+        let answer = tokio::select! {
+            () = serve => unreachable!("it serves for ever"),
+            _ = logins.send(request()) => unreachable!("it hangs"),
+            answer = ask => answer,
+        };
+        assert!(answer.expect("in time").is_ok());
+    }
+
     #[test]
     fn extra_roots_must_be_certificates() {
         let rubbish = HttpClient::new(Some(b"not a certificate"), false, BOUNDS);

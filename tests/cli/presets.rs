@@ -278,6 +278,20 @@ fn the_explanation_names_the_preset() {
         refused.stdout
     );
 
+    // A name that the operator gave to somebody is not the preset's to reserve.
+    let listed = SERVICES.replace(
+        "app = \"grafana\"",
+        "app = \"grafana\"\nreserved_users = { Admin = [\"0a11ce00\"] }",
+    );
+    let arguments = ["explain", "--url", "https://grafana.example.net/"];
+    let explained_to = run(&[&arguments[..], &reserved].concat(), &listed);
+    let service = "service  grafana (preset grafana)\n";
+    assert!(
+        explained_to.stdout.contains(service),
+        "{}",
+        explained_to.stdout
+    );
+
     let refused = explained(
         "https://grafana.example.net/",
         &[&reserved[..], &["--json"]].concat(),

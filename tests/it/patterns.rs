@@ -431,10 +431,12 @@ async fn the_apps_own_administrator_is_nobody_by_accident() {
         let films = raw.services.get_mut("films").expect("films");
         films
             .reserved_users
+            .get_or_insert_default()
             .insert("Ada".into(), Texts(owned(&["somebody-else"])));
         let notes = raw.services.get_mut("notes").expect("notes");
         notes
             .reserved_users
+            .get_or_insert_default()
             .insert("ada".into(), Texts(owned(&[USERS[0].subject])));
     })
     .await;
@@ -483,6 +485,7 @@ async fn the_administrators_address_is_nobodys_by_accident_where_the_app_is_told
             service.headers = Some(headers.iter().map(header).collect());
             service
                 .reserved_users
+                .get_or_insert_default()
                 .insert("Ada@example.net".into(), Texts(owned(&[subject])));
         })
         .await;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::question::Asked;
-use self::report::Report;
+use self::report::{FilledIn, Report};
 use crate::config::Config;
 use crate::domain::decision::Decision;
 use crate::domain::explanation::{Facts, Question, explain};
@@ -104,9 +104,10 @@ fn answer<'a>(arguments: &Arguments, config: &'a Config, asked: &'a Asked) -> Re
     report.reason = decision.reason().code();
     report.sentence = decision.reason().to_string();
     report.service = explanation.service.map(|service| service.name.as_str());
-    report.preset = report
-        .service
-        .and_then(|name| config.presets.get(name).copied());
+    report.preset = explanation.service.and_then(|service| {
+        let preset = config.presets.get(&service.name)?;
+        Some(FilledIn::new(preset, service))
+    });
     report.steps.extend(explanation.steps);
     report.headers = explanation.headers;
     report

@@ -8,6 +8,7 @@ use super::question::Asked;
 use crate::config::presets::Preset;
 use crate::domain::explanation::Step;
 use crate::domain::judgement_words::names;
+use crate::domain::service::{ReservedUser, Service};
 use crate::domain::telling::{Told, Value};
 use crate::http::UNTRUSTED;
 
@@ -20,9 +21,29 @@ pub(super) struct Report<'a> {
     pub(super) sentence: String,
     pub(super) service: Option<&'a str>,
     /// Where settings of the service come from that nobody wrote.
-    pub(super) preset: Option<&'static Preset>,
+    pub(super) preset: Option<FilledIn<'a>>,
     pub(super) steps: Vec<Step>,
     pub(super) headers: Vec<Told<'a>>,
+}
+
+/// What a preset brought to a service.
+pub(super) struct FilledIn<'a> {
+    id: &'static str,
+    /// The names that nobody may carry, as long as the operator lists no subject for them.
+    reserved: Vec<&'a str>,
+}
+
+impl<'a> FilledIn<'a> {
+    pub(super) fn new(preset: &Preset, service: &'a Service) -> Self {
+        let by_preset = |user: &&ReservedUser| {
+            user.subjects.is_empty() && preset.reserved_users.contains(&user.name.as_str())
+        };
+        let reserved = service.reserved_users.iter().filter(by_preset);
+        Self {
+            id: preset.id,
+            reserved: reserved.map(|user| user.name.as_str()).collect(),
+        }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -74,7 +95,7 @@ impl<'a> Report<'a> {
             "sentence": self.sentence,
             "client_address": self.client(),
             "service": self.service,
-            "preset": self.preset.map(|preset| preset.id),
+            "preset": self.preset.as_ref().map(|preset| preset.id),
             "headers": headers,
             "headers_of_the_client": passed_on,
             "headers_assumed": self.asked.assumed,
@@ -86,16 +107,15 @@ impl<'a> Report<'a> {
     /// The service, and its preset with the names that it reserves: nobody finds those in the configuration.
     fn service(&self) -> String {
         let service = self.service.unwrap_or("none");
-        match self.preset {
+        match &self.preset {
             None => service.to_owned(),
-            Some(preset) if preset.reserved_users.is_empty() => {
-                format!("{service} (preset {})", preset.id)
+            Some(FilledIn { id, reserved }) if reserved.is_empty() => {
+                format!("{service} (preset {id})")
             }
-            Some(preset) => {
-                let reserved = names(preset.reserved_users);
+            Some(FilledIn { id, reserved }) => {
                 format!(
-                    "{service} (preset {}, which reserves {reserved})",
-                    preset.id
+                    "{service} (preset {id}, which reserves {})",
+                    names(reserved)
                 )
             }
         }

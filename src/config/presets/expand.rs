@@ -34,7 +34,14 @@ pub(in crate::config) fn expand(
         add_bypasses(&path, service, preset, problems);
         if let Some(preset) = preset {
             choose_posture(&path, service, preset, problems);
+            let is_empty = service
+                .reserved_users
+                .as_ref()
+                .is_some_and(BTreeMap::is_empty);
             fill_in(service, preset);
+            if is_empty {
+                say_still_reserved(&path, service, problems);
+            }
             in_use.insert(name.clone(), preset);
         }
     }
@@ -90,6 +97,28 @@ fn unknown_bypass(preset: &Preset, name: &str) -> String {
     )
 }
 
+/// Says that an empty table gives no name free: it may as well have been left over, so it is not taken for a wish.
+fn say_still_reserved(path: &str, service: &RawService, problems: &mut Problems) {
+    let path = format!("{path}.reserved_users");
+    let names: Vec<&String> = service
+        .reserved_users
+        .iter()
+        .flat_map(BTreeMap::keys)
+        .collect();
+    if let [name, ..] = names.as_slice()
+        && !problems.any_at_or_below(&path)
+    {
+        let message = format!(
+            "is empty, and the preset reserves \"{name}\" all the same: list the subject of whoever may be called \
+             that, as in {{ {name} = [\"the subject\"] }}"
+        );
+        problems.warn(path, message);
+    }
+}
+
+/// Policies that let people by without a login, or nobody.
+const ASK_NOBODY: [&str; 3] = ["bypass", "optional", "deny"];
+
 /// Takes the preset's posture, unless it would let everybody through: that is for the operator to write.
 fn choose_posture(path: &str, service: &mut RawService, preset: &Preset, problems: &mut Problems) {
     if service.posture.is_some() {
@@ -99,13 +128,20 @@ fn choose_posture(path: &str, service: &mut RawService, preset: &Preset, problem
     let advised = preset.posture.as_str();
     if !preset.opens() {
         service.posture = Some(advised.to_owned());
-    } else if service.policy.is_some() && !problems.any_at(&path) {
+    } else if let Some(policy) = &service.policy
+        && !problems.any_at(&path)
+    {
+        let twice = if ASK_NOBODY.contains(&policy.as_str()) {
+            String::new()
+        } else {
+            format!(", and for {} that means two sign-ins", preset.name)
+        };
         problems.warn(
             path,
             format!(
-                "is \"protect\", as long as nothing else is written, and for {} that means two sign-ins: \"{advised}\" \
-                 is advised, because {}; write one of the two",
-                preset.name, preset.because
+                "is \"protect\", as long as nothing else is written{twice}: \"{advised}\" is advised, because {}; \
+                 write one of the two",
+                preset.because
             ),
         );
     } else {
@@ -141,16 +177,21 @@ fn fill_in(service: &mut RawService, preset: &Preset) {
     if service.group_separator.is_none() {
         service.group_separator = preset.group_separator.map(str::to_owned);
     }
-    for reserved in preset.reserved_users {
-        // In any letter case it is the same name.
-        let is_written = service
-            .reserved_users
-            .keys()
-            .any(|name| name.to_lowercase() == *reserved);
-        if !is_written {
-            service
-                .reserved_users
-                .insert((*reserved).to_owned(), Texts::default());
+    // An app that is told nothing takes nobody for its administrator on our word.
+    let names_people = service
+        .headers
+        .as_ref()
+        .map_or(is_told, |headers| !headers.is_empty());
+    if names_people || !service.upstream_headers.is_empty() {
+        let reserved = service.reserved_users.get_or_insert_default();
+        for name in preset.reserved_users {
+            // In any letter case it is the same name.
+            if reserved
+                .keys()
+                .all(|written| written.to_lowercase() != *name)
+            {
+                reserved.insert((*name).to_owned(), Texts::default());
+            }
         }
     }
     if service.service_worker.is_none() {

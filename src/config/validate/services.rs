@@ -246,7 +246,7 @@ fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> V
     let path = format!("{service}.reserved_users");
     let mut seen: HashMap<String, &str> = HashMap::new();
     let mut reserved = Vec::new();
-    for (name, subjects) in &raw.reserved_users {
+    for (name, subjects) in raw.reserved_users.iter().flatten() {
         let path = format!("{path}.{name}");
         if name.trim().is_empty() {
             problems.at(&path, "is blank, and nothing is called that");
@@ -286,6 +286,7 @@ pub(super) fn asks_login(service: &Service) -> bool {
 /// Says what can be meant, but most likely is not.
 fn look_over(path: &str, service: &Service, problems: &mut Problems) {
     let asks_login = asks_login(service);
+    let upstream = format!("{path}.upstream_headers");
     match service.posture {
         Posture::NativeOidc if asks_login => problems.warn(
             format!("{path}.policy"),
@@ -297,8 +298,8 @@ fn look_over(path: &str, service: &Service, problems: &mut Problems) {
             "asks for a login, and posture = \"passthrough\" says that the app has its own: leave the key \
              out, or write posture = \"protect\"",
         ),
-        Posture::Hybrid if service.upstream.is_empty() => problems.warn(
-            format!("{path}.upstream_headers"),
+        Posture::Hybrid if service.upstream.is_empty() && !problems.any_at_or_below(&upstream) => problems.warn(
+            upstream,
             "posture = \"hybrid\" is for apps that want a credential as well, and none is given",
         ),
         Posture::TrustedHeader if !names_user(&service.headers) => {

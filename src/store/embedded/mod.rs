@@ -34,7 +34,7 @@ const MAX_RECORDS: u64 = 1_000_000;
 /// How many writes may wait for the disk. More are refused at once.
 const MAX_WAITING: usize = 1_024;
 
-/// How long a read or a write may take.
+/// How long a read or a write may take, unless it is said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long what was ordered before may take at the end.
@@ -45,6 +45,7 @@ pub struct EmbeddedStore {
     clock: Arc<dyn Clock>,
     orders: SyncSender<Order>,
     current: watch::Receiver<Current>,
+    timeout: Duration,
 }
 
 impl EmbeddedStore {
@@ -104,17 +105,25 @@ impl EmbeddedStore {
             clock,
             orders,
             current,
+            timeout: TIMEOUT,
         })
+    }
+
+    /// Gives each read and write so much time, instead of a second; then it has failed.
+    #[must_use]
+    pub fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     async fn change(&self, change: Change) -> Result<Outcome, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Make(change, answer))?;
-        match timeout(TIMEOUT, answered).await {
+        match timeout(self.timeout, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(StoreError::Unreachable(format!(
-                "the disk took longer than {TIMEOUT:?}"
+                "the disk took longer than {:?}",
+                self.timeout
             ))),
         }
     }
@@ -138,19 +147,26 @@ impl EmbeddedStore {
             let found = guarded(|| look(&opened.database.begin_read()?, now));
             found.map_err(|error| (error, opened.generation))
         };
-        let (error, generation) = match looked(self.opened(0).await?) {
-            Ok(found) => return Ok(found),
-            Err(failed) => failed,
-        };
-        if is_lost(&error) {
+        let found = async {
+            let (error, generation) = match looked(self.opened(0).await?) {
+                Ok(found) => return Ok(found),
+                Err(failed) => failed,
+            };
+            if !is_lost(&error) {
+                return Err(unreadable(&error));
+            }
             self.order(Order::Renew(generation))?;
             let opened = self.opened(generation + 1).await?;
-            return looked(opened).map_err(|(error, _)| unreadable(&error));
-        }
-        Err(unreadable(&error))
+            looked(opened).map_err(|(error, _)| unreadable(&error))
+        };
+        timeout(self.timeout, found).await.unwrap_or_else(|_| {
+            Err(StoreError::Unreachable(
+                "the file cannot be opened again".into(),
+            ))
+        })
     }
 
-    /// The database, as it was opened at that generation or later.
+    /// The database, as it was opened at that generation or later; as soon as it is.
     async fn opened(&self, generation: u64) -> Result<Arc<Opened>, StoreError> {
         let is_it = |current: &Current| {
             let opened = current.as_ref();
@@ -163,16 +179,8 @@ impl EmbeddedStore {
             return Ok(opened);
         }
         let mut current = self.current.clone();
-        let opened = match timeout(TIMEOUT, current.wait_for(is_it)).await {
-            Ok(Ok(opened)) => opened.clone(),
-            Ok(Err(_)) => None,
-            Err(_) => {
-                return Err(StoreError::Unreachable(
-                    "the file cannot be opened again".into(),
-                ));
-            }
-        };
-        opened.ok_or_else(closed)
+        let opened = current.wait_for(is_it).await.map_err(|_| closed())?;
+        opened.clone().ok_or_else(closed)
     }
 }
 

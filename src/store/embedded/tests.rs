@@ -15,6 +15,9 @@ use crate::store::contract::{self, ManualClock};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// For what has to succeed, on a disk that others keep busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A folder with a store in it.
 struct Place {
     folder: TempDir,
@@ -38,7 +41,8 @@ impl Place {
     }
 
     fn try_open(&self) -> Result<EmbeddedStore, OpenError> {
-        EmbeddedStore::open(&self.path(), self.clock.clone())
+        let store = EmbeddedStore::open(&self.path(), self.clock.clone())?;
+        Ok(store.within(PATIENCE))
     }
 
     /// What is said when the store is opened, with the path taken out; the file is as before.

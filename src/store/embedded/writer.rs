@@ -225,8 +225,8 @@ impl Thread {
         let made = guarded(|| self.transact(&opened.database, changes));
         drop(opened);
         match made {
-            Ok(outcomes) => {
-                if self.failure.take().is_some() {
+            Ok((outcomes, is_written)) => {
+                if is_written && self.failure.take().is_some() {
                     tracing::info!("the session store can be written again");
                 }
                 Ok(outcomes)
@@ -235,11 +235,12 @@ impl Thread {
         }
     }
 
+    /// Tells what the changes came to, and whether there was anything to write.
     fn transact(
         &self,
         database: &Database,
         changes: &[Change],
-    ) -> Result<Vec<Outcome>, redb::Error> {
+    ) -> Result<(Vec<Outcome>, bool), redb::Error> {
         // What cannot be opened anew has no crash to recover from.
         let transaction = tables::begin(database, self.writer.reopen.is_some())?;
         let now = self.writer.clock.now();
@@ -248,12 +249,13 @@ impl Thread {
         let outcomes: Result<Vec<Outcome>, redb::Error> =
             changes.iter().map(|change| tables.apply(change)).collect();
         let outcomes = outcomes?;
-        if tables.finish()? {
+        let is_written = tables.finish()?;
+        if is_written {
             transaction.commit()?;
         } else {
             transaction.abort()?;
         }
-        Ok(outcomes)
+        Ok((outcomes, is_written))
     }
 
     fn fail(&mut self, error: &redb::Error) -> StoreError {

@@ -116,7 +116,8 @@ fn kill_when(mut child: Child, journal: &Path, lines: usize) {
 /// answered.
 async fn write_until_killed(folder: &Path) {
     let clock = Arc::new(ManualClock::default());
-    let store = EmbeddedStore::open(&folder.join("portcullis.redb"), clock).expect("a store");
+    let store = EmbeddedStore::open(&folder.join("portcullis.redb"), clock);
+    let store = store.expect("a store").within(PATIENCE);
     let last = fs::read_dir(folder).expect("a folder").count() - 2;
     let journal = File::options()
         .append(true)

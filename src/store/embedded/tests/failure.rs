@@ -125,9 +125,17 @@ impl Patient {
         let database = reopen(Access::Write).expect("a sound disk");
         let store = EmbeddedStore::start(database, Some(reopen), place.clock.clone(), MAX_RECORDS);
         Self {
-            store: store.expect("a thread"),
+            store: store.expect("a thread").within(PATIENCE),
             fault,
             _place: place,
+        }
+    }
+
+    /// Gives up as soon as the service does.
+    fn hurried(self) -> Self {
+        Self {
+            store: self.store.within(TIMEOUT),
+            ..self
         }
     }
 
@@ -184,13 +192,13 @@ async fn a_full_disk_refuses_writes_and_is_read_on() {
 
 #[tokio::test]
 async fn a_broken_disk_is_said_to_be_and_comes_back() {
-    let patient = Patient::new().await;
+    let patient = Patient::new().await.hurried();
     patient.set(BROKEN);
     let made = patient.store.create(&key("new"), b"", HOUR).await;
     assert!(matches!(made, Err(StoreError::Refused(_))), "{made:?}");
     let start = Instant::now();
     assert!(patient.store.get(&key("2")).await.is_err());
-    assert!(start.elapsed() < TIMEOUT * 3);
+    assert!(start.elapsed() < TIMEOUT * 2);
     assert!(patient.store.ping().await.is_err());
     patient.set(SOUND);
     patient.recovers("after").await;
@@ -200,7 +208,7 @@ async fn a_broken_disk_is_said_to_be_and_comes_back() {
 /// Nobody writes while it is broken: reading alone finds out, and finds back.
 #[tokio::test]
 async fn readers_come_back_by_themselves() {
-    let patient = Patient::new().await;
+    let patient = Patient::new().await.hurried();
     patient.set(BROKEN);
     assert!(!patient.can_be_read().await);
     patient.set(SOUND);
@@ -212,7 +220,7 @@ async fn readers_come_back_by_themselves() {
 
 #[tokio::test]
 async fn a_frozen_disk_holds_nobody_up_for_long() {
-    let patient = Patient::new().await;
+    let patient = Patient::new().await.hurried();
     patient.set(FROZEN);
     let start = Instant::now();
     let (new, old) = (key("new"), key("1"));
@@ -232,7 +240,7 @@ async fn a_frozen_disk_holds_nobody_up_for_long() {
 
 #[tokio::test]
 async fn a_frozen_disk_does_not_hold_up_the_end() {
-    let patient = Patient::new().await;
+    let patient = Patient::new().await.hurried();
     patient.set(FROZEN);
     assert!(patient.store.delete(&key("1")).await.is_err());
     let start = Instant::now();

@@ -77,7 +77,7 @@ async fn three_hundred_thousand_sessions_open_at_once_after_a_crash() {
             tables::Tables::open(&transaction, place.clock.now(), MAX_RECORDS).expect("the tables");
         for number in batch * BATCH..(batch + 1) * BATCH {
             let member = format!("{number:043}");
-            for (kind, bytes) in [("session", 450), ("tokens", 900)] {
+            for (kind, bytes) in [("session", 100), ("tokens", 100)] {
                 let change = Change::Create {
                     key: format!("{kind}:{member}"),
                     value: vec![7; bytes],
