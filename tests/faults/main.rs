@@ -23,6 +23,7 @@ mod provider;
 mod scenarios;
 mod seen;
 mod service;
+mod sockets;
 mod stage;
 mod table;
 mod world;

@@ -14,6 +14,9 @@ use crate::world::Slot;
 /// For a start in a debug build on a busy machine. It takes some 50 ms on an idle one.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+const LOG_LIMIT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+
 const OWN: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// How it is set up and started.
@@ -165,6 +168,30 @@ impl Service {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until so many lines of the log hold `word`: it is written behind what is done.
+    ///
+    /// # Errors
+    ///
+    /// When they do not come.
+    pub async fn logs(&self, word: &str, count: usize) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < LOG_LIMIT {
+            if self
+                .log()
+                .lines()
+                .filter(|line| line.contains(word))
+                .count()
+                >= count
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(Failure(format!(
+            "the log does not have `{word}` {count} times"
+        )))
+    }
+
     /// Holds the status of both health endpoints against what it must be.
     ///
     /// # Errors
@@ -198,7 +225,7 @@ impl Service {
                 _ if begun.elapsed() > limit => {
                     return Err(Failure(format!("not ready within {limit:?}: {ready:?}")));
                 }
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                _ => tokio::time::sleep(POLL).await,
             }
         }
     }

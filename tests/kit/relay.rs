@@ -1,8 +1,7 @@
 //! A TCP relay between the service and something that it depends on: what a network does to connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +36,6 @@ pub enum Weather {
 pub struct Relay {
     pub address: SocketAddr,
     weather: watch::Sender<Weather>,
-    open: Arc<AtomicUsize>,
 }
 
 impl Relay {
@@ -51,31 +49,16 @@ impl Relay {
         let listener = listener.map_err(Failure::of("relay"))?;
         let address = listener.local_addr().map_err(Failure::of("relay"))?;
         let (weather, watched) = watch::channel(Weather::Fine);
-        let open = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(accept(listener, target, watched, Arc::clone(&open)));
-        Ok(Self {
-            address,
-            weather,
-            open,
-        })
+        tokio::spawn(accept(listener, target, watched));
+        Ok(Self { address, weather })
     }
 
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
-
-    /// Connections that are open now.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: u16,
-    mut weather: watch::Receiver<Weather>,
-    open: Arc<AtomicUsize>,
-) {
+async fn accept(listener: TcpListener, target: u16, mut weather: watch::Receiver<Weather>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -87,12 +70,7 @@ async fn accept(
             let _ = near.set_zero_linger();
             continue;
         }
-        let (weather, open) = (weather.clone(), Arc::clone(&open));
-        tokio::spawn(async move {
-            open.fetch_add(1, Ordering::Relaxed);
-            relay(near, target, weather).await;
-            open.fetch_sub(1, Ordering::Relaxed);
-        });
+        tokio::spawn(relay(near, target, weather.clone()));
     }
 }
 

@@ -55,14 +55,7 @@ pub async fn skewed(stage: &mut Stage) -> Result<Outcome> {
         .must_fail(stage)
         .await
         .map_err(Failure::of("behind"))?;
-    let log = service.log();
-    let named = log.lines().filter(|line| line.contains("clock")).count();
-    if named < 2 {
-        let said = service.running()?.last_words();
-        return Err(Failure(format!(
-            "the log does not name the clocks:\n{said}"
-        )));
-    }
+    service.logs("clock", 2).await?;
     set(&clock, 0)?;
     stage.recover(Expect::CALM).await?;
     stage.signed_in("ben", 200).await?;

@@ -13,13 +13,14 @@ use crate::provider::{Login, Own, expect_page, keys_in};
 use crate::scenarios::Outcome;
 use crate::seen::Expect;
 use crate::service::Plan;
+use crate::sockets::most_connections_to;
 use crate::stage::{DECISION_LIMIT, LOGIN_LIMIT, MARGIN, RECOVERY_LIMIT, START_LIMIT, Stage};
 
 const NOT_AVAILABLE: &str = "Sign-in is not available";
 /// Requests to the provider at once.
 const MOST_CONNECTIONS: usize = 32;
-/// And one for its metadata.
-const FOR_METADATA: usize = 1;
+/// One more for its metadata, and what stands a moment longer when it is given up.
+const FURTHER_CONNECTIONS: usize = 4;
 /// For so long connections are counted: until the first requests are given up, and their successors are underway.
 const COUNTED_FOR: Duration = Duration::from_secs(8);
 /// What hostile answers may cost in memory, in KiB.
@@ -86,7 +87,7 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
             Ok::<_, Failure>((page.status, begun.elapsed()))
         });
     }
-    let counting = tokio::spawn(count_connections(own.proxy.address.port()));
+    let counting = tokio::spawn(most_connections_to(own.proxy.address.port(), COUNTED_FOR));
     let (page, took) = one.must_fail(stage).await?;
     expect_page(&page, 503, NOT_AVAILABLE)?;
     let mut slowest = took;
@@ -100,7 +101,7 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
         slowest = slowest.max(took);
     }
     let most = counting.await.map_err(Failure::new)?;
-    if most == 0 || most > MOST_CONNECTIONS + FOR_METADATA {
+    if most == 0 || most > MOST_CONNECTIONS + FURTHER_CONNECTIONS {
         return Err(Failure(format!(
             "{most} connections to the provider at once"
         )));
@@ -113,25 +114,6 @@ async fn crowd(stage: &mut Stage, fault: Fault) -> Result<Outcome> {
     Outcome::held(format!(
         "{size} logins at once, all ended with 503, the slowest after {slowest:.1?}; {most} connections to the provider"
     ))
-}
-
-/// The most connections from the service to `port` that were there at once. The browsers of these tests come from other
-/// addresses than it.
-async fn count_connections(port: u16) -> usize {
-    let begun = Instant::now();
-    let mut most = 0;
-    // As the system lists them: addresses in hexadecimal, and 01 for a connection that stands.
-    let wanted = format!(" 0100007F:{port:04X} 01 ");
-    let ours = |line: &&str| {
-        let own = line.split_whitespace().nth(1).unwrap_or_default();
-        own.starts_with("0100007F:") && line.contains(&wanted)
-    };
-    while begun.elapsed() < COUNTED_FOR {
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        most = most.max(table.lines().filter(ours).count());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    most
 }
 
 /// A login that is begun, and an answer that says that the provider agreed: the provider will not, but that is
