@@ -11,7 +11,7 @@ use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::Ports;
 use crate::kit::provider::{Provider, USUAL};
-use crate::kit::{Failure, Result, ports, traefik};
+use crate::kit::{Failure, Result, folder, ports, traefik};
 
 const DOMAIN: &str = "faults.localhost";
 const OPEN_HOST: &str = "open.faults.localhost";
@@ -140,11 +140,7 @@ impl World {
 ///
 /// When it cannot be made.
 pub fn folder() -> Result<TempDir> {
-    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let made = tempfile::Builder::new()
-        .prefix("faults-")
-        .tempdir_in(parent);
-    made.map_err(Failure::of(parent.display()))
+    folder::temporary(Path::new(env!("CARGO_TARGET_TMPDIR")), "faults-")
 }
 
 fn caddy_sites(slot: &Slot) -> String {

@@ -9,6 +9,7 @@ pub mod cookies;
 pub mod example;
 pub mod fault;
 pub mod fault_proxy;
+pub mod folder;
 pub mod gate;
 pub mod html;
 pub mod page;
