@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod health;
 mod schema;
 mod secret;
 mod serve;
@@ -39,6 +40,10 @@ enum Command {
     Explain(Box<explain::Arguments>),
     /// Print the proxy's configuration for the services
     Snippet(snippet::Arguments),
+    /// Ask the running service whether it is well, for containers and orchestrators
+    ///
+    /// Exits with 0 when it is, and with 1 when it is not or does not answer.
+    Health(health::Arguments),
     /// Print a new key for session.secret_file
     Secret,
     /// Print the JSON schema of the configuration
@@ -55,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(config),
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
+        Command::Health(arguments) => health::run(config, &arguments),
         Command::Secret => secret::run(),
         Command::Schema => schema::run(),
     }
