@@ -66,7 +66,7 @@ failed() {
 	exit 1
 }
 
-compose() { docker-compose --no-ansi --project-name portcullis "$@"; }
+compose() { docker-compose --project-name portcullis "$@"; }
 
 up() {
 	compose up --detach --no-build "$@" 2>"$work/up.log" || { cat "$work/up.log" >&2; exit 1; }
@@ -89,7 +89,7 @@ healthy() {
 
 # From within a container: can this address be connected to?
 connects() { # CONTAINER HOST PORT
-	compose exec -T "$1" bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null
+	compose exec -T "$1" timeout 3 bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null
 }
 
 expect() { # WHAT COMMAND...
