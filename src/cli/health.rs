@@ -109,10 +109,8 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 fn ask(mut stream: impl Stream, path: &str, deadline: Instant) -> io::Result<Vec<u8>> {
     stream.wait_until(deadline)?;
     // HTTP/1.0 (RFC 1945 §5.1): the other side closes, and sends nothing in pieces.
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nUser-Agent: portcullis-health\r\n\r\n"
-    )?;
+    let request = format!("GET {path} HTTP/1.0\r\nUser-Agent: portcullis-health\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut line = Vec::new();
     let mut piece = [0; MAX_STATUS_LINE];
     while line.len() < MAX_STATUS_LINE && !line.contains(&b'\n') {
