@@ -25,9 +25,13 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 	DEMO_CHECK=1 DEMO_PORT=0 $(BUILT)/examples/demo
 
 .PHONY: compose-test
-compose-test: tools-compose ## One login through docker-compose.yml with real containers (exit code 77: no engine can run here)
-	cargo build --bin portcullis --example compose_login
+compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)
 	@$(SUDO) env PATH="$$PATH" tests/compose/run.sh $(BUILT)
+
+# All that tests/compose/run.sh needs.
+.PHONY: compose-ready
+compose-ready: tools-compose
+	cargo build --bin portcullis --example compose_login
 
 .PHONY: check
 check: ## Format and lints
@@ -35,7 +39,8 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp ## Install both Caddys, Traefik, the provider and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp ## Install both Caddys, Traefik, the provider, Nix and Chromium
+	@command -v nix-instantiate >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) nix-bin; }
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 

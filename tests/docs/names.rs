@@ -54,7 +54,9 @@ fn commands_of_the_program_exist() {
         assert!(listed.contains(word.as_str()), "{document}: {word}");
     }
     let named: BTreeSet<&str> = shown.iter().map(|(_, word)| word.as_str()).collect();
-    for command in ["serve", "check", "explain", "snippet", "schema", "secret"] {
+    for command in [
+        "serve", "check", "explain", "health", "snippet", "schema", "secret",
+    ] {
         assert!(named.contains(command), "{command} is not documented");
     }
 }
