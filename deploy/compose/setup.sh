@@ -34,10 +34,13 @@ install -d -m 0700 -o "$redis" -g "$redis" data/redis
 	openssl rand -hex 32 | secret redis_password "$portcullis"
 	rm -f secrets/redis_users
 }
-# Redis gets the hash alone. Nobody may change its settings or read its memory from outside.
+# Redis gets the hash alone, and one user with the commands that docs/redis.md names.
 [ -e secrets/redis_users ] || {
 	hash=$(tr -d '\n' <secrets/redis_password | sha256sum | cut -d ' ' -f 1)
-	echo "user default on #$hash ~* &* +@all -@admin" | secret redis_users "$redis"
+	secret redis_users "$redis" <<-END
+		user default off
+		user portcullis on #$hash ~portcullis:* +get +set +del +eval +getrange +time +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +pexpireat
+	END
 }
 
 # Pocket ID shows it when you add the client: see README.md.

@@ -1,6 +1,7 @@
 //! One login through the Caddy of docker-compose.yml, as a browser goes. `tests/compose/run.sh` starts it.
 //!
-//! Arguments: the protected app's address, and the file with the certificate that its Caddy signs with.
+//! Arguments: the protected app's address, the file with the certificate that its Caddy signs with, and, where sessions
+//! outlive it, the command that restarts what decides and what remembers.
 
 #![allow(
     clippy::print_stdout,
@@ -12,7 +13,7 @@
 #[allow(dead_code, reason = "the login needs a part of it")]
 mod kit;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use kit::ask::Ask;
@@ -27,11 +28,15 @@ const POLL: Duration = Duration::from_millis(300);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [app, root] = arguments.as_slice() else {
-        eprintln!("usage: compose_login URL ROOT_CERTIFICATE");
-        return ExitCode::FAILURE;
+    let (app, root, restart) = match arguments.as_slice() {
+        [app, root] => (app, root, None),
+        [app, root, restart @ ..] if !restart.is_empty() => (app, root, Some(restart)),
+        _ => {
+            eprintln!("usage: compose_login URL ROOT_CERTIFICATE [COMMAND...]");
+            return ExitCode::FAILURE;
+        }
     };
-    match run(app, root).await {
+    match run(app, root, restart).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("compose-test: {failure}");
@@ -40,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(app: &str, root: &str) -> Result<()> {
+async fn run(app: &str, root: &str, restart: Option<&[String]>) -> Result<()> {
     let root = std::fs::read(root).map_err(Failure::of(root))?;
     let stranger = Browser::new(&root)?;
     let page = stranger.ask(Ask::fetch(app)).await?;
@@ -82,6 +87,31 @@ async fn signed_in(browser: &Browser, app: &str) -> Result<Page> {
     loop {
         let page = browser.sign_in(app, "ada").await?;
         if page.status != 503 || start.elapsed() > START_LIMIT {
+            return Ok(page);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn restarted(command: &[String]) -> Result<()> {
+    let (program, arguments) = command.split_first().expect("a command is not empty");
+    let ended = Command::new(program).args(arguments).output();
+    let ended = ended.map_err(Failure::of(program))?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "{program}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    )))
+}
+
+/// Asks for the app, without signing in, until it is there or it is plain that nobody is signed in.
+async fn signed_in_still(browser: &Browser, app: &str) -> Result<Page> {
+    let start = Instant::now();
+    loop {
+        let page = browser.ask(Ask::navigation(app)).await?;
+        if !matches!(page.status, 502 | 503) || start.elapsed() > START_LIMIT {
             return Ok(page);
         }
         tokio::time::sleep(POLL).await;
