@@ -73,6 +73,12 @@ async fn run(app: &str, root: &str, restart: Option<&[String]>) -> Result<()> {
         is_app(&page) && replaced,
     )?;
 
+    if let Some(command) = restart {
+        restarted(command)?;
+        let page = signed_in_still(&browser, app).await?;
+        step("ada is signed in after a restart", &page, is_app(&page))?;
+    }
+
     let page = browser
         .navigate(&format!("{app}.portcullis/logout"))
         .await?;

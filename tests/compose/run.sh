@@ -29,7 +29,8 @@ ip link set lo up
 
 engine() {
 	export DOCKER_HOST=unix://$work/engine.sock
-	rm -f "$work/engine.pid"
+	# What is left of an engine that was killed: its process ids mean others here.
+	rm -rf "$work/engine.pid" "$work/run"
 	# --bridge=none: every network is one of the compose file.
 	dockerd --data-root "$work/engine" --exec-root "$work/run" --pidfile "$work/engine.pid" \
 		--host "$DOCKER_HOST" --bridge none >"$work/engine.log" 2>&1 &
