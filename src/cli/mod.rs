@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod health;
+mod presets;
 mod schema;
 mod secret;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     ///
     /// Exits with 0 when it is, and with 1 when it is not or does not answer.
     Health(health::Arguments),
+    /// Say what is known about an app, and what to write for it
+    Presets(presets::Arguments),
     /// Print a new key for session.secret_file
     Secret,
     /// Print the JSON schema of the configuration
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
         Command::Health(arguments) => health::run(config, &arguments),
+        Command::Presets(arguments) => presets::run(&arguments),
         Command::Secret => secret::run(),
         Command::Schema => schema::run(),
     }

@@ -6,6 +6,7 @@ mod admin_listen;
 mod drop_ins;
 mod forms;
 mod load;
+pub mod presets;
 mod problems;
 mod raw;
 mod read;
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::load::Folders;
+use self::presets::PresetsInUse;
 
 pub use self::forms::Texts;
 pub use self::load::Variables;
@@ -39,7 +41,7 @@ use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::relying_party::OidcSettings;
-use crate::domain::service::ServiceTable;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
 
 /// What the program may rely on.
@@ -55,6 +57,8 @@ pub struct Config {
     pub policies: Policies,
     /// What is protected, by host.
     pub services: ServiceTable,
+    /// The presets that services were filled in from, by the services' names.
+    pub presets: PresetsInUse,
     /// What is logged, and how.
     pub log: Log,
     /// Secrets that follow their files.
@@ -193,6 +197,9 @@ mod tests;
 
 #[cfg(test)]
 mod pattern_tests;
+
+#[cfg(test)]
+mod preset_tests;
 
 #[cfg(test)]
 mod secret_tests;

@@ -25,6 +25,13 @@ fn posture(raw: &mut RawConfig, posture: &str) {
     films(raw).posture = Some(posture.into());
 }
 
+/// Its own login only, beside a cookie for a whole domain.
+fn open_below(raw: &mut RawConfig, domain: &str) {
+    posture(raw, "passthrough");
+    films(raw).policy = None;
+    raw.session.cookie_domains = texts(&[domain]);
+}
+
 /// Each edit leads to one error, which begins like this.
 fn check_errors(cases: &[(Edit, &str)]) {
     for (edit, expected) in cases {
@@ -183,6 +190,10 @@ fn odd_patterns_are_warned_about() {
             rule.policy = Some("bypass".into());
             rule.requires_header = Some("X-Key".to_owned().into());
         }, "services.films.rules[0]: opens everything to whoever sends this header"),
+        (|raw| open_below(raw, "example.net"), "services.films.posture: browsers send it the cookie of \"example.net\""),
+        (|raw| { open_below(raw, "example.net"); films(raw).isolated = true; }, "services.films.posture: browsers send it the cookie of \"example.net\""),
+        (|raw| { open_below(raw, "example.net"); films(raw).host = texts(&["*.net"]); }, "services.films.posture: browsers send it the cookie of \"example.net\""),
+        (|raw| { open_below(raw, "lab.example.net"); films(raw).host = texts(&["x.example.org", "*.example.net"]); }, "services.films.posture: browsers send it the cookie of \"lab.example.net\""),
         (|raw| rule(raw).allowed_networks = texts(&["8.0.0.0/7"]), "services.films.rules[0].allowed_networks: 8.0.0.0/7 is wide"),
         (|raw| rule(raw).allowed_networks = texts(&["2000::/3"]), "services.films.rules[0].allowed_networks: 2000::/3 is wide"),
         (|raw| {
@@ -228,6 +239,13 @@ fn good_patterns_are_taken_without_a_word() {
         |raw| films(raw).allowed_origins = texts(&["https://dashboard.example.net"]),
         |raw| raw.session.cookie_domains = texts(&["example.net"]),
         |raw| raw.session.cookie_domains = texts(&["example.net", "example.org", "dev.localhost"]),
+        |raw| open_below(raw, "lab.example.net"),
+        |raw| open_below(raw, "example.org"),
+        // What closes a part of it stands before all of it.
+        |raw| {
+            open_below(raw, "example.net");
+            rule(raw).policy = Some("media".into());
+        },
         |raw| films(raw).name = Some("Spätfilme".into()),
         |raw| films(raw).group_separator = Some(" ".into()),
         |raw| rule(raw).requires_header = Some("X-Key".to_owned().into()),

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::forms::{self, Short, TextList, Texts, list, text_table};
+use super::presets::Preset;
 
 /// All of it.
 #[derive(Debug, Clone, Default, JsonSchema)]
@@ -158,6 +159,13 @@ pub struct RawService {
     pub host: Option<Vec<String>>,
     /// What people call it.
     pub name: Option<String>,
+    /// Which app it is: a preset, which fills in what is not written here.
+    #[schemars(extend("enum" = Preset::names().collect::<Vec<_>>()))]
+    pub app: Option<String>,
+    /// Bypasses of the preset, by name.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub preset_bypass: Option<Vec<String>>,
     /// How it is protected.
     #[schemars(extend("enum" = [
         "protect", "trusted_header", "hybrid", "native_oidc", "passthrough", "internal",
@@ -196,6 +204,8 @@ pub struct RawService {
     pub reserved_users: BTreeMap<String, Texts>,
     /// A cookie of its own, whatever `session.cookie_domains` says.
     pub isolated: bool,
+    /// Whether its pages have a service worker, which does not survive the hand-over of a host's own cookie.
+    pub service_worker: Option<bool>,
 }
 
 /// A header about the person: its name alone, where that says which claim it holds, or both.
@@ -298,6 +308,10 @@ pub struct RawBypass {
     #[serde(deserialize_with = "forms::short")]
     #[schemars(with = "Option<Short<RawRequiredHeader>>")]
     pub requires_header: Option<RawRequiredHeader>,
+    /// The name that the preset gives it; `None` for one that the operator wrote.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub preset: Option<&'static str>,
 }
 
 impl From<String> for RawHeader {

@@ -3,11 +3,13 @@
 
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
-use crate::domain::paths::{Readings, is_plain};
+use crate::domain::paths::Readings;
+use crate::domain::plain_path::is_plain;
 use crate::domain::policy::{Judgement, Policy, Requirement};
 pub use crate::domain::reason::Reason;
 use crate::domain::rules::{Fit, Rule};
-use crate::domain::service::{NoService, Posture, Service, ServicePolicy};
+use crate::domain::service::{Posture, Service, ServicePolicy};
+use crate::domain::service_table::NoService;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::navigation::Initiator;
-use crate::domain::paths::PathPattern;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::Conditions;
 use crate::domain::proxies::ClientAddress;
-use crate::domain::service::ServiceHost;
+use crate::domain::service_host::ServiceHost;
 
 fn policy(name: &str, requirement: Requirement) -> Arc<Policy> {
     Arc::new(Policy {

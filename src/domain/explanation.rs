@@ -7,10 +7,12 @@ use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::judgement_words::{names, words};
-use crate::domain::paths::{RESERVED_PREFIX, Readings, is_reserved, plainness};
+use crate::domain::paths::{RESERVED_PREFIX, Readings, is_reserved};
+use crate::domain::plain_path::plainness;
 use crate::domain::policy::{Policies, Policy};
 use crate::domain::rules::{Fit, Mismatch, Rule};
-use crate::domain::service::{NoService, Service, ServicePolicy, ServiceTable};
+use crate::domain::service::{Service, ServicePolicy};
+use crate::domain::service_table::{NoService, ServiceTable};
 use crate::domain::telling::{Told, allow_not_copied, headers, not_copied};
 use crate::domain::upstream_key::Tokens;
 

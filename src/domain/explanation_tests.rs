@@ -6,10 +6,10 @@ use super::*;
 use crate::domain::decision::decide;
 use crate::domain::host::{Authority, Scheme};
 use crate::domain::navigation::Initiator;
-use crate::domain::paths::PathPattern;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Conditions, Requirement};
 use crate::domain::proxies::ClientAddress;
-use crate::domain::service::ServiceHost;
+use crate::domain::service_host::ServiceHost;
 use crate::domain::telling::Value;
 use crate::domain::upstream_key::{Credential, LiveSecret, UpstreamHeader};
 

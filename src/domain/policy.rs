@@ -293,6 +293,8 @@ mod tests {
             (media(),      member_of(&["Media"]),                    NotAMember),
             (media(),      member_of(&["media "]),                   NotAMember),
             (media(),      member_of(&["*"]),                        NotAMember),
+            (media(),      member_of(&["m\u{435}dia"]),              NotAMember), // a Cyrillic letter
+            (media(),      member_of(&["admins,media"]),             NotAMember),
             (both(),       member_of(&["staff"]),                    Lacks("night")),
             (both(),       member_of(&["night", "staff"]),           Member("staff")),
             (not_guests(), member_of(&[]),                           SignedIn),

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::domain::host::Authority;
 use crate::domain::paths::is_reserved;
-use crate::domain::service::{NoService, ServiceTable};
+use crate::domain::service_table::{NoService, ServiceTable};
 
 /// The longest address that travels through a login, in bytes: it is kept in a cookie.
 pub const MAX_BYTES: usize = 2_000;
@@ -149,7 +149,8 @@ mod tests {
     use super::*;
     use crate::domain::host::{Host, Scheme};
     use crate::domain::policy::{Policy, Requirement};
-    use crate::domain::service::{Service, ServiceHost, ServicePolicy};
+    use crate::domain::service::{Service, ServicePolicy};
+    use crate::domain::service_host::ServiceHost;
 
     fn services() -> ServiceTable {
         let policy = Arc::new(Policy {

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
 use crate::domain::forwarded::{AskedHeader, ForwardedRequest};
-use crate::domain::paths::{PathPattern, Readings};
+use crate::domain::path_pattern::PathPattern;
+use crate::domain::paths::Readings;
 use crate::domain::policy::Policy;
 use crate::domain::upstream_key::LiveSecret;
 

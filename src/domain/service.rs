@@ -1,17 +1,14 @@
-//! Protected apps, and which of them a host name means.
+//! Protected apps: what each is, and how it is protected.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use crate::domain::header_plan::{Planned, Sets, copied_names, plan};
-use crate::domain::host::{Authority, Host, HostError, Scheme};
+use crate::domain::header_plan::{Planned, Sets};
 use crate::domain::identity::Identity;
 use crate::domain::identity_headers::{Attribute, DEFAULT_HEADERS, HeaderStyle, IdentityHeader};
 use crate::domain::policy::Policy;
 use crate::domain::rules::Rule;
 use crate::domain::same_origin::SameOriginGuard;
+use crate::domain::service_host::ServiceHost;
 use crate::domain::upstream_key::UpstreamHeader;
 
 /// An app that we protect.
@@ -43,7 +40,8 @@ pub struct Service {
     pub reserved_users: Vec<ReservedUser>,
     /// Whether it has a cookie of its own even below a domain of `session.cookie_domains`.
     pub isolated: bool,
-    /// The headers of every allowed answer; filled in by [`ServiceTable::new`].
+    /// The headers of every allowed answer; filled in by
+    /// [`ServiceTable::new`](crate::domain::service_table::ServiceTable::new).
     pub plan: Vec<Planned>,
 }
 
@@ -143,6 +141,14 @@ impl Service {
         }
     }
 
+    /// Whether nothing is ever asked about it, so that the proxy needs no gate before it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let own_login = matches!(self.posture, Posture::NativeOidc | Posture::Passthrough);
+        let bypassed = matches!(&self.policy, ServicePolicy::Own(policy) if policy.is_bypass());
+        own_login && bypassed && self.rules.is_empty()
+    }
+
     /// The reserved name that `identity` carries without being allowed to: as user name, or as whatever else the
     /// service takes for one.
     #[must_use]
@@ -174,326 +180,85 @@ impl Service {
     }
 }
 
-/// One host, or a whole domain, of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceHost {
-    /// Which names.
-    pub pattern: HostPattern,
-    /// A port that browsers use beside the default one and that of the portal.
-    pub port: Option<u16>,
-}
-
-/// Which names an entry means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This one.
-    Exact(Host),
-    /// Every name with at least one label more than this one: `*.example.net`.
-    Below(Host),
-}
-
-/// Why a service's host was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ServiceHostError {
-    /// The name itself.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// `*` stands for whole labels, and there must be something that it is below.
-    #[error("'*' may stand only as the first label, before a domain name: \"*.example.net\"")]
-    Wildcard,
-    /// A URL instead of a host.
-    #[error("must be a host name such as \"app.example.net\", without a scheme or a path")]
-    Url,
-}
-
-impl ServiceHost {
-    /// Reads `app.example.net`, `app.example.net:8443` or `*.example.net`.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceHostError`], for what is no host or a wildcard in another place.
-    pub fn parse(raw: &str) -> Result<Self, ServiceHostError> {
-        if raw.contains('/') {
-            return Err(ServiceHostError::Url);
-        }
-        let (wildcard, name) = match raw.strip_prefix("*.") {
-            Some(name) => (true, name),
-            None => (false, raw),
-        };
-        if name.contains('*') {
-            return Err(ServiceHostError::Wildcard);
-        }
-        let authority = Authority::parse(name, Scheme::Https)?;
-        let pattern = match (wildcard, authority.host.is_address()) {
-            (true, true) => return Err(ServiceHostError::Wildcard),
-            (true, false) => HostPattern::Below(authority.host),
-            (false, _) => HostPattern::Exact(authority.host),
-        };
-        Ok(Self {
-            pattern,
-            port: authority.port,
-        })
-    }
-}
-
-impl std::fmt::Display for ServiceHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.pattern {
-            HostPattern::Exact(host) => write!(f, "{host}")?,
-            HostPattern::Below(host) => write!(f, "*.{host}")?,
-        }
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Why a host leads to no service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoService {
-    /// No service names it.
-    Unknown,
-    /// It is the portal's or the issuer's: whoever signs in has to get there first.
-    OwnHost,
-    /// A service names the host, but browsers are not known to use that port.
-    UnknownPort,
-}
-
-/// All services, by host.
-#[derive(Debug, Clone)]
-pub struct ServiceTable {
-    services: Vec<Arc<Service>>,
-    exact: HashMap<Host, Entry>,
-    /// By the name after `*.`.
-    below: HashMap<Host, Entry>,
-    portal: Authority,
-    issuer: Option<Host>,
-    copied_headers: Vec<String>,
-    asked_headers: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    service: usize,
-    /// Its place among the service's hosts.
-    host: usize,
-    port: Option<u16>,
-}
-
-/// Lets `below` be searched with a part of a name, without building a [`Host`] for each.
-impl std::borrow::Borrow<str> for Host {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl ServiceTable {
-    /// Builds the table. `portal` and `issuer` are hosts that never belong to a service, not even by
-    /// a wildcard. Where two services name one host, the first keeps it; the configuration has
-    /// reported that by then.
-    #[must_use]
-    pub fn new(mut services: Vec<Service>, portal: Authority, issuer: Option<Host>) -> Self {
-        let sets: Vec<Sets<'_>> = services.iter().map(Service::sets).collect();
-        let plans: Vec<Vec<Planned>> = sets.iter().map(|own| plan(*own, &sets)).collect();
-        let copied_headers = copied_names(&sets);
-        for (service, plan) in services.iter_mut().zip(plans) {
-            service.plan = plan;
-        }
-        let headers = services.iter().flat_map(|service| &service.rules);
-        let mut asked_headers: Vec<String> = headers
-            .filter_map(|rule| rule.header.as_ref())
-            .map(|header| header.name.clone())
-            .collect();
-        asked_headers.sort();
-        asked_headers.dedup();
-        let mut table = Self {
-            services: services.into_iter().map(Arc::new).collect(),
-            exact: HashMap::new(),
-            below: HashMap::new(),
-            portal,
-            issuer,
-            copied_headers,
-            asked_headers,
-        };
-        for (index, service) in table.services.iter().enumerate() {
-            for (place, host) in service.hosts.iter().enumerate() {
-                let entry = Entry {
-                    service: index,
-                    host: place,
-                    port: host.port,
-                };
-                let (map, name) = match &host.pattern {
-                    HostPattern::Exact(name) => (&mut table.exact, name),
-                    HostPattern::Below(name) => (&mut table.below, name),
-                };
-                map.entry(name.clone()).or_insert(entry);
-            }
-        }
-        table
-    }
-
-    /// All services, in the order in which they were given: the configuration's is that of their names.
-    #[must_use]
-    pub fn services(&self) -> &[Arc<Service>] {
-        &self.services
-    }
-
-    /// The names that the proxy has to copy from allowed answers.
-    #[must_use]
-    pub fn copied_headers(&self) -> &[String] {
-        &self.copied_headers
-    }
-
-    /// The names of headers that some rule asks for, in lower case.
-    #[must_use]
-    pub fn asked_headers(&self) -> &[String] {
-        &self.asked_headers
-    }
-
-    /// The portal's own host and port.
-    #[must_use]
-    pub fn portal(&self) -> &Authority {
-        &self.portal
-    }
-
-    /// The service that `authority` means: the exact name first, then the most specific wildcard.
-    ///
-    /// # Errors
-    ///
-    /// [`NoService`], where none does: such a request is denied.
-    pub fn find(&self, authority: &Authority) -> Result<&Arc<Service>, NoService> {
-        self.find_entry(authority).map(|(service, _)| service)
-    }
-
-    /// The same, with the entry that says so.
-    ///
-    /// # Errors
-    ///
-    /// As [`find`](Self::find).
-    pub fn find_entry(
-        &self,
-        authority: &Authority,
-    ) -> Result<(&Arc<Service>, &ServiceHost), NoService> {
-        if authority.host == self.portal.host || Some(&authority.host) == self.issuer.as_ref() {
-            return Err(NoService::OwnHost);
-        }
-        let entry = self.entry(&authority.host).ok_or(NoService::Unknown)?;
-        match authority.port {
-            None => {}
-            port if port == self.portal.port || port == entry.port => {}
-            Some(_) => return Err(NoService::UnknownPort),
-        }
-        let service = self.services.get(entry.service);
-        service
-            .and_then(|service| Some((service, service.hosts.get(entry.host)?)))
-            .ok_or(NoService::Unknown)
-    }
-
-    fn entry(&self, host: &Host) -> Option<Entry> {
-        if let Some(entry) = self.exact.get(host) {
-            return Some(*entry);
-        }
-        if host.is_address() || self.below.is_empty() {
-            return None;
-        }
-        let mut name = host.as_str();
-        while let Some((_, parent)) = name.split_once('.') {
-            if let Some(entry) = self.below.get(parent) {
-                return Some(*entry);
-            }
-            name = parent;
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::Requirement;
+    use crate::domain::policy::Policies;
 
-    fn service(name: &str, hosts: &[&str]) -> Service {
-        let policy = Policy {
-            name: "authenticated".into(),
-            requirement: Requirement::Authenticated,
+    /// Who comes, what the app is told, the reserved name, and the subjects that may carry it; whether it is in the
+    /// way.
+    type Case<'a> = (&'a Identity, &'a [Attribute], &'a str, &'a [&'a str], bool);
+
+    fn policy(name: &str) -> ServicePolicy {
+        let policies = Policies::new([]);
+        ServicePolicy::Own(policies.get(name).expect("a built-in policy").clone())
+    }
+
+    #[test]
+    fn only_what_asks_for_nothing_is_open() {
+        let app = |posture, name: &str| Service {
+            posture,
+            ..Service::new("app", Vec::new(), policy(name))
         };
-        let hosts = hosts
-            .iter()
-            .map(|host| ServiceHost::parse(host).expect("a host"));
-        Service::new(name, hosts.collect(), ServicePolicy::Own(Arc::new(policy)))
-    }
-
-    fn authority(raw: &str) -> Authority {
-        Authority::parse(raw, Scheme::Https).expect("an authority")
+        assert!(app(Posture::NativeOidc, "bypass").is_open());
+        assert!(app(Posture::Passthrough, "bypass").is_open());
+        assert!(!app(Posture::Passthrough, "authenticated").is_open());
+        assert!(!app(Posture::Protect, "bypass").is_open());
     }
 
     #[test]
     #[rustfmt::skip] // the columns are the point
-    fn the_most_specific_entry_wins_and_the_rest_is_unknown() {
-        use NoService::{OwnHost, Unknown, UnknownPort};
-        let table = ServiceTable::new(
-            vec![
-                service("films",  &["films.example.net", "movies.example.org:9443"]),
-                service("wide",   &["*.example.net"]),
-                service("narrow", &["*.lab.example.net"]),
-                service("ten",    &["10.0.0.1"]),
-            ],
-            authority("auth.example.net:8443"),
-            Some(Host::parse("id.example.net").expect("a host")),
-        );
-        let cases = [
-            ("films.example.net",        Ok("films")),
-            ("FILMS.example.net.",       Ok("films")),
-            ("films.example.net:443",    Ok("films")),
-            ("films.example.net:8443",   Ok("films")),
-            ("films.example.net:8444",   Err(UnknownPort)),
-            ("movies.example.org",       Ok("films")),
-            ("movies.example.org:9443",  Ok("films")),
-            ("movies.example.org:9444",  Err(UnknownPort)),
-            ("notes.example.net",        Ok("wide")),
-            ("a.b.example.net",          Ok("wide")),
-            ("a.lab.example.net",        Ok("narrow")),
-            ("a.B.lab.example.net",      Ok("narrow")),
-            ("lab.example.net",          Ok("wide")),
-            ("example.net",              Err(Unknown)),
-            ("notexample.net",           Err(Unknown)),
-            ("films.example.net.evil",   Err(Unknown)),
-            ("auth.example.net",         Err(OwnHost)),
-            ("auth.example.net:8443",    Err(OwnHost)),
-            ("AUTH.example.net.",        Err(OwnHost)),
-            ("id.example.net",           Err(OwnHost)),
-            ("10.0.0.1",                 Ok("ten")),
-            ("10.0.0.2",                 Err(Unknown)),
-            ("[::1]",                    Err(Unknown)),
+    fn a_reserved_name_counts_where_the_app_takes_it_from() {
+        use Attribute::{Email, Groups, Name, Subject, Username};
+        let ada = Identity {
+            issuer: "https://id.example.net".into(),
+            subject: "0a11ce00".into(),
+            username: Some("ada".into()),
+            name: Some("Ada Lovelace".into()),
+            email: Some("ada@example.net".into()),
+            groups: vec!["admins".into()],
+        };
+        let nameless = Identity { username: None, name: None, email: None, ..ada.clone() };
+        let (all, own): (&[Attribute], &[&str]) = (&[Username, Name, Email, Groups], &["somebody", "0a11ce00"]);
+        let cases: [Case<'_>; 20] = [
+            (&ada,      all,               "ada",             &["somebody"], true),
+            (&ada,      all,               "ADA",             &[],           true),
+            (&ada,      all,               "ada",             own,           false),
+            (&ada,      all,               "ada ",            &[],           false),
+            (&ada,      all,               "ad",              &[],           false),
+            (&ada,      &[],               "ada",             &[],           true),
+            (&ada,      &[Subject],        "ada",             &["ada"],      true),
+            // By its address: one that it is told, whole, of a person who may not have it.
+            (&ada,      &[Email],          "Ada@Example.net", &[],           true),
+            (&ada,      all,               "ada@example.net", &["somebody"], true),
+            (&ada,      &[Email],          "ada@example.net", own,           false),
+            (&ada,      &[Username],       "ada@example.net", &[],           false),
+            (&ada,      &[],               "ada@example.net", &[],           false),
+            (&ada,      &[Email],          "ada@example.org", &[],           false),
+            (&ada,      &[Email],          "example.net",     &[],           false),
+            (&nameless, &[Email],          "ada@example.net", &[],           false),
+            // By the display name: only where it is told no better one.
+            (&ada,      &[Name, Email],    "ada lovelace",    &[],           true),
+            (&ada,      &[Name],           "Ada Lovelace",    own,           false),
+            (&ada,      all,               "Ada Lovelace",    &[],           false),
+            (&ada,      &[Email, Groups],  "Ada Lovelace",    &[],           false),
+            (&ada,      all,               "admins",          &[],           false),
         ];
-        for (host, expected) in cases {
-            let found = table.find(&authority(host)).map(|service| service.name.as_str());
-            assert_eq!(found, expected, "{host}");
-        }
-    }
-
-    #[test]
-    #[rustfmt::skip] // the columns are the point
-    fn hosts_are_names_and_wildcards() {
-        let cases = [
-            ("app.example.net",         Ok("app.example.net")),
-            ("App.Example.Net.",        Ok("app.example.net")),
-            ("app.example.net:8443",    Ok("app.example.net:8443")),
-            ("app.example.net:443",     Ok("app.example.net")),
-            ("*.example.net",           Ok("*.example.net")),
-            ("*",                       Err(ServiceHostError::Wildcard)),
-            ("a.*.example.net",         Err(ServiceHostError::Wildcard)),
-            ("*.*.example.net",         Err(ServiceHostError::Wildcard)),
-            ("*.10.0.0.1",              Err(ServiceHostError::Wildcard)),
-            ("https://app.example.net", Err(ServiceHostError::Url)),
-            ("app.example.net/x",       Err(ServiceHostError::Url)),
-            ("",                        Err(ServiceHostError::Host(HostError::Empty))),
-            ("*.",                      Err(ServiceHostError::Host(HostError::Empty))),
-        ];
-        for (raw, expected) in cases {
-            let found = ServiceHost::parse(raw).map(|host| host.to_string());
-            assert_eq!(found.as_deref(), expected.as_ref().map(|ok| *ok), "{raw:?}");
+        for (who, told, name, subjects, in_the_way) in cases {
+            let headers = told.iter().map(|attribute| IdentityHeader {
+                name: format!("X-{attribute:?}"),
+                attribute: *attribute,
+            });
+            let service = Service {
+                headers: headers.collect(),
+                reserved_users: vec![ReservedUser {
+                    name: name.into(),
+                    subjects: subjects.iter().map(ToString::to_string).collect(),
+                }],
+                ..Service::new("app", Vec::new(), policy("authenticated"))
+            };
+            let found = service.reserved_name_of(who);
+            assert_eq!(found, in_the_way.then_some(name), "{name:?}, told {told:?}, for {subjects:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
-use crate::domain::service::ServiceTable;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
 use crate::oidc::RelyingParty;

@@ -8,7 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use crate::domain::proxies::ClientAddress;
-use crate::domain::service::{HostPattern, Service, ServicePolicy};
+use crate::domain::service::{Service, ServicePolicy};
+use crate::domain::service_host::HostPattern;
 use crate::domain::session::Session;
 use crate::flows::Gate;
 use crate::http::Http;

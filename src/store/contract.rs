@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::{RecordKey, Store, Version};
@@ -19,6 +21,20 @@ impl Default for ManualClock {
 impl ManualClock {
     pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+}
+
+/// How time passes for a store: by our clock, or by its own.
+#[async_trait]
+pub(crate) trait Passage: Sync {
+    /// Lets `by` go by.
+    async fn pass(&self, by: Duration);
+}
+
+#[async_trait]
+impl Passage for ManualClock {
+    async fn pass(&self, by: Duration) {
+        self.advance(by);
     }
 }
 
@@ -44,14 +60,15 @@ async fn version_of(store: &dyn Store, name: &str) -> Version {
     record.expect("a record").version
 }
 
-/// Holds `store`, which is empty and takes its time from `clock`, to the contract.
-pub(crate) async fn holds(store: &dyn Store, clock: &ManualClock) {
+/// Holds `store`, which is empty and for which time passes as `time` says, to the contract.
+pub(crate) async fn holds(store: &dyn Store, time: &dyn Passage) {
     answers_what_was_written(store).await;
     creates_only_what_is_not_there(store).await;
     replaces_only_what_was_read(store).await;
     no_write_brings_a_deleted_record_back(store).await;
-    records_end_with_their_time(store, clock).await;
-    a_replaced_record_lives_anew(store, clock).await;
+    records_end_with_their_time(store, time).await;
+    a_replaced_record_lives_anew(store, time).await;
+    an_index_lists_what_was_put_there(store, time).await;
     store.ping().await.expect("an answer");
 }
 
@@ -124,15 +141,15 @@ async fn no_write_brings_a_deleted_record_back(store: &dyn Store) {
     assert_eq!(value_of(store, "gone").await, Some(b"new".to_vec()));
 }
 
-async fn records_end_with_their_time(store: &dyn Store, clock: &ManualClock) {
+async fn records_end_with_their_time(store: &dyn Store, time: &dyn Passage) {
     store
         .create(&key("brief"), b"0", MINUTE)
         .await
         .expect("a record");
     let read = version_of(store, "brief").await;
-    clock.advance(Duration::from_secs(59));
+    time.pass(Duration::from_secs(59)).await;
     assert_eq!(value_of(store, "brief").await, Some(b"0".to_vec()));
-    clock.advance(Duration::from_secs(1));
+    time.pass(Duration::from_secs(1)).await;
     assert_eq!(value_of(store, "brief").await, None);
     assert_eq!(
         store.replace(&key("brief"), read, b"1", MINUTE).await,
@@ -142,19 +159,47 @@ async fn records_end_with_their_time(store: &dyn Store, clock: &ManualClock) {
     assert_eq!(store.create(&key("brief"), b"2", MINUTE).await, Ok(true));
 }
 
-async fn a_replaced_record_lives_anew(store: &dyn Store, clock: &ManualClock) {
+async fn a_replaced_record_lives_anew(store: &dyn Store, time: &dyn Passage) {
     store
         .create(&key("renewed"), b"0", MINUTE)
         .await
         .expect("a record");
-    clock.advance(MINUTE / 2);
+    time.pass(MINUTE / 2).await;
     let read = version_of(store, "renewed").await;
     assert_eq!(
         store.replace(&key("renewed"), read, b"1", MINUTE).await,
         Ok(true)
     );
-    clock.advance(MINUTE / 2);
+    time.pass(MINUTE / 2).await;
     assert_eq!(value_of(store, "renewed").await, Some(b"1".to_vec()));
-    clock.advance(MINUTE / 2);
+    time.pass(MINUTE / 2).await;
     assert_eq!(value_of(store, "renewed").await, None);
+}
+
+async fn an_index_lists_what_was_put_there(store: &dyn Store, time: &dyn Passage) {
+    let (ada, ben) = (key("of ada"), key("of ben"));
+    let listed = async |index| store.members(index).await.expect("an answer");
+    let enlist = async |index, member, lifetime| {
+        let done = store.enlist(index, member, lifetime).await;
+        done.expect("an answer");
+    };
+    let delist = async |index, member| store.delist(index, member).await.expect("an answer");
+    assert!(listed(&ada).await.is_empty());
+    delist(&ada, "never").await;
+    enlist(&ada, "long", MINUTE * 3).await;
+    enlist(&ada, "short", MINUTE).await;
+    enlist(&ada, "middle", MINUTE * 2).await;
+    enlist(&ben, "other", MINUTE).await;
+    assert_eq!(listed(&ada).await, ["short", "middle", "long"]);
+    assert_eq!(listed(&ben).await, ["other"]);
+    delist(&ada, "middle").await;
+    assert_eq!(listed(&ada).await, ["short", "long"]);
+    // Listed anew, it stays for longer, and is there once.
+    enlist(&ada, "short", MINUTE * 4).await;
+    assert_eq!(listed(&ada).await, ["long", "short"]);
+    time.pass(MINUTE * 3).await;
+    assert_eq!(listed(&ada).await, ["short"]);
+    assert!(listed(&ben).await.is_empty());
+    time.pass(MINUTE).await;
+    assert!(listed(&ada).await.is_empty());
 }

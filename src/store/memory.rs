@@ -1,6 +1,6 @@
 //! `memory:`: records in this process. They end with it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct MemoryStore {
 struct Inner {
     records: HashMap<RecordKey, Entry>,
     by_expiry: BTreeSet<(Timestamp, RecordKey)>,
+    indexes: HashMap<RecordKey, BTreeMap<String, Timestamp>>,
     last_version: u64,
 }
 
@@ -65,6 +66,16 @@ impl Inner {
             }
             if let Some((_, key)) = self.by_expiry.pop_first() {
                 self.records.remove(&key);
+            }
+        }
+    }
+
+    /// Takes off `index` whatever has ended.
+    fn trim(&mut self, index: &RecordKey, now: Timestamp) {
+        if let Some(members) = self.indexes.get_mut(index) {
+            members.retain(|_, expires| now < *expires);
+            if members.is_empty() {
+                self.indexes.remove(index);
             }
         }
     }
@@ -135,6 +146,42 @@ impl Store for MemoryStore {
         Ok(self.inner().remove(key))
     }
 
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        inner.trim(index, now);
+        let members = inner.indexes.entry(index.clone()).or_default();
+        members.insert(member.to_owned(), now.plus(lifetime));
+        Ok(())
+    }
+
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        if let Some(members) = inner.indexes.get_mut(index) {
+            members.remove(member);
+        }
+        inner.trim(index, now);
+        Ok(())
+    }
+
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        inner.trim(index, now);
+        let Some(members) = inner.indexes.get(index) else {
+            return Ok(Vec::new());
+        };
+        let mut members: Vec<_> = members.iter().collect();
+        members.sort_by_key(|(_, expires)| **expires);
+        Ok(members.into_iter().map(|(name, _)| name.clone()).collect())
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -148,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract() {
         let clock = Arc::new(ManualClock::default());
-        contract::holds(&MemoryStore::new(clock.clone()), &clock).await;
+        contract::holds(&MemoryStore::new(clock.clone()), &*clock).await;
     }
 
     #[tokio::test]

@@ -82,6 +82,21 @@ pub trait Store: Send + Sync {
     /// Deletes a record. Tells whether there was one. When this returns, no reader gets it any more.
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError>;
 
+    /// Lists `member` under `index` for `lifetime`, anew where it is listed already. Nothing checks that
+    /// there is a record of that name; the entry goes when its time is over, whatever becomes of the record.
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Takes `member` off `index`, if it is there.
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError>;
+
+    /// What is listed under `index`; what ends first stands first.
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError>;
+
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -20,6 +20,9 @@ use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
 use crate::store::{RecordKey, Store, StoreError, Version};
 
+/// How many sessions a person has at most; one more ends the one that would end first.
+const MAX_SESSIONS_PER_USER: usize = 200;
+
 /// What a completed login brings.
 #[derive(Debug)]
 pub struct Login {
@@ -82,20 +85,81 @@ impl Sessions {
             amr: login.amr,
             sid: login.sid,
         };
-        // Tokens first: a session that can be seen can also be ended at the provider.
-        let (session_key, tokens_key) = (session_key(&id), tokens_key(&id));
-        let tokens = TokenRecord::of(&login.tokens).encode();
+        let member = hash(&id);
+        let index = user_index(&session.identity);
+        let lives = self.lifetime.end_of(&session).since(now);
+        // The index first, then the tokens: a session that can be seen can be found by its owner's name, and
+        // be ended at the provider.
+        self.store.enlist(&index, &member, lives).await?;
+        if let Err(error) = self.write(&member, &session, &login.tokens, lives).await {
+            // What cannot be taken off is left to its lifetime.
+            let _ = self.store.delist(&index, &member).await;
+            return Err(error);
+        }
+        self.end_surplus(&index).await;
+        Ok(id)
+    }
+
+    async fn write(
+        &self,
+        member: &str,
+        session: &Session,
+        tokens: &Tokens,
+        lives: Duration,
+    ) -> Result<(), StoreError> {
+        let (session_key, tokens_key) = (session_key(member), tokens_key(member));
+        let tokens = TokenRecord::of(tokens).encode();
         let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
         self.create(&tokens_key, &tokens, self.lifetime.absolute)
             .await?;
-        let record = self.seal(Purpose::Session, &session_key, &encode(&session));
-        let lives = self.lifetime.end_of(&session).since(now);
+        let record = self.seal(Purpose::Session, &session_key, &encode(session));
         if let Err(error) = self.create(&session_key, &record, lives).await {
             // Whatever cannot be taken away either is left to its lifetime.
             let _ = self.store.delete(&tokens_key).await;
             return Err(error);
         }
-        Ok(id)
+        Ok(())
+    }
+
+    /// Keeps the number of one person's sessions bounded: those that would end first go.
+    async fn end_surplus(&self, index: &RecordKey) {
+        let ended = async {
+            let members = self.store.members(index).await?;
+            let surplus = members.len().saturating_sub(MAX_SESSIONS_PER_USER);
+            for member in members.iter().take(surplus) {
+                self.forget(index, member).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, "a person's oldest sessions are left to their lifetime");
+        }
+    }
+
+    /// Ends the session that the store knows as `member`. Tells whether there was one.
+    async fn forget(&self, index: &RecordKey, member: &str) -> Result<bool, StoreError> {
+        if !self.store.delete(&session_key(member)).await? {
+            // Ended, expired, or a login that is just writing it, which must stay listed: the entry goes with
+            // its time.
+            return Ok(false);
+        }
+        self.store.delete(&tokens_key(member)).await?;
+        self.store.delist(index, member).await?;
+        Ok(true)
+    }
+
+    /// Ends every session of a person. Tells how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then some of them may still live.
+    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, StoreError> {
+        let index = index_of(issuer, subject);
+        let mut ended = 0;
+        for member in self.store.members(&index).await? {
+            ended += usize::from(self.forget(&index, &member).await?);
+        }
+        Ok(ended)
     }
 
     async fn create(
@@ -120,14 +184,14 @@ impl Sessions {
     ///
     /// [`StoreError`], when the store cannot tell.
     pub async fn load(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let key = session_key(id);
-        let Some((session, version)) = self.read(&key).await? else {
+        let member = hash(id);
+        let Some((session, version)) = self.read(&session_key(&member)).await? else {
             return Ok(None);
         };
         if !self.lifetime.is_touch_due(&session, self.clock.now()) {
             return Ok(Some(session));
         }
-        self.touch(&key, session, version).await
+        self.touch(&member, session, version).await
     }
 
     async fn read(&self, key: &RecordKey) -> Result<Option<(Session, Version)>, StoreError> {
@@ -145,23 +209,43 @@ impl Sessions {
 
     async fn touch(
         &self,
-        key: &RecordKey,
-        mut session: Session,
+        member: &str,
+        session: Session,
         version: Version,
     ) -> Result<Option<Session>, StoreError> {
-        session.seen = self.clock.now();
-        let record = self.seal(Purpose::Session, key, &encode(&session));
-        let lives = self.lifetime.end_of(&session).since(session.seen);
-        match self.store.replace(key, version, &record, lives).await {
-            Ok(true) => Ok(Some(session)),
+        match self.write_touch(member, &session, version).await {
+            Ok(Some(touched)) => Ok(Some(touched)),
             // Somebody else wrote meanwhile, or ended it: what stands there now counts.
-            Ok(false) => Ok(self.read(key).await?.map(|(session, _)| session)),
+            Ok(None) => {
+                let now_there = self.read(&session_key(member)).await?;
+                Ok(now_there.map(|(session, _)| session))
+            }
             // The session was read, and it lives; that its use cannot be noted is no reason to refuse it.
             Err(error) => {
                 tracing::warn!(%error, "the use of a session could not be noted");
                 Ok(Some(session))
             }
         }
+    }
+
+    async fn write_touch(
+        &self,
+        member: &str,
+        session: &Session,
+        version: Version,
+    ) -> Result<Option<Session>, StoreError> {
+        let touched = Session {
+            seen: self.clock.now(),
+            ..session.clone()
+        };
+        let lives = self.lifetime.end_of(&touched).since(touched.seen);
+        let key = session_key(member);
+        let record = self.seal(Purpose::Session, &key, &encode(&touched));
+        // The index before the record, so that its entry never ends sooner.
+        let index = user_index(&touched.identity);
+        self.store.enlist(&index, member, lives).await?;
+        let written = self.store.replace(&key, version, &record, lives).await?;
+        Ok(written.then_some(touched))
     }
 
     /// Ends a session: when this returns, nobody is let in by it any more. Gives its ID token back, if
@@ -171,18 +255,25 @@ impl Sessions {
     ///
     /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
     pub async fn end(&self, id: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        self.store.delete(&session_key(id)).await?;
-        // From here on it has ended, whatever becomes of the tokens.
-        Ok(self.take_id_token(id).await.unwrap_or_else(|error| {
+        let member = hash(id);
+        let key = session_key(&member);
+        // Only for the index: where it cannot be read, its entry is left to its lifetime.
+        let session = self.read(&key).await.ok().flatten();
+        self.store.delete(&key).await?;
+        // From here on it has ended, whatever becomes of the rest.
+        let rest = async {
+            let tokens = self.tokens(id).await?;
+            self.store.delete(&tokens_key(&member)).await?;
+            if let Some((session, _)) = session {
+                let index = user_index(&session.identity);
+                self.store.delist(&index, &member).await?;
+            }
+            Ok::<_, StoreError>(tokens.id)
+        };
+        Ok(rest.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the tokens of an ended session are left to their lifetime");
             None
         }))
-    }
-
-    async fn take_id_token(&self, id: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        let tokens = self.tokens(id).await?;
-        self.store.delete(&tokens_key(id)).await?;
-        Ok(tokens.id)
     }
 
     /// The tokens of a session; none where there are none, or where they do not open.
@@ -191,7 +282,7 @@ impl Sessions {
     ///
     /// [`StoreError`], when the store cannot tell.
     pub async fn tokens(&self, id: &SessionId) -> Result<Tokens, StoreError> {
-        let key = tokens_key(id);
+        let key = tokens_key(&hash(id));
         let Some(record) = self.store.get(&key).await? else {
             return Ok(Tokens::default());
         };
@@ -253,15 +344,30 @@ fn encode(session: &Session) -> Vec<u8> {
     serde_json::to_vec(session).expect("a session has string keys and no odd values")
 }
 
-fn session_key(id: &SessionId) -> RecordKey {
-    RecordKey::new("session", &hash(id))
+fn session_key(member: &str) -> RecordKey {
+    RecordKey::new("session", member)
 }
 
-fn tokens_key(id: &SessionId) -> RecordKey {
-    RecordKey::new("tokens", &hash(id))
+fn tokens_key(member: &str) -> RecordKey {
+    RecordKey::new("tokens", member)
 }
 
-/// Whoever reads the store learns no id. The id is random, so no secret is needed; and a rotated key
+/// The list of a person's sessions.
+fn user_index(identity: &Identity) -> RecordKey {
+    index_of(&identity.issuer, &identity.subject)
+}
+
+/// A user is issuer and subject together (OIDC Core §5.7). The length keeps the two apart.
+fn index_of(issuer: &str, subject: &str) -> RecordKey {
+    let mut hash = blake3::Hasher::new_derive_key("portcullis v1 sessions of a user");
+    hash.update(&(issuer.len() as u64).to_le_bytes());
+    hash.update(issuer.as_bytes());
+    hash.update(subject.as_bytes());
+    let name = URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes());
+    RecordKey::new("sessions-of", &name)
+}
+
+/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a rotated key
 /// changes no record's name.
 fn hash(id: &SessionId) -> String {
     let hash = blake3::derive_key("portcullis v1 session id", id.as_bytes());
@@ -269,148 +375,5 @@ fn hash(id: &SessionId) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::store::Record;
-    use crate::store::contract::ManualClock;
-    use crate::store::memory::MemoryStore;
-
-    fn login() -> Login {
-        Login {
-            identity: Identity {
-                issuer: "https://id.example.net".into(),
-                subject: "1".into(),
-                username: Some("ada".into()),
-                name: None,
-                email: None,
-                groups: vec!["admins".into()],
-            },
-            tokens: Tokens {
-                access: None,
-                id: Some(SecretString::from("header.claims.signature")),
-            },
-            auth_time: None,
-            amr: vec!["phr".into()],
-            sid: None,
-        }
-    }
-
-    fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
-        let lifetime = SessionLifetime {
-            idle: Duration::from_secs(100),
-            absolute: Duration::from_secs(1_000),
-        };
-        Sessions::new(
-            store,
-            Arc::new(Keyring::ephemeral()),
-            clock.clone(),
-            lifetime,
-        )
-    }
-
-    #[tokio::test]
-    async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
-        let clock = Arc::new(ManualClock::default());
-        let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
-        let id = sessions.begin(login()).await.expect("a session");
-        for _ in 0..11 {
-            clock.advance(Duration::from_secs(90));
-            assert!(sessions.load(&id).await.expect("an answer").is_some());
-        }
-        clock.advance(Duration::from_secs(10));
-        assert!(sessions.load(&id).await.expect("an answer").is_none());
-        let idle = sessions.begin(login()).await.expect("a session");
-        clock.advance(Duration::from_secs(100));
-        assert!(sessions.load(&idle).await.expect("an answer").is_none());
-    }
-
-    #[tokio::test]
-    async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
-        let clock = Arc::new(ManualClock::default());
-        let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
-        let id = sessions.begin(login()).await.expect("a session");
-        let token = sessions
-            .end(&id)
-            .await
-            .expect("an answer")
-            .expect("a token");
-        assert_eq!(token.expose_secret(), "header.claims.signature");
-        assert!(sessions.load(&id).await.expect("an answer").is_none());
-        assert!(sessions.end(&id).await.expect("an answer").is_none());
-    }
-
-    #[tokio::test]
-    async fn a_record_moved_to_another_key_is_nobodys() {
-        let clock = Arc::new(ManualClock::default());
-        let store = Arc::new(MemoryStore::new(clock.clone()));
-        let sessions = sessions(store.clone(), &clock);
-        let ada = sessions.begin(login()).await.expect("a session");
-        let other = SessionId::from_bytes([7; 32]);
-        let record = store
-            .get(&session_key(&ada))
-            .await
-            .expect("an answer")
-            .expect("a record");
-        let hour = Duration::from_secs(3_600);
-        store
-            .create(&session_key(&other), &record.value, hour)
-            .await
-            .expect("a record");
-        assert!(sessions.load(&other).await.expect("an answer").is_none());
-        let torn = SessionId::from_bytes([8; 32]);
-        let cut = &record.value[..record.value.len() / 2];
-        store
-            .create(&session_key(&torn), cut, hour)
-            .await
-            .expect("a record");
-        assert!(sessions.load(&torn).await.expect("an answer").is_none());
-    }
-
-    /// Deletes a session's record whenever it has been read.
-    struct EndedMeanwhile(MemoryStore);
-
-    #[async_trait]
-    impl Store for EndedMeanwhile {
-        async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-            let record = self.0.get(key).await;
-            self.0.delete(key).await?;
-            record
-        }
-        async fn create(
-            &self,
-            key: &RecordKey,
-            value: &[u8],
-            lifetime: Duration,
-        ) -> Result<bool, StoreError> {
-            self.0.create(key, value, lifetime).await
-        }
-        async fn replace(
-            &self,
-            key: &RecordKey,
-            version: Version,
-            value: &[u8],
-            lifetime: Duration,
-        ) -> Result<bool, StoreError> {
-            self.0.replace(key, version, value, lifetime).await
-        }
-        async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-            self.0.delete(key).await
-        }
-        async fn ping(&self) -> Result<(), StoreError> {
-            self.0.ping().await
-        }
-    }
-
-    #[tokio::test]
-    async fn noting_the_use_of_a_session_does_not_bring_it_back() {
-        let clock = Arc::new(ManualClock::default());
-        let store = Arc::new(EndedMeanwhile(MemoryStore::new(clock.clone())));
-        let sessions = sessions(store, &clock);
-        let id = sessions.begin(login()).await.expect("a session");
-        clock.advance(Duration::from_secs(50));
-        assert!(sessions.load(&id).await.expect("an answer").is_none());
-        assert!(sessions.load(&id).await.expect("an answer").is_none());
-    }
-}
+#[path = "sessions_tests.rs"]
+mod tests;

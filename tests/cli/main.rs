@@ -5,6 +5,7 @@ mod conf_d;
 mod explain;
 mod files;
 mod health;
+mod presets;
 mod schema;
 mod snippet;
 mod support;

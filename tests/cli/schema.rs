@@ -17,6 +17,7 @@ fn the_schema_has_the_keys_of_a_configuration() {
         "policies": { "ada": { "allowed_users": ["1"], "allowed_email_domains": ["example.net"] } },
         "services": { "films": {
             "host": "films.example.net", "name": "Films", "posture": "hybrid", "policy": "ada",
+            "app": "sonarr", "preset_bypass": ["api"], "service_worker": false,
             "headers": ["Remote-User", { "name": "X-Me", "claim": "sub" }],
             "header_encoding": "percent", "group_separator": "|",
             "upstream_headers": [{ "name": "X-Key", "value_file": "key", "only_groups": ["media"] }],

@@ -25,33 +25,35 @@ users = {{ allowed_groups = ["admins", "users"] }}
 media = {{ allowed_groups = ["admins", "users", "media"] }}
 home = {{ allowed_groups = ["admins", "users", "home"] }}
 
-# Believes Remote-User.
+# Believes Remote-User, as its preset knows.
 [services.grafana]
+app = "grafana"
 host = "{GRAFANA}"
-posture = "trusted_header"
 policy = "admins"
 
 # Its own login is off. Programs come by /api/, where it asks for its own key.
 [services.sonarr]
+app = "sonarr"
 host = "{SONARR}"
 policy = "media"
-[[services.sonarr.bypass]]
-paths = ["/api/*"]
+preset_bypass = ["api"]
 
 # Wants a key, which nobody but the app gets to see.
 [services.paperless-ai]
+app = "paperless-ai"
 host = "{PAPERLESS_AI}"
-posture = "hybrid"
 policy = "home"
 upstream_headers = [{{ name = "x-api-key", value_file = "{key}" }}]
 
-# Signs people in at the provider by itself.
+# Signs people in at the provider by itself. No preset sets a posture that lets everybody through.
 [services.mealie]
+app = "mealie"
 host = "{MEALIE}"
 posture = "native_oidc"
 
 # Has a login of its own, and a part that is for administrators.
 [services.plex]
+app = "plex"
 host = "{PLEX}"
 posture = "passthrough"
 [[services.plex.rules]]

@@ -137,14 +137,35 @@ fn snippet(caddyfile: &str) -> Vec<&str> {
     snippet.iter().map(|line| line.trim()).collect()
 }
 
+/// A Caddyfile in a document is for the configuration that stands before it.
 #[test]
-fn caddyfiles_have_the_snippet_that_we_ship() {
-    let shipped = source("Caddyfile.example");
-    let shipped = snippet(&shipped);
-    assert!(shipped.len() > 5, "{shipped:?}");
-    let count = whole_blocks("caddyfile", |document, line, text| {
-        assert_eq!(snippet(text), shipped, "{}:{line}", document.name);
-    });
+fn caddyfiles_have_the_snippet_that_is_printed() {
+    let mut count = 0;
+    for document in documents() {
+        let blocks = document.blocks();
+        for (index, block) in blocks.iter().enumerate() {
+            if block.info != "caddyfile check" {
+                continue;
+            }
+            let mut before = blocks[..index].iter().rev();
+            let configuration = before
+                .find(|block| block.info == "toml check")
+                .expect("a configuration before it");
+            let (_folder, file) = written(&configuration.text);
+            let printed = portcullis(&["snippet", "caddy"], &file);
+            let printed = String::from_utf8_lossy(&printed.stdout);
+            let printed = snippet(&printed);
+            assert!(printed.len() > 5, "{printed:?}");
+            assert_eq!(
+                snippet(&block.text),
+                printed,
+                "{}:{}",
+                document.name,
+                block.line
+            );
+            count += 1;
+        }
+    }
     assert!(count >= 1, "the README shows one");
 }
 
@@ -164,12 +185,23 @@ fn caddy() -> Option<PathBuf> {
     None
 }
 
+/// Those of the documents, and the one that we ship.
 #[test]
 fn caddy_takes_the_caddyfiles() {
     let Some(caddy) = caddy() else {
         return;
     };
-    whole_blocks("caddyfile", |document, line, text| {
+    let mut caddyfiles = vec![("Caddyfile.example".to_owned(), source("Caddyfile.example"))];
+    for document in documents() {
+        let blocks = document.blocks_of("caddyfile").into_iter();
+        let named = blocks.map(|block| (format!("{}:{}", document.name, block.line), block.text));
+        caddyfiles.extend(named);
+    }
+    assert!(
+        caddyfiles.len() > 2,
+        "the README and the reference show one"
+    );
+    for (name, text) in caddyfiles {
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("Caddyfile");
         fs::write(&file, text).expect("a written file");
@@ -182,12 +214,8 @@ fn caddy_takes_the_caddyfiles() {
             .output()
             .expect("Caddy runs");
         let said = String::from_utf8_lossy(&validated.stderr);
-        assert!(
-            validated.status.success(),
-            "{}:{line}: {said}",
-            document.name
-        );
-    });
+        assert!(validated.status.success(), "{name}: {said}");
+    }
 }
 
 /// What Traefik copies to the app, and what it takes away before.

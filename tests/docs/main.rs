@@ -6,3 +6,5 @@ mod explain;
 mod links;
 mod markdown;
 mod names;
+mod presets;
+mod security_cases;

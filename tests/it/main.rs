@@ -4,6 +4,7 @@
 mod discovery;
 mod hostile;
 mod id_token;
+mod known_faults;
 mod login;
 mod login_edges;
 mod logout;

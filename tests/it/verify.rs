@@ -351,6 +351,8 @@ async fn a_member_passes_with_the_right_headers_and_no_cookie_of_ours() {
     assert_eq!(answer.header("cookie"), "theme=dark");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("portcullis-decision").len(), 16);
+    // The proxies would not hand it on.
+    assert!(!answer.headers.contains_key("set-cookie"));
     assert!(answer.body.is_empty());
 }
 

@@ -3,12 +3,20 @@
 use super::gate::Ports;
 use super::{Failure, Result, tools};
 
-/// What stands in the place of the example's two apps and its portal.
+/// What apps are told about people.
+const PEOPLE: [&str; 4] = [
+    "Remote-User",
+    "Remote-Name",
+    "Remote-Email",
+    "Remote-Groups",
+];
+
+/// What stands in the place of the example's apps and its portal.
 pub struct Places<'a> {
     pub gate: Ports,
     pub portal: &'a str,
     /// Host and port of each app.
-    pub apps: [(&'a str, u16); 2],
+    pub apps: [(&'a str, u16); 3],
 }
 
 /// The example with other names and ports, and nothing else changed.
@@ -23,13 +31,14 @@ pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     // Where the apps are is for the operator to say.
     let open = "# reverse_proxy 127.0.0.1:PORT";
     let filled = |(host, port)| site(host, &format!("reverse_proxy {}", address(port)));
-    let [first, second] = places.apps;
+    let [first, second, third] = places.apps;
     let replacements = [
         ("127.0.0.1:9191".to_owned(), address(places.gate.verify)),
         ("127.0.0.1:9192".to_owned(), address(places.gate.portal)),
         ("auth.example.net".to_owned(), places.portal.to_owned()),
         (site("grafana.example.net", open), filled(first)),
         (site("sonarr.example.net", open), filled(second)),
+        (site("paperless-ai.example.net", open), filled(third)),
     ];
     let mut text = shipped()?;
     for (from, to) in replacements {
@@ -43,7 +52,7 @@ pub fn fitted_to(places: &Places<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// The example's snippet for a gate that listens on `verify`, which copies these names too.
+/// The example's snippet for a gate that listens on `verify`, which copies these names beside those about people.
 ///
 /// # Errors
 ///
@@ -62,12 +71,17 @@ pub fn snippet(verify: u16, further: &[&str]) -> Result<String> {
         .trim()
         .trim_start_matches("copy_headers ");
     let connection = line("request_header Connection ")?;
-    if !further.is_empty() {
-        snippet = snippet.replace(copied, &format!("{copied} {}", further.join(" ")));
-        let pattern = further.join("|").to_ascii_lowercase();
-        let longer = connection.replace("\" \"x\"", &format!("|{pattern}\" \"x\""));
-        snippet = snippet.replace(connection, &longer);
-    }
+    let names = [&PEOPLE[..], further].concat();
+    snippet = snippet.replace(copied, &names.join(" "));
+    let pattern = further
+        .iter()
+        .map(|name| format!("|{}", name.to_lowercase()));
+    let pattern = format!(
+        "(?i)remote-(user|name|email|groups){}",
+        pattern.collect::<String>()
+    );
+    let fitting = format!("\trequest_header Connection \"{pattern}\" \"x\"");
+    snippet = snippet.replace(connection, &fitting);
     Ok(snippet)
 }
 
@@ -76,6 +90,25 @@ pub fn snippet_in(caddyfile: &str) -> Option<&str> {
     let start = caddyfile.find("(portcullis) {")?;
     let length = caddyfile[start..].find("\n}\n")? + "\n}\n".len();
     Some(&caddyfile[start..start + length])
+}
+
+/// The snippet `(portcullis_strip)`: what the shipped one does to our own credentials, and nothing else.
+///
+/// # Errors
+///
+/// When the example does not do so.
+pub fn strip() -> Result<String> {
+    let text = shipped()?;
+    let lines = text.lines().map(str::trim);
+    let ours = |line: &&str| {
+        line.starts_with("request_header Cookie ") || *line == "request_header -Portcullis-Key"
+    };
+    match lines.filter(ours).collect::<Vec<_>>()[..] {
+        [cookie, key] => Ok(format!("(portcullis_strip) {{\n\t{cookie}\n\t{key}\n}}\n")),
+        _ => Err(Failure::new(
+            "Caddyfile.example takes our credentials out once",
+        )),
+    }
 }
 
 /// What is in a Caddyfile beside its comments.

@@ -108,7 +108,8 @@ impl Chain {
         };
         let sites = [
             example::snippet(gate_ports.verify, plan.also_copied)?,
-            sites_of_sign_in(plan.portal_path, gate_ports.portal, provider.port),
+            example::strip()?,
+            sites_of_sign_in(plan.portal_path, gate_ports.portal, provider.port, app.port),
             plan.protected
                 .iter()
                 .map(|host| example::protected_site(host, app.port))
@@ -191,8 +192,13 @@ impl Chain {
     }
 }
 
-/// The provider and the portal, which nothing stands before.
-fn sites_of_sign_in(portal_path: Option<&str>, portal: u16, provider: u16) -> String {
+/// Below this path of the provider's host lies the app, where the portal lies there too: so that a test sees what
+/// the provider gets.
+pub const BESIDE_PROVIDER: &str = "/beside-the-provider/";
+
+/// The provider and the portal, which nothing stands before. Where they share a host, as the snippet that is
+/// printed has it.
+fn sites_of_sign_in(portal_path: Option<&str>, portal: u16, provider: u16, app: u16) -> String {
     let Some(path) = portal_path else {
         return [
             example::open_site(PORTAL, portal),
@@ -202,9 +208,15 @@ fn sites_of_sign_in(portal_path: Option<&str>, portal: u16, provider: u16) -> St
     };
     format!(
         "{ISSUER} {{
-	@portal path {path} {path}/*
-	reverse_proxy @portal 127.0.0.1:{portal}
-	reverse_proxy 127.0.0.1:{provider}
+	@portcullis path {path} {path}/*
+	handle @portcullis {{
+		reverse_proxy 127.0.0.1:{portal}
+	}}
+	handle {{
+		import portcullis_strip
+		reverse_proxy {BESIDE_PROVIDER}* 127.0.0.1:{app}
+		reverse_proxy 127.0.0.1:{provider}
+	}}
 }}
 "
     )

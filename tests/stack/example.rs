@@ -14,7 +14,11 @@ fn the_tests_run_the_shipped_snippet() {
         portal: 2,
         admin: 3,
     };
-    let apps = [("one.localhost", 4), ("two.localhost", 5)];
+    let apps = [
+        ("one.localhost", 4),
+        ("two.localhost", 5),
+        ("three.localhost", 6),
+    ];
     let used = fitted_to(&Places {
         gate,
         portal: "auth.localhost",
@@ -28,7 +32,7 @@ fn the_tests_run_the_shipped_snippet() {
 #[test]
 fn the_snippet_is_the_documented_one() {
     let text = shipped().unwrap();
-    let names = "Remote-User Remote-Name Remote-Email Remote-Groups";
+    let names = "Remote-User Remote-Name Remote-Email Remote-Groups X-Api-Key";
     let (told, copied) = (
         format!("header_up Portcullis-Copy \"{names}\""),
         format!("copy_headers {names}"),
@@ -44,8 +48,10 @@ fn the_snippet_is_the_documented_one() {
         "response_header_timeout 5s",
         "}",
         "}",
-        r#"request_header Connection "(?i)remote-(user|name|email|groups)" "x""#,
-        r#"request_header Cookie "(^|[;\s])(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;|$)" "$1""#,
+        r#"request_header Connection "(?i)remote-(user|name|email|groups)|x-api-key" "x""#,
+        "request_header -*_*",
+        "request_header -*.*",
+        r#"request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;\s*|$))+" "$1""#,
         "request_header -Portcullis-Key",
         "}",
     ];

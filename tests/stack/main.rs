@@ -16,6 +16,7 @@ mod kit;
 mod chain;
 mod chromium;
 mod cookie_domains;
+mod cookies;
 mod copy_list;
 mod decision;
 mod example;

@@ -116,7 +116,7 @@ impl Stack {
             example::fitted_to(&example::Places {
                 gate: gate_ports,
                 portal: PORTAL,
-                apps: [(FILMS, films.port), (NOTES, notes.port)],
+                apps: [(FILMS, films.port), (NOTES, notes.port), (OPEN, films.port),],
             })?,
             further_sites(gate_ports, films.port, provider.port),
         );
@@ -238,11 +238,6 @@ fn further_sites(gate: gate::Ports, app: u16, provider: u16) -> String {
 		reverse_proxy 127.0.0.1:{app}
 	}}
 	respond /ping \"from respond\"
-	reverse_proxy 127.0.0.1:{app}
-}}
-
-{OPEN} {{
-	import portcullis
 	reverse_proxy 127.0.0.1:{app}
 }}
 

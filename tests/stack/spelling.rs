@@ -8,7 +8,7 @@ use crate::chain::{Chain, POLICIES, Plan};
 use crate::kit::caddy;
 use crate::kit::ports;
 use crate::kit::raw::RawClient;
-use crate::traefik;
+use crate::traefik::{self, Lookalikes};
 
 /// Below `/public/` everybody may; the rest is for the group media.
 const OPENED: &str = "opened.home.localhost";
@@ -90,10 +90,15 @@ const INSIDE_ADMIN: [&[u8]; 54] = [
 
 /// Other shapes of a request line, and lines that say something else than it does.
 #[rustfmt::skip] // the columns are the point
-const SHAPES: [(&str, &str, &[u8], &str); 15] = [
+const SHAPES: [(&str, &str, &[u8], &str); 20] = [
     (OPENED, "GET",     b"https://opened.home.localhost/secret",            ""),
     (OPENED, "GET",     b"https://opened.home.localhost/public/../secret",  ""),
     (OPENED, "GET",     b"https://closed.home.localhost@opened.home.localhost/secret", ""),
+    (CLOSED, "GET",     b"https://opened.home.localhost/secret",            ""),
+    (OPENED, "GET",     b"https://closed.home.localhost/admin/x",           ""),
+    (OPENED, "GET",     b"/secret",  "Connection: X-Forwarded-Uri, X-Forwarded-Host, close\r\nX-Forwarded-Uri: /public/x\r\n"),
+    (OPENED, "GET",     b"/secret",  "X_Forwarded_Uri: /public/x\r\nX.Forwarded.Uri: /public/x\r\n"),
+    (OPENED, "GET",     b"/secret",  "User-Agent: kube-probe/1.30\r\nX-Health-Check: 1\r\n"),
     (OPENED, "GET",     b"/secret",  "X-Original-URL: /public/x\r\n"),
     (OPENED, "GET",     b"/secret",  "X-Rewrite-URL: /public/x\r\n"),
     (OPENED, "GET",     b"/secret",  "X-Forwarded-Uri: /public/x\r\n"),
@@ -197,9 +202,23 @@ async fn no_spelling_of_a_protected_path_gets_past_traefik() {
     }
     let https_port = ports::free();
     let hosts = [OPENED, CLOSED];
-    let routes = traefik::routes(chain.gate.ports, chain.app.port, &chain.caddy, &hosts);
+    let lookalikes = Lookalikes::Middleware;
+    let routes = traefik::routes(
+        chain.gate.ports,
+        chain.app.port,
+        &chain.caddy,
+        &hosts,
+        lookalikes,
+    );
     let probe = format!("https://{OPENED}:{https_port}/secret");
-    let running = traefik::start(chain.folder(), https_port, &routes, &chain.root, &probe);
+    let running = traefik::start(
+        chain.folder(),
+        https_port,
+        &routes,
+        &chain.root,
+        &probe,
+        lookalikes,
+    );
     let _running = running.await.unwrap();
     no_spelling_gets_past(&chain, https_port).await;
 }

@@ -24,8 +24,26 @@ host = "films.home.localhost"
 policy = "media"
 "#;
 
+/// How lookalikes of headers are kept away.
+#[derive(Clone, Copy)]
+pub enum Lookalikes {
+    /// By the README's middleware.
+    Middleware,
+    /// By an option of the entry point.
+    EntryPoint,
+}
+
 #[tokio::test]
 async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
+    a_member_gets_in(Lookalikes::Middleware).await;
+}
+
+#[tokio::test]
+async fn the_entry_point_can_drop_every_lookalike() {
+    a_member_gets_in(Lookalikes::EntryPoint).await;
+}
+
+async fn a_member_gets_in(lookalikes: Lookalikes) {
     let folder = folder().unwrap();
     let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
     let app = Upstream::start("films").unwrap();
@@ -67,11 +85,18 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     )
     .await
     .unwrap();
-    let routes = routes(gate.ports, app.port, &caddy, &[FILMS]);
+    let routes = routes(gate.ports, app.port, &caddy, &[FILMS], lookalikes);
     let probe = format!("https://{FILMS}:{https_port}/");
-    let _traefik = start(folder.path(), https_port, &routes, &root, &probe)
-        .await
-        .unwrap();
+    let _traefik = start(
+        folder.path(),
+        https_port,
+        &routes,
+        &root,
+        &probe,
+        lookalikes,
+    )
+    .await
+    .unwrap();
 
     let url = |path: &str| format!("https://{FILMS}:{https_port}{path}");
     let browser = Browser::new(&root).unwrap();
@@ -101,11 +126,7 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     let session = browser
         .cookie(&url("/"), "__Host-portcullis")
         .expect("the host's own cookie");
-    let ask = Ask::fetch(&url("/page"))
-        .header("Remote-User", "root")
-        .header("Remote-Groups", "admins")
-        .header("X-Forwarded-Host", "elsewhere.example")
-        .header("Connection", "Remote-User");
+    let ask = forged(&url("/page"), lookalikes);
     let page = browser.ask(ask).await.unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
     let seen = page.seen().expect("the app's own answer");
@@ -114,6 +135,8 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     assert_eq!(seen.all("remote-email"), ["ben@example.net"]);
     assert_eq!(seen.all("remote-groups"), ["media"]);
     assert_eq!(seen.all("cookie"), ["theme=dark"]);
+    let made_up = seen.headers.iter().find(|(_, value)| value == "root");
+    assert_eq!(made_up, None);
     assert!(!page.body.contains(&session), "{}", page.body);
 
     let eve = Browser::new(&root).unwrap();
@@ -121,9 +144,46 @@ async fn a_member_gets_in_and_nothing_forged_or_ours_reaches_the_app() {
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
 }
 
+/// A request with what a client can make up about itself.
+fn forged(url: &str, lookalikes: Lookalikes) -> Ask {
+    let ask = Ask::fetch(url)
+        .header("Remote-User", "root")
+        .header("Remote-Groups", "admins")
+        .header("Remote_User", "root")
+        .header("Remote_Groups", "root")
+        .header("Remote.User", "root")
+        .header("X-Forwarded-Host", "elsewhere.example")
+        .header("Connection", "Remote-User");
+    match lookalikes {
+        Lookalikes::Middleware => ask,
+        // The middleware names what it takes away, and there are more of these.
+        Lookalikes::EntryPoint => ask
+            .header("Remote~User", "root")
+            .header("Remote-_User", "root"),
+    }
+}
+
+/// The middlewares that the README shows.
+fn documented() -> String {
+    let readme = std::fs::read_to_string(tools::source_root().join("README.md")).unwrap();
+    let (_, block) = readme.split_once("```yaml traefik\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    block.to_owned()
+}
+
 /// Traefik's dynamic configuration: the portal, and these hosts with one app behind them. The certificates are
 /// those that `caddy` has made for its own sites of the same names.
-pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> String {
+pub fn routes(
+    gate: gate::Ports,
+    app: u16,
+    caddy: &Caddy,
+    hosts: &[&str],
+    lookalikes: Lookalikes,
+) -> String {
+    let first = match lookalikes {
+        Lookalikes::Middleware => "no-lookalikes, ",
+        Lookalikes::EntryPoint => "",
+    };
     let certificate = |host: &&str| {
         let (chain, key) = caddy.certificate_of(host);
         format!(
@@ -134,14 +194,9 @@ pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> Str
     };
     let certificates: String = [PORTAL].iter().chain(hosts).map(certificate).collect();
     let rule: Vec<String> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
+    let middlewares = documented().replace("127.0.0.1:9191", &format!("127.0.0.1:{}", gate.verify));
     format!(
-        r#"http:
-  middlewares:
-    portcullis:
-      forwardAuth:
-        address: "http://127.0.0.1:{verify}/verify"
-        authResponseHeaders: [Remote-User, Remote-Name, Remote-Email, Remote-Groups, Cookie]
-  routers:
+        r#"{middlewares}  routers:
     portal:
       rule: "Host(`{PORTAL}`)"
       service: portal
@@ -149,7 +204,7 @@ pub fn routes(gate: gate::Ports, app: u16, caddy: &Caddy, hosts: &[&str]) -> Str
     apps:
       rule: "{rule}"
       service: apps
-      middlewares: [portcullis]
+      middlewares: [{first}portcullis]
       tls: {{}}
   services:
     portal:
@@ -160,7 +215,6 @@ tls:
   certificates:
 {certificates}"#,
         rule = rule.join(" || "),
-        verify = gate.verify,
         portal = gate.portal,
     )
 }
@@ -176,6 +230,7 @@ pub async fn start(
     routes: &str,
     root: &[u8],
     probe: &str,
+    lookalikes: Lookalikes,
 ) -> Result<Running> {
     let file = folder.join("routes.yml");
     std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
@@ -189,6 +244,9 @@ pub async fn start(
                 "--global.checkNewVersion=false",
             ])
             .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
+        if matches!(lookalikes, Lookalikes::EntryPoint) {
+            command.arg("--entryPoints.web.http.aliasHeadersStrategy=delete");
+        }
     })?;
     let browser = Browser::new(root)?;
     let started = running.wait_for(START_LIMIT, || async {

@@ -16,13 +16,20 @@ const WIKI: &str = "wiki.home.localhost";
 const KEY: &str = "key-of-paperless-ai-4711-0815-abcdef";
 const OWN_KEY: &str = "the-clients-own-key-for-sonarr";
 
-const FORGED: [(&str, &str); 6] = [
+const FORGED: [(&str, &str); 12] = [
     ("Remote-User", "root"),
     ("Remote-Groups", "admins,root"),
     ("Remote-Name", "The Administrator"),
     ("Remote-Email", "root@example.net"),
     ("remote-user", "toor"),
     ("Connection", "Remote-User, Remote-Groups"),
+    // Apps that see headers as CGI variables know these by the same names.
+    ("Remote_User", "root"),
+    ("REMOTE_GROUPS", "root"),
+    ("Remote.User", "root"),
+    ("X_Api_Key", "root"),
+    ("X-Api_Key", "root"),
+    ("X.Api-Key", "root"),
 ];
 
 async fn start(caddy: &str) -> Chain {

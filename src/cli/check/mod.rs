@@ -11,7 +11,8 @@ use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::Host;
 use crate::domain::policy::Requirement;
-use crate::domain::service::{HostPattern, Service};
+use crate::domain::service::Service;
+use crate::domain::service_host::HostPattern;
 
 /// Says what is wrong or questionable on standard error; where nothing is wrong, sums up on standard output.
 pub(super) fn run(config: Option<&Path>) -> ExitCode {
@@ -63,7 +64,8 @@ impl fmt::Display for Summary<'_> {
             write_cookie_domain(f, domain, config)?;
         }
         for service in config.services.services() {
-            service::write(f, service)?;
+            let preset = config.presets.get(&service.name).copied();
+            service::write(f, service, preset)?;
         }
         let copied = config.services.copied_headers();
         if !copied.is_empty() {

@@ -2,16 +2,20 @@
 
 use std::fmt::{self, Write};
 
-use crate::domain::paths::PathPattern;
+use crate::config::presets::Preset;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Conditions, Policy, Requirement, UserMatcher};
 use crate::domain::rules::Rule;
 use crate::domain::service::{Posture, Service, ServicePolicy};
 use crate::domain::upstream_key::UpstreamHeader;
 
-/// Writes the lines of `service`.
-pub(super) fn write(f: &mut impl Write, service: &Service) -> fmt::Result {
+/// Writes the lines of `service`, which was filled in from `preset`.
+pub(super) fn write(f: &mut impl Write, service: &Service, preset: Option<&Preset>) -> fmt::Result {
     let hosts: Vec<String> = service.hosts.iter().map(ToString::to_string).collect();
     writeln!(f, "service        {}: {}", service.name, hosts.join(", "))?;
+    if let Some(preset) = preset {
+        writeln!(f, "  preset         {}", advice(preset, service.posture))?;
+    }
     for rule in &service.rules {
         let (label, when, then) = (&rule.label, when(rule), verdict(&rule.policy));
         writeln!(f, "  {label:<14} {when}: {then}")?;
@@ -44,6 +48,18 @@ pub(super) fn write(f: &mut impl Write, service: &Service) -> fmt::Result {
         writeln!(f, "  isolated       it has a cookie of its own")?;
     }
     Ok(())
+}
+
+/// What the preset says beside what it filled in.
+fn advice(preset: &Preset, posture: Posture) -> String {
+    let Preset { id, because, .. } = preset;
+    let settings = format!("`portcullis presets show {id}` has the settings at the app");
+    if preset.posture == posture {
+        format!("{id}; {settings}")
+    } else {
+        let advised = preset.posture.as_str();
+        format!("{id}, which advises {advised}, because {because}; {settings}")
+    }
 }
 
 /// What a policy asks for.

@@ -104,6 +104,9 @@ fn answer<'a>(arguments: &Arguments, config: &'a Config, asked: &'a Asked) -> Re
     report.reason = decision.reason().code();
     report.sentence = decision.reason().to_string();
     report.service = explanation.service.map(|service| service.name.as_str());
+    report.preset = report
+        .service
+        .and_then(|name| config.presets.get(name).copied());
     report.steps.extend(explanation.steps);
     report.headers = explanation.headers;
     report

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value as Json, json};
 
 use super::question::Asked;
+use crate::config::presets::Preset;
 use crate::domain::explanation::Step;
 use crate::domain::judgement_words::names;
 use crate::domain::telling::{Told, Value};
@@ -18,6 +19,8 @@ pub(super) struct Report<'a> {
     pub(super) reason: &'static str,
     pub(super) sentence: String,
     pub(super) service: Option<&'a str>,
+    /// Where settings of the service come from that nobody wrote.
+    pub(super) preset: Option<&'static Preset>,
     pub(super) steps: Vec<Step>,
     pub(super) headers: Vec<Told<'a>>,
 }
@@ -32,6 +35,7 @@ impl<'a> Report<'a> {
             reason: "untrusted_peer",
             sentence: UNTRUSTED.to_owned(),
             service: None,
+            preset: None,
             steps: asked.steps.clone(),
             headers: Vec::new(),
         }
@@ -70,12 +74,31 @@ impl<'a> Report<'a> {
             "sentence": self.sentence,
             "client_address": self.client(),
             "service": self.service,
+            "preset": self.preset.map(|preset| preset.id),
             "headers": headers,
             "headers_of_the_client": passed_on,
             "headers_assumed": self.asked.assumed,
             "steps": steps,
         });
         format!("{object:#}\n")
+    }
+
+    /// The service, and its preset with the names that it reserves: nobody finds those in the configuration.
+    fn service(&self) -> String {
+        let service = self.service.unwrap_or("none");
+        match self.preset {
+            None => service.to_owned(),
+            Some(preset) if preset.reserved_users.is_empty() => {
+                format!("{service} (preset {})", preset.id)
+            }
+            Some(preset) => {
+                let reserved = names(preset.reserved_users);
+                format!(
+                    "{service} (preset {}, which reserves {reserved})",
+                    preset.id
+                )
+            }
+        }
     }
 
     fn person(&self) -> String {
@@ -102,7 +125,7 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "request  {} {}", request.method, request.url())?;
         writeln!(f, "client   {}", self.client())?;
         writeln!(f, "person   {}", self.person())?;
-        writeln!(f, "service  {}", self.service.unwrap_or("none"))?;
+        writeln!(f, "service  {}", self.service())?;
         writeln!(f)?;
         let width = |names: &mut dyn Iterator<Item = &str>| {
             names.map(|name| name.chars().count()).max().unwrap_or(0)

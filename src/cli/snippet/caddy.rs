@@ -1,30 +1,31 @@
-//! The Caddyfile: one snippet for all services, the portal, and a site for each service.
+//! The Caddyfile: the snippets that all sites share, the portal, and a site for each service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::caddy_block;
 use crate::config::{Config, Listen};
-use crate::domain::service::{Posture, Service, ServiceHost, ServicePolicy};
+use crate::domain::service::{Posture, Service, ServicePolicy};
+use crate::domain::service_host::ServiceHost;
 
 /// The Caddyfile for `services`. The snippet in it is for all services of the configuration, whichever are chosen:
 /// what Caddy copies must cover every header that any of them sets.
 pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
     let verify = dial(&config.server.listen);
-    let names = config.services.copied_headers();
-    let (told, guarded) = if names.is_empty() {
-        (String::new(), String::new())
+    let early = if opens_to_networks(config) {
+        EARLY_DATA
     } else {
-        (copying(names), connection(names))
+        ""
     };
-    let mut text = format!("{INTRODUCTION}{}", BLOCK_BEGINS.replace("ADDRESS", &verify));
-    text.push_str(&told);
-    text.push_str(BLOCK_GOES_ON);
-    text.push_str(&guarded);
-    text.push_str(BLOCK_ENDS);
+    let gate = caddy_block::gate(&verify, config.services.copied_headers());
+    let mut text = format!("{INTRODUCTION}{early}\n{gate}");
+    if has_open_sites(config) {
+        text.push_str(&caddy_block::strip());
+    }
     text.push_str(&portal(config));
     let mut explained = false;
     for service in services {
         text.push('\n');
-        if is_open(service) {
+        if service.is_open() {
             text.push_str(&open_site(config, service));
             continue;
         }
@@ -38,37 +39,24 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
 }
 
 const INTRODUCTION: &str = "\
-# Portcullis behind Caddy 2.11.4 or later. Older ones let a client's own Remote-User through
-# (2.9.0 to 2.11.1) or its Remote_User (before 2.11.4).
+# Portcullis behind Caddy 2.11.4 or later. Older ones let a client's own Remote-User through where
+# Portcullis has nothing to say (2.9.0 to 2.11.1).
 #
 # One snippet, written once and imported by every site that is to be protected. `portcullis snippet
 # caddy` prints all of this for your own configuration.
-
 ";
 
-const BLOCK_BEGINS: &str = "\
-(portcullis) {
-	# Plain `forward_auth`, never inside `route`: Caddy runs `handle`, `handle_path` and `respond`
-	# before a `route`, so a site with one of these would serve it to strangers.
-	forward_auth ADDRESS {
-		# The `?` drops the client's query, which is no business of this request.
-		uri /verify?
+const EARLY_DATA: &str = "\
+#
+# Networks open something here. Over HTTP/3 Caddy takes requests (\"early data\") before a client has
+# proved that its address is its own. Turn that off in the global options, which stand first in the file:
+#
+#	{
+#		servers {
+#			0rtt off
+#		}
+#	}
 ";
-
-const BLOCK_GOES_ON: &str =
-    "		# Without these Caddy would wait for ever for an answer that does not come.
-		transport http {
-			dial_timeout 1s
-			response_header_timeout 5s
-		}
-	}
-";
-
-const BLOCK_ENDS: &str = r#"	# What lets a browser or a program in here is no business of the app.
-	request_header Cookie "(^|[;\s])(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;|$)" "$1"
-	request_header -Portcullis-Key
-}
-"#;
 
 const PORTAL: &str = "
 # Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected.
@@ -92,65 +80,6 @@ const APPS: &str = "\
 # the # away.
 ";
 
-fn copying(names: &[String]) -> String {
-    let names = names.join(" ");
-    format!(
-        "		# The same names twice: what Caddy copies to the app, and our word to Portcullis that it
-		# does. The list holds every header that any service sets; Caddy takes the client's own
-		# copies of these away.
-		header_up Portcullis-Copy \"{names}\"
-		copy_headers {names}
-"
-    )
-}
-
-fn connection(names: &[String]) -> String {
-    format!(
-        "	# A client's `Connection: {}` would make Caddy drop the header just copied.
-	request_header Connection \"(?i){}\" \"x\"
-",
-        names.first().map_or("", String::as_str),
-        pattern(names)
-    )
-}
-
-/// A regular expression for the names, in lower case. Those that begin alike share their beginning.
-fn pattern(names: &[String]) -> String {
-    let mut families: Vec<(String, Vec<String>)> = Vec::new();
-    for name in names {
-        let name = name.to_ascii_lowercase();
-        let (family, rest) = match name.split_once('-') {
-            Some((family, rest)) => (format!("{family}-"), rest.to_owned()),
-            None => (name, String::new()),
-        };
-        match families.iter_mut().find(|(known, _)| *known == family) {
-            Some((_, members)) => members.push(rest),
-            None => families.push((family, vec![rest])),
-        }
-    }
-    let patterns = families.iter().map(|(family, members)| {
-        let members: Vec<String> = members.iter().map(|member| escape(member)).collect();
-        match members.as_slice() {
-            [only] => format!("{}{only}", escape(family)),
-            several => format!("{}({})", escape(family), several.join("|")),
-        }
-    });
-    patterns.collect::<Vec<_>>().join("|")
-}
-
-/// Every character that a regular expression could take for more than itself, behind a backslash. Letters,
-/// digits, `-` and `_` are never more.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
 fn portal(config: &Config) -> String {
     let site = format!("{}{}", scheme(config), config.server.portal);
     let upstream = dial(&config.server.portal_listen);
@@ -163,6 +92,7 @@ fn portal(config: &Config) -> String {
 		reverse_proxy {upstream}
 	}}
 	handle {{
+		import portcullis_strip
 		{UPSTREAM}
 	}}
 }}
@@ -171,11 +101,22 @@ fn portal(config: &Config) -> String {
     }
 }
 
-/// Whether nothing would be asked about this app, so that it needs no gate before it.
-fn is_open(service: &Service) -> bool {
-    let own_login = matches!(service.posture, Posture::NativeOidc | Posture::Passthrough);
-    let bypassed = matches!(&service.policy, ServicePolicy::Own(policy) if policy.is_bypass());
-    own_login && bypassed && service.rules.is_empty()
+/// Whether where a client comes from lets it do something.
+fn opens_to_networks(config: &Config) -> bool {
+    let mut services = config.services.services().iter();
+    services.any(|service| {
+        let by_rule = service.rules.iter().any(|rule| !rule.networks.is_empty());
+        by_rule || service.posture == Posture::Internal
+    })
+}
+
+/// Whether a site that is not protected gets our cookies: the provider's beside the portal, an app's that is open,
+/// or one below a cookie domain, which need not be a service.
+fn has_open_sites(config: &Config) -> bool {
+    let mut services = config.services.services().iter();
+    config.server.public_url.path() != "/"
+        || !config.session.cookie_domains.is_empty()
+        || services.any(|service| service.is_open())
 }
 
 fn open_site(config: &Config, service: &Service) -> String {
@@ -184,7 +125,8 @@ fn open_site(config: &Config, service: &Service) -> String {
         _ => "has a login of its own",
     };
     format!(
-        "# {}: no import, since its posture is {}: the app {why}.\n# {}\n",
+        "# {}: not protected, since its posture is {}: the app {why}.\n\
+         {} {{\n\timport portcullis_strip\n\t{UPSTREAM}\n}}\n",
         service.name,
         service.posture.as_str(),
         addresses(config, service)
@@ -235,40 +177,6 @@ fn dial(listen: &Listen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pattern_takes_the_names_and_nothing_more() {
-        let pattern = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            pattern(&names)
-        };
-        assert_eq!(
-            pattern(&["Remote-User", "Remote-Groups", "X-Api-Key"]),
-            "remote-(user|groups)|x-api-key"
-        );
-        assert_eq!(
-            pattern(&["X-WEBAUTH-USER", "Authorization", "x-api-key"]),
-            "x-(webauth-user|api-key)|authorization"
-        );
-        assert_eq!(pattern(&["X.Key*", "a|b"]), r"x\.key\*|a\|b");
-    }
-
-    #[test]
-    fn only_what_asks_for_nothing_goes_without_the_gate() {
-        use crate::domain::policy::Policies;
-        let policies = Policies::new([]);
-        let app = |posture, policy: &str| {
-            let policy = policies.get(policy).expect("a built-in policy").clone();
-            Service {
-                posture,
-                ..Service::new("app", Vec::new(), ServicePolicy::Own(policy))
-            }
-        };
-        assert!(is_open(&app(Posture::NativeOidc, "bypass")));
-        assert!(is_open(&app(Posture::Passthrough, "bypass")));
-        assert!(!is_open(&app(Posture::Passthrough, "authenticated")));
-        assert!(!is_open(&app(Posture::Protect, "bypass")));
-    }
 
     #[test]
     fn listeners_are_dialled_as_caddy_writes_them() {

@@ -1,6 +1,7 @@
 //! `portcullis snippet`: the proxy's configuration for the services.
 
 mod caddy;
+mod caddy_block;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ mod origins;
 mod policies;
 mod rules;
 mod server;
+mod service_workers;
 mod services;
 mod session;
 mod upstream;
@@ -21,6 +22,7 @@ use tracing::Level;
 use self::live::LiveFiles;
 pub(super) use self::server::admin_listen;
 use super::load::Folders;
+use super::presets;
 use super::problems::{Problems, did_you_mean};
 use super::raw::{RawConfig, RawLog};
 use super::secrets::{self, FromFile, SecretError};
@@ -57,15 +59,21 @@ pub(super) fn validate(
         allow_http: raw.server.danger_allow_http,
     };
     let mut live = LiveFiles::new(&files, inline);
-    let services = services::services(&raw.services, &around, &mut live, &mut problems);
+    let (raw_services, presets) = presets::expand(&raw.services, &mut problems);
+    let services = services::services(&raw_services, &around, &mut live, &mut problems);
     let watched = live.into_watched();
     let log = log(&raw.log, &mut problems);
+    if let (Some(session), Some(services)) = (&session, &services) {
+        let domains = &session.cookie_domains;
+        service_workers::look_over(&raw_services, services, domains, &mut problems);
+    }
 
     let (Some(server), Some(oidc), Some(session), Some(services), Some(log)) =
         (server, oidc, session, services, log)
     else {
         return Err(problems);
     };
+    session::warn_about_open(&services, &session.cookie_domains, &mut problems);
     Ok(Config {
         warnings: problems.into_warnings()?,
         server,
@@ -73,6 +81,7 @@ pub(super) fn validate(
         session,
         policies,
         services,
+        presets,
         log,
         watched,
     })

@@ -13,7 +13,7 @@ use super::services::Around;
 use crate::config::problems::{Problems, did_you_mean};
 use crate::config::raw::{RawBypass, RawRequiredHeader, RawRule, RawService};
 use crate::config::watch::SecretForm;
-use crate::domain::paths::PathPattern;
+use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Policies, Policy};
 use crate::domain::rules::{RequiredHeader, Rule};
 
@@ -46,8 +46,11 @@ pub(super) fn rules(
 ) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (index, raw) in raw.bypass.iter().enumerate() {
-        let label = format!("bypass[{index}]");
-        let path = format!("{service}.{label}");
+        let path = format!("{service}.bypass[{index}]");
+        let label = match raw.preset {
+            Some(name) => format!("preset_bypass[{name}]"),
+            None => format!("bypass[{index}]"),
+        };
         // One that is no table has been reported, and nothing is known about it.
         if !problems.any_at(&path) {
             rules.extend(bypass(&path, label, raw, around, live, problems));

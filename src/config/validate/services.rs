@@ -17,9 +17,9 @@ use crate::config::raw::RawService;
 use crate::domain::host::{Authority, Host};
 use crate::domain::identity_headers::{Attribute, IdentityHeader};
 use crate::domain::policy::{Policies, Policy, Requirement};
-use crate::domain::service::{
-    HostPattern, Posture, ReservedUser, Service, ServiceHost, ServicePolicy, ServiceTable,
-};
+use crate::domain::service::{Posture, ReservedUser, Service, ServicePolicy};
+use crate::domain::service_host::{HostPattern, ServiceHost};
+use crate::domain::service_table::ServiceTable;
 
 /// What the rest of the configuration says, as far as services need it.
 pub(super) struct Around<'a> {
@@ -273,14 +273,19 @@ fn reserved_users(service: &str, raw: &RawService, problems: &mut Problems) -> V
     reserved
 }
 
-/// Says what can be meant, but most likely is not.
-fn look_over(path: &str, service: &Service, problems: &mut Problems) {
-    let asks_login = match &service.policy {
+/// Whether somebody has to be signed in where no rule decides.
+pub(super) fn asks_login(service: &Service) -> bool {
+    match &service.policy {
         ServicePolicy::FromProxy => true,
         ServicePolicy::Own(policy) => {
             !policy.ignores_identity() && policy.requirement != Requirement::Optional
         }
-    };
+    }
+}
+
+/// Says what can be meant, but most likely is not.
+fn look_over(path: &str, service: &Service, problems: &mut Problems) {
+    let asks_login = asks_login(service);
     match service.posture {
         Posture::NativeOidc if asks_login => problems.warn(
             format!("{path}.policy"),

@@ -9,7 +9,10 @@ use super::{Files, item};
 use crate::config::problems::Problems;
 use crate::config::raw::RawSession;
 use crate::config::{SessionSecret, SessionSettings, StoreLocation, secrets};
+use crate::domain::cookie_scope::is_under;
 use crate::domain::host::Host;
+use crate::domain::service_host::HostPattern;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -151,4 +154,32 @@ fn cookie_domains(raw: &RawSession, problems: &mut Problems) -> Vec<Host> {
 fn is_below(host: &Host, domain: &Host) -> bool {
     let rest = host.as_str().strip_suffix(domain.as_str());
     rest.is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// Warns about apps that nothing stands before and that browsers send the cookie of a domain to all the same,
+/// `isolated` or not: what an app gets of it opens every other one below the domain.
+pub(super) fn warn_about_open(services: &ServiceTable, domains: &[Host], problems: &mut Problems) {
+    for service in services
+        .services()
+        .iter()
+        .filter(|service| service.is_open())
+    {
+        let sent = domains.iter().find(|domain| {
+            service.hosts.iter().any(|host| match &host.pattern {
+                HostPattern::Exact(name) => is_under(name, domain),
+                HostPattern::Below(above) => is_under(above, domain) || is_below(domain, above),
+            })
+        });
+        if let Some(domain) = sent {
+            problems.warn(
+                format!("services.{}.posture", service.name),
+                format!(
+                    "browsers send it the cookie of \"{domain}\", which opens every app there, and \
+                     nothing stands before \"{}\": its site must take our cookies out, with `import \
+                     portcullis_strip` as `portcullis snippet caddy` prints it",
+                    service.posture.as_str()
+                ),
+            );
+        }
+    }
 }

@@ -1,0 +1,232 @@
+//! Sessions above a store: their limits, their endings, and what a person's list of them says.
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::store::Record;
+use crate::store::contract::ManualClock;
+use crate::store::memory::MemoryStore;
+
+fn login() -> Login {
+    Login {
+        identity: Identity {
+            issuer: "https://id.example.net".into(),
+            subject: "1".into(),
+            username: Some("ada".into()),
+            name: None,
+            email: None,
+            groups: vec!["admins".into()],
+        },
+        tokens: Tokens {
+            access: None,
+            id: Some(SecretString::from("header.claims.signature")),
+        },
+        auth_time: None,
+        amr: vec!["phr".into()],
+        sid: None,
+    }
+}
+
+fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
+    let lifetime = SessionLifetime {
+        idle: Duration::from_secs(100),
+        absolute: Duration::from_secs(1_000),
+    };
+    Sessions::new(
+        store,
+        Arc::new(Keyring::ephemeral()),
+        clock.clone(),
+        lifetime,
+    )
+}
+
+#[tokio::test]
+async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    for _ in 0..11 {
+        clock.advance(Duration::from_secs(90));
+        assert!(sessions.load(&id).await.expect("an answer").is_some());
+    }
+    clock.advance(Duration::from_secs(10));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    let idle = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(100));
+    assert!(sessions.load(&idle).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    let token = sessions
+        .end(&id)
+        .await
+        .expect("an answer")
+        .expect("a token");
+    assert_eq!(token.expose_secret(), "header.claims.signature");
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.end(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn a_record_moved_to_another_key_is_nobodys() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let sessions = sessions(store.clone(), &clock);
+    let ada = sessions.begin(login()).await.expect("a session");
+    let other = SessionId::from_bytes([7; 32]);
+    let record = store
+        .get(&session_key(&hash(&ada)))
+        .await
+        .expect("an answer")
+        .expect("a record");
+    let hour = Duration::from_secs(3_600);
+    store
+        .create(&session_key(&hash(&other)), &record.value, hour)
+        .await
+        .expect("a record");
+    assert!(sessions.load(&other).await.expect("an answer").is_none());
+    let torn = SessionId::from_bytes([8; 32]);
+    let cut = &record.value[..record.value.len() / 2];
+    store
+        .create(&session_key(&hash(&torn)), cut, hour)
+        .await
+        .expect("a record");
+    assert!(sessions.load(&torn).await.expect("an answer").is_none());
+}
+
+/// Deletes a session's record whenever it has been read.
+struct EndedMeanwhile(MemoryStore);
+
+#[async_trait]
+impl Store for EndedMeanwhile {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let record = self.0.get(key).await;
+        self.0.delete(key).await?;
+        record
+    }
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.0.create(key, value, lifetime).await
+    }
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.0.replace(key, version, value, lifetime).await
+    }
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.0.delete(key).await
+    }
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.0.enlist(index, member, lifetime).await
+    }
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.0.delist(index, member).await
+    }
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.0.members(index).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
+    }
+}
+
+#[tokio::test]
+async fn noting_the_use_of_a_session_does_not_bring_it_back() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(EndedMeanwhile(MemoryStore::new(clock.clone())));
+    let sessions = sessions(store, &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(50));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+async fn listed(store: &MemoryStore) -> Vec<String> {
+    let index = user_index(&login().identity);
+    store.members(&index).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_persons_list_follows_their_sessions() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let sessions = sessions(store.clone(), &clock);
+    let first = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(60));
+    let second = sessions.begin(login()).await.expect("a session");
+    assert_eq!(listed(&store).await, [hash(&first), hash(&second)]);
+    // A session that is used stays on the list for as long as it lives.
+    sessions
+        .load(&first)
+        .await
+        .expect("an answer")
+        .expect("it lives");
+    clock.advance(Duration::from_secs(99));
+    sessions
+        .load(&first)
+        .await
+        .expect("an answer")
+        .expect("it lives");
+    assert_eq!(listed(&store).await, [hash(&second), hash(&first)]);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(listed(&store).await, [hash(&first)]);
+    sessions.end(&first).await.expect("an answer");
+    assert!(listed(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_person_end_and_nobody_elses() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let mut bens = login();
+    bens.identity.subject = "2".into();
+    let (mut of_ada, of_ben) = (Vec::new(), sessions.begin(bens).await.expect("a session"));
+    for _ in 0..3 {
+        of_ada.push(sessions.begin(login()).await.expect("a session"));
+    }
+    let ended = sessions.end_all_of("https://id.example.net", "1").await;
+    assert_eq!(ended, Ok(3));
+    for id in &of_ada {
+        assert!(sessions.load(id).await.expect("an answer").is_none());
+        assert!(sessions.tokens(id).await.expect("an answer").id.is_none());
+    }
+    assert!(sessions.load(&of_ben).await.expect("an answer").is_some());
+    let again = sessions.end_all_of("https://id.example.net", "1").await;
+    assert_eq!(again, Ok(0));
+}
+
+#[tokio::test]
+async fn one_session_too_many_ends_the_one_that_would_end_first() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let sessions = sessions(store.clone(), &clock);
+    let first = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(1));
+    let second = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(1));
+    for _ in 2..MAX_SESSIONS_PER_USER {
+        sessions.begin(login()).await.expect("a session");
+    }
+    assert!(sessions.load(&first).await.expect("an answer").is_some());
+    sessions.begin(login()).await.expect("a session");
+    assert!(sessions.load(&first).await.expect("an answer").is_none());
+    assert!(sessions.load(&second).await.expect("an answer").is_some());
+    assert_eq!(listed(&store).await.len(), MAX_SESSIONS_PER_USER);
+}
