@@ -39,7 +39,7 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp ## Install both Caddys, Traefik, the provider, Nix and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp ## Install both Caddys, Traefik, Redis, the provider, Nix and Chromium
 	@command -v nix-instantiate >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) nix-bin; }
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
@@ -86,6 +86,14 @@ $(TOOLS)/caddy-2.6.stamp:
 	cd $(TOOLS)/caddy-2.6 && { $(APT_DOWNLOAD) caddy || { $(APT_UPDATE); $(APT_DOWNLOAD) caddy; }; }
 	dpkg-deb -x $(TOOLS)/caddy-2.6/caddy_*.deb $(TOOLS)/caddy-2.6
 	ln -sf ../caddy-2.6/usr/bin/caddy $(TOOLS)/bin/caddy-2.6
+	@touch $@
+
+# Debian's `redis-server` would start one for the whole machine. Its program lies in `redis-tools`, under another name.
+$(TOOLS)/redis.stamp:
+	@mkdir -p $(TOOLS)/bin
+	@command -v redis-cli >/dev/null && command -v redis-check-rdb >/dev/null \
+		|| { $(APT_UPDATE); $(APT_INSTALL) redis-tools; }
+	ln -sf "$$(command -v redis-server || command -v redis-check-rdb)" $(TOOLS)/bin/redis-server
 	@touch $@
 
 # npm writes this file last.

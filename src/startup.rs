@@ -29,7 +29,9 @@ use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::{Http, routes};
 use crate::oidc::{RelyingParty, SetupError};
-use crate::store::memory::MemoryStore;
+use crate::store::Store;
+use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
 
@@ -60,6 +62,12 @@ pub enum StartError {
     /// The relying party cannot be set up.
     #[error(transparent)]
     RelyingParty(#[from] SetupError),
+    /// The session store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Redis cannot be talked to, whatever it would say.
+    #[error("the session store cannot be used: {0}")]
+    Redis(String),
     /// The session keys cannot be made.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -69,6 +77,7 @@ pub enum StartError {
 pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
+    store: Arc<dyn Store>,
     watched: Vec<WatchedSecret>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
@@ -89,16 +98,14 @@ impl Application {
             .split_first()
             .expect("a session secret is one key at least");
         let keyring = Arc::new(Keyring::new(first, others));
-        let store = match config.session.store {
-            StoreLocation::Memory => Arc::new(MemoryStore::new(clock.clone())),
-        };
+        let store = open_store(config.session.store, clock.clone())?;
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let gate = Gate {
             services: config.services,
             policies: config.policies,
             sessions: Sessions::new(
-                store,
+                store.clone(),
                 keyring.clone(),
                 clock.clone(),
                 config.session.lifetime,
@@ -124,6 +131,7 @@ impl Application {
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
+            store,
             watched: config.watched,
             verify,
             portal,
@@ -169,8 +177,23 @@ impl Application {
         };
         discovery.abort();
         watching.abort();
+        self.store.close().await;
         ended
     }
+}
+
+/// Opens the place where sessions are kept.
+fn open_store(
+    location: StoreLocation,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match location {
+        StoreLocation::Memory => Arc::new(EmbeddedStore::in_memory(clock)?),
+        StoreLocation::File(path) => Arc::new(EmbeddedStore::open(&path, clock)?),
+        StoreLocation::Redis(settings) => {
+            Arc::new(RedisStore::open(settings).map_err(StartError::Redis)?)
+        }
+    })
 }
 
 fn serve(

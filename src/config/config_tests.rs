@@ -215,11 +215,20 @@ fn bad_providers_are_refused() {
 #[test]
 #[rustfmt::skip] // one case a line
 fn bad_sessions_are_refused() {
-    const STORE: &str = "session.store: this version keeps sessions in memory only: write store = \"memory:\"";
+    const STORE: &str = "session.store: must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"memory:\"";
+    const NO_FILE: &str = "session.store: names no file: write file:/path/to/portcullis.redb";
     check_errors(&[
-        (|raw| raw.session.store = None,                                   STORE),
-        (|raw| raw.session.store = Some("redis://redis:6379/0".into()),    STORE),
+        (|raw| raw.session.store = Some("redis://redis:6379/0".into()),    "session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file"),
+        (|raw| raw.session.store = Some("https://hunter2@redis".into()),   STORE),
         (|raw| raw.session.store = Some("memory".into()),                  STORE),
+        (|raw| raw.session.store = Some("".into()),                        STORE),
+        (|raw| raw.session.store = Some("file:".into()),                   NO_FILE),
+        (|raw| raw.session.store = Some("file:///".into()),                NO_FILE),
+        (|raw| raw.session.store = Some("file:/tmp/".into()),              NO_FILE),
+        (|raw| raw.session.store = Some("file://host/a.redb".into()),      "session.store: names a host: a file is on this machine, so write file:/path"),
+        (|raw| raw.session.store = Some("file:/nowhere/a.redb".into()),    "session.store: /nowhere/a.redb cannot be made: the folder /nowhere does not exist"),
+        (|raw| raw.session.store = Some("file:a.redb".into()),             "session.store: /nowhere/a.redb cannot be made: the folder /nowhere does not exist"),
+        (|raw| raw.session.store = Some("file:/dev/null".into()),          "session.store: /dev/null is not a regular file"),
         (|raw| raw.session.secret_file = Some("keys".into()),              "session.secret_file: /nowhere/keys cannot be made: its folder does not exist"),
         (|raw| raw.session.secret_file = Some("/".into()),                 "session.secret_file: / is not a regular file"),
         (|raw| raw.session.lifetime = Some(Duration::from_millis(999)),    "session.lifetime: must be one second at least"),

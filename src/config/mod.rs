@@ -12,6 +12,7 @@ mod raw;
 mod read;
 mod schema;
 mod secrets;
+mod store_credentials;
 mod validate;
 pub mod watch;
 
@@ -40,6 +41,7 @@ pub use crate::telemetry::subscriber::Format as LogFormat;
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
+use crate::domain::redis_settings::RedisSettings;
 use crate::domain::relying_party::OidcSettings;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
@@ -111,10 +113,14 @@ pub struct SessionSettings {
 }
 
 /// Where sessions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     /// In this process: they end with it.
     Memory,
+    /// In this file, which may be still to be made; its folder is there.
+    File(PathBuf),
+    /// In this Redis, which others may share.
+    Redis(RedisSettings),
 }
 
 /// The keys that seal sessions, tickets and login attempts.
@@ -202,4 +208,10 @@ mod pattern_tests;
 mod preset_tests;
 
 #[cfg(test)]
+mod redis_store_tests;
+
+#[cfg(test)]
 mod secret_tests;
+
+#[cfg(test)]
+mod store_tests;

@@ -105,6 +105,18 @@ pub struct RawSession {
     /// A URL. It may hold a password, so it counts as a secret until it is read.
     #[schemars(with = "Option<String>")]
     pub store: Option<SecretString>,
+    /// The file that holds the password for it.
+    pub store_password_file: Option<PathBuf>,
+    /// Certificates (PEM): the store's is believed when one of them has certified it, and not otherwise.
+    pub store_ca_file: Option<PathBuf>,
+    /// Our certificate (PEM) towards it.
+    pub store_client_cert_file: Option<PathBuf>,
+    /// And its private key (PEM).
+    pub store_client_key_file: Option<PathBuf>,
+    /// How long one call may take.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub store_timeout: Option<Duration>,
     /// Keys, one a line, newest first.
     pub secret_file: Option<PathBuf>,
     /// Without being used.

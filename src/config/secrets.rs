@@ -11,7 +11,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, general_purpose};
 use ring::rand::{SecureRandom, SystemRandom};
-use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret, SecretSlice, SecretString, zeroize::Zeroizing};
 use thiserror::Error;
 
 use super::SessionSecret;
@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const MAX_KEYS: usize = 16;
 
 /// Read and write for others than owner and group.
-const OPEN_TO_OTHERS: u32 = 0o006;
+pub(super) const OPEN_TO_OTHERS: u32 = 0o006;
 
 /// Why a file gave no secret. The messages say nothing of what it holds.
 #[derive(Debug, Error)]
@@ -149,6 +149,15 @@ pub(super) fn read_keys(path: &Path) -> Result<FromFile<Vec<SessionKey>>, Secret
 /// Reads certificates or other text that is no secret, of at most `max_bytes`.
 pub(super) fn read_public(path: &Path, max_bytes: u64) -> Result<Vec<u8>, SecretError> {
     read_bytes(path, max_bytes).map(|mut bytes| std::mem::take(&mut *bytes.value))
+}
+
+/// Reads a private key in PEM form, as it is.
+pub(super) fn read_private_key(path: &Path) -> Result<FromFile<SecretSlice<u8>>, SecretError> {
+    let mut read = read_bytes(path, MAX_BYTES)?;
+    Ok(FromFile {
+        value: SecretSlice::from(std::mem::take(&mut *read.value)),
+        open_to_others: read.open_to_others,
+    })
 }
 
 /// A new key, as [`read_keys`] reads it: 32 random bytes in base64url.
@@ -300,6 +309,14 @@ pub(super) fn plain(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// What to say of a file that others than owner and group may read or change, and how to mend it.
+pub(super) fn open_to_others(path: &Path) -> String {
+    format!(
+        "every user of this machine may read or change {0}: `chmod o-rwx {0}`",
+        path.display()
+    )
 }
 
 fn shown(path: &Path) -> String {

@@ -17,6 +17,7 @@ pub mod plain_path;
 pub mod policy;
 pub mod proxies;
 pub mod reason;
+pub mod redis_settings;
 pub mod relying_party;
 pub mod return_to;
 pub mod rules;

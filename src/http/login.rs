@@ -157,7 +157,10 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             .respond(StatusCode::FORBIDDEN),
         CallbackAnswer::StoreUnavailable(error) => {
             tracing::error!(%error, "a session could not be stored");
-            pages::store_unavailable()
+            Page::new("You are not signed in")
+                .line("Your sign-in cannot be stored at the moment. Please try again in a moment.")
+                .link("Try again", gate.portal_url("/login"))
+                .respond(StatusCode::SERVICE_UNAVAILABLE)
         }
     };
     for cookie in &over {

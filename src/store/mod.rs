@@ -8,7 +8,8 @@ use thiserror::Error;
 
 #[cfg(test)]
 pub(crate) mod contract;
-pub mod memory;
+pub mod embedded;
+pub mod redis;
 pub mod sealing;
 pub mod sessions;
 
@@ -50,6 +51,10 @@ pub enum StoreError {
     /// It is full. Nothing was written.
     #[error("the session store is full")]
     Full,
+    /// It answers, but takes nothing: its disk is full or broken, or it is a copy that is only for reading. Nothing
+    /// that it was asked counts as done.
+    #[error("the session store refuses to write: {0}")]
+    Refused(String),
     /// It does not answer.
     #[error("the session store does not answer: {0}")]
     Unreachable(String),
@@ -99,4 +104,7 @@ pub trait Store: Send + Sync {
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Ends its work in good order: all that was asked before is written, or a few seconds have gone by.
+    async fn close(&self) {}
 }

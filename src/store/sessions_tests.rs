@@ -5,7 +5,11 @@ use async_trait::async_trait;
 use super::*;
 use crate::store::Record;
 use crate::store::contract::ManualClock;
-use crate::store::memory::MemoryStore;
+use crate::store::embedded::EmbeddedStore;
+
+fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
+    EmbeddedStore::in_memory(clock.clone()).expect("a store")
+}
 
 fn login() -> Login {
     Login {
@@ -43,7 +47,7 @@ fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
 #[tokio::test]
 async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
     let clock = Arc::new(ManualClock::default());
-    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let id = sessions.begin(login()).await.expect("a session");
     for _ in 0..11 {
         clock.advance(Duration::from_secs(90));
@@ -59,7 +63,7 @@ async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
 #[tokio::test]
 async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
     let clock = Arc::new(ManualClock::default());
-    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let id = sessions.begin(login()).await.expect("a session");
     let token = sessions
         .end(&id)
@@ -74,7 +78,7 @@ async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
 #[tokio::test]
 async fn a_record_moved_to_another_key_is_nobodys() {
     let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
     let ada = sessions.begin(login()).await.expect("a session");
     let other = SessionId::from_bytes([7; 32]);
@@ -99,7 +103,7 @@ async fn a_record_moved_to_another_key_is_nobodys() {
 }
 
 /// Deletes a session's record whenever it has been read.
-struct EndedMeanwhile(MemoryStore);
+struct EndedMeanwhile(EmbeddedStore);
 
 #[async_trait]
 impl Store for EndedMeanwhile {
@@ -150,7 +154,7 @@ impl Store for EndedMeanwhile {
 #[tokio::test]
 async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(EndedMeanwhile(MemoryStore::new(clock.clone())));
+    let store = Arc::new(EndedMeanwhile(in_memory(&clock)));
     let sessions = sessions(store, &clock);
     let id = sessions.begin(login()).await.expect("a session");
     clock.advance(Duration::from_secs(50));
@@ -158,7 +162,7 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     assert!(sessions.load(&id).await.expect("an answer").is_none());
 }
 
-async fn listed(store: &MemoryStore) -> Vec<String> {
+async fn listed(store: &EmbeddedStore) -> Vec<String> {
     let index = user_index(&login().identity);
     store.members(&index).await.expect("an answer")
 }
@@ -166,7 +170,7 @@ async fn listed(store: &MemoryStore) -> Vec<String> {
 #[tokio::test]
 async fn a_persons_list_follows_their_sessions() {
     let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
     let first = sessions.begin(login()).await.expect("a session");
     clock.advance(Duration::from_secs(60));
@@ -194,7 +198,7 @@ async fn a_persons_list_follows_their_sessions() {
 #[tokio::test]
 async fn all_sessions_of_a_person_end_and_nobody_elses() {
     let clock = Arc::new(ManualClock::default());
-    let sessions = sessions(Arc::new(MemoryStore::new(clock.clone())), &clock);
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let mut bens = login();
     bens.identity.subject = "2".into();
     let (mut of_ada, of_ben) = (Vec::new(), sessions.begin(bens).await.expect("a session"));
@@ -215,7 +219,7 @@ async fn all_sessions_of_a_person_end_and_nobody_elses() {
 #[tokio::test]
 async fn one_session_too_many_ends_the_one_that_would_end_first() {
     let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
     let first = sessions.begin(login()).await.expect("a session");
     clock.advance(Duration::from_secs(1));

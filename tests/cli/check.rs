@@ -210,7 +210,8 @@ error: services.notes.rules[1]: must be a table
 error: server.public_url: must begin with https:// (http needs server.danger_allow_http, for development)
 error: oidc.issuer: must be given, exactly as the provider writes it: "https://id.example.net" say
 error: oidc.client_secret: secrets do not belong here: put it into a file and name that in oidc.client_secret_file (danger_allow_inline_secrets = true would allow it)
-error: session.store: this version keeps sessions in memory only: write store = "memory:"
+error: session.store: holds a password, and secrets do not belong here: put it into a file and name that in session.store_password_file (danger_allow_inline_secrets = true would allow it)
+error: session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
 error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy "authenticated"
 error: services.films.policy: no policy is called "medai" (did you mean "media"?)
@@ -369,4 +370,35 @@ fn a_list_of_headers_may_be_one_text() {
     assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
     let sent = "  sent           X-Email, Remote-User\n";
     assert!(checked.stdout.contains(sent), "{}", checked.stdout);
+}
+
+#[test]
+fn a_redis_is_summed_up_without_its_password() {
+    let folder = Folder::new();
+    folder.write("keys", &format!("{}\n", "k".repeat(43)));
+    folder.write("password", "hunter2\n");
+    let store = "store = \"redis://portcullis@redis:6379/1\"\n\
+                 store_password_file = \"password\"\nsecret_file = \"keys\"";
+    let file = folder.write(
+        "portcullis.toml",
+        &GOOD.replace("store = \"memory:\"", store),
+    );
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    let summary = "store          redis://redis:6379/1\nsession keys   1\n";
+    assert!(
+        checked.stdout.contains(summary),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let inline = "store = \"redis://portcullis:hunter2@redis:6379/1\"\nsecret_file = \"keys\"";
+    let file = folder.write("inline.toml", &GOOD.replace("store = \"memory:\"", inline));
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(checked.code, 1);
+    assert!(
+        checked.stderr.contains("session.store: holds a password"),
+        "{}",
+        checked.stderr
+    );
+    assert!(!checked.stderr.contains("hunter2"), "{}", checked.stderr);
 }

@@ -153,3 +153,110 @@ fn a_closed_secret_says_whose_it_is() {
         refused.stderr
     );
 }
+
+/// What keeps the service from making its file, or from writing it, is said before it starts.
+#[test]
+fn a_store_that_cannot_be_written_says_so() {
+    const NOBODY: u32 = 65534;
+
+    let folder = Folder::new();
+    folder.write("id", "portcullis");
+    folder.write("secret", "hunter2");
+    // What is said about the key is not followed by what is wrong with its default.
+    let file = folder.write("portcullis.toml", &config("").replace("\"memory:\"", "[]"));
+    let no_text = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!(no_text.stderr, "error: session.store: must be a text\n");
+
+    let text = config("").replace("memory:", "file:state/portcullis.redb");
+    let file = folder.write("portcullis.toml", &text);
+    let store = folder.path().join("state/portcullis.redb");
+    let shown = store.display();
+    let checked = || {
+        let mut run = Run::new(["check", "--config"]).arg(&file);
+        if rustix::process::geteuid().is_root() {
+            // Root writes everywhere, so somebody else has to try.
+            for name in ["", "portcullis.toml", "id", "secret"] {
+                let mode = if name.is_empty() { 0o755 } else { 0o640 };
+                set_mode(&folder.path().join(name), mode);
+                let path = folder.path().join(name);
+                std::os::unix::fs::chown(path, None, Some(NOBODY)).expect("root may");
+            }
+            run.command().uid(NOBODY).gid(NOBODY);
+        }
+        let done = run.done();
+        (done.code, done.stderr)
+    };
+    let missing = format!(
+        "error: session.store: {shown} cannot be made: the folder {} does not exist\n",
+        store.parent().expect("a folder").display()
+    );
+    assert_eq!(checked(), (1, missing));
+
+    folder.write("state/other", "");
+    set_mode(store.parent().expect("a folder"), 0o555);
+    let (code, said) = checked();
+    let expected = format!(
+        "error: session.store: {shown} cannot be made in its folder: permission denied; this process runs as \
+         uid "
+    );
+    assert!(code == 1 && said.starts_with(&expected), "{said}");
+
+    set_mode(store.parent().expect("a folder"), 0o755);
+    folder.write("state/portcullis.redb", "");
+    set_mode(&store, 0o400);
+    let (code, said) = checked();
+    let expected = format!(
+        "error: session.store: {shown} cannot be read and written: permission denied; this process runs as uid "
+    );
+    assert!(code == 1 && said.starts_with(&expected), "{said}");
+}
+
+/// The second instance ends with a sentence, and the first goes on.
+#[test]
+fn one_instance_at_a_time_has_the_file() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let folder = Folder::new();
+    let listeners =
+        "listen = \"127.0.0.1:0\"\nportal_listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"";
+    let text = config("").replace("memory:", "file:portcullis.redb");
+    let text = text.replace("[server]", &format!("[server]\n{listeners}"));
+    let file = folder.write("portcullis.toml", &text);
+    folder.write("id", "portcullis");
+    folder.write("secret", "hunter2");
+    let store = folder.path().join("portcullis.redb");
+    let mut first = Run::new(["serve", "--config"]).arg(&file);
+    let first = first.command().stdout(Stdio::piped());
+    let mut first = first.spawn().expect("the binary runs");
+    let log = BufReader::new(first.stdout.take().expect("its log"));
+    let up = log.lines().find(|line| {
+        let line = line.as_ref().expect("text");
+        line.contains("portcullis is up")
+    });
+    let second = Run::new(["serve", "--config"]).arg(&file).done();
+    let still_there = first.try_wait().expect("a process").is_none();
+    first.kill().expect("a process");
+    first.wait().expect("a process");
+    assert!(up.is_some() && still_there);
+    assert_eq!(second.code, 1);
+    let expected = format!(
+        "error: the session store {} is in use by another process: a file serves one instance at a time\n",
+        store.display()
+    );
+    assert_eq!(second.stderr, expected);
+    for (name, mode) in [("portcullis.redb", 0o600), ("session.key", 0o600)] {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(folder.path().join(name)).expect("it was made");
+        assert_eq!(metadata.mode() & 0o777, mode, "{name}");
+    }
+    // Killed, it left the file as it was: the next one has it at once.
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
+    assert!(
+        checked
+            .stdout
+            .contains(&format!("store          file:{}\n", store.display()))
+    );
+    assert!(checked.stdout.contains("session keys   1\n"));
+}

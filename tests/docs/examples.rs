@@ -35,13 +35,26 @@ pub fn write_secret(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a changed mode");
 }
 
+/// Where the documents keep sessions: in a folder that is made when the service is installed.
+const STATE: &str = "/var/lib/portcullis";
+
+/// Says where sessions are kept, for configurations that leave that out: the folder of the default need not be on
+/// this machine.
+pub fn with_a_store<'a>(command: &'a mut Command, text: &str) -> &'a mut Command {
+    if !text.contains("store = ") {
+        command.env("PORTCULLIS__SESSION__STORE", "file:portcullis.redb");
+    }
+    command
+}
+
 /// A folder with the configuration `text` and the secrets that it names.
 fn written(text: &str) -> (TempDir, PathBuf) {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("portcullis.toml");
     let here = folder.path().to_str().expect("UTF-8");
-    fs::write(&file, text.replace(SECRETS, here)).expect("a written file");
-    for named in text.split(&format!("\"{SECRETS}/")).skip(1) {
+    let text = text.replace(SECRETS, here).replace(STATE, here);
+    fs::write(&file, &text).expect("a written file");
+    for named in text.split(&format!("\"{here}/")).skip(1) {
         let name = named.split('"').next().expect("a name");
         // The keys of sessions are made when the service starts.
         if name != "session_secret" {
@@ -52,8 +65,10 @@ fn written(text: &str) -> (TempDir, PathBuf) {
 }
 
 fn portcullis(arguments: &[&str], file: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .env_clear()
+    let text = fs::read_to_string(file).expect("a configuration");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_clear();
+    with_a_store(&mut command, &text)
         .args(arguments)
         .arg("--config")
         .arg(file)

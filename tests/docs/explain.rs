@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::examples::write_secret;
+use crate::examples::{with_a_store, write_secret};
 use crate::markdown::documents;
 
 #[test]
@@ -27,8 +27,9 @@ fn the_example_says_what_the_program_says() {
     let command = block("sh");
     let mut words = command.split_whitespace();
     assert_eq!(words.next(), Some("portcullis"));
-    let explained = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .env_clear()
+    let mut explained = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    explained.env_clear();
+    let explained = with_a_store(&mut explained, &block("toml"))
         .current_dir(folder.path())
         .args(words)
         .output()

@@ -2,6 +2,7 @@
 //! for each subject.
 
 mod discovery;
+mod full_disk;
 mod hostile;
 mod id_token;
 mod known_faults;
@@ -9,7 +10,10 @@ mod login;
 mod login_edges;
 mod logout;
 mod patterns;
+mod redis;
+mod redis_outages;
 mod seed;
+mod store_file;
 mod support;
 mod verify;
 mod verify_edges;

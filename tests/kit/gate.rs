@@ -40,7 +40,7 @@ pub struct Settings<'a> {
     pub client_secret_file: &'a Path,
     pub ca_file: &'a Path,
     pub log_level: &'a str,
-    /// TOML: further lines of the table `session`.
+    /// TOML: further lines of the table `session`. Without a store among them, sessions are kept in a file.
     pub session: &'a str,
     /// TOML: policies and services.
     pub rules: &'a str,
@@ -104,7 +104,7 @@ client_secret_file = "{client_secret}"
 ca_file = "{ca}"
 
 [session]
-store = "memory:"
+{store}
 secret_file = "{session_secret}"
 {session}
 
@@ -124,6 +124,11 @@ level = "{level}"
         session_secret = session_secret_file.display(),
         level = settings.log_level,
         session = settings.session,
+        store = if settings.session.contains("store = ") {
+            ""
+        } else {
+            "store = \"file:portcullis.redb\""
+        },
         rules = settings.rules,
     )
 }

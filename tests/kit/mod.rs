@@ -13,6 +13,7 @@ pub mod page;
 pub mod ports;
 pub mod provider;
 pub mod raw;
+pub mod redis_server;
 pub mod tools;
 pub mod upstream;
 

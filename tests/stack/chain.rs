@@ -25,7 +25,7 @@ home = { allowed_groups = ["admins", "users", "home"] }
 
 /// What a chain is made of.
 ///
-/// In `rules` and `sites` `{folder}` stands for where `files` are, and `{port}`, `{verify}`, `{portal}` and `{app}`
+/// In `rules`, `sites` and `session` `{folder}` stands for where `files` are, and `{port}`, `{verify}`, `{portal}` and `{app}`
 /// for Caddy's, the service's and the app's ports.
 pub struct Plan<'a> {
     /// Policies and services.
@@ -131,7 +131,7 @@ impl Chain {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level: plan.log_level,
-                session: plan.session,
+                session: &fill(plan.session),
                 rules: &fill(plan.rules),
             },
         )

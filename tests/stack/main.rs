@@ -26,6 +26,7 @@ mod forwarded;
 mod handover;
 mod hybrid;
 mod portal_path;
+mod redis;
 mod reserved;
 mod same_origin;
 mod secrecy;

@@ -41,8 +41,7 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "proxies        {}", proxies.join(", "))?;
         writeln!(f, "issuer         {}", config.oidc.issuer)?;
         writeln!(f, "redirect URI   {}", config.oidc.redirect_uri)?;
-        let StoreLocation::Memory = config.session.store;
-        writeln!(f, "store          memory: (sessions end with the process)")?;
+        write_store(f, &config.session.store)?;
         match &config.session.secret {
             SessionSecret::Keys(keys) => writeln!(f, "session keys   {}", keys.len())?,
             SessionSecret::ToBeMade(path) => writeln!(
@@ -72,6 +71,16 @@ impl fmt::Display for Summary<'_> {
             writeln!(f, "copy list      {}", copied.join(" "))?;
         }
         Ok(())
+    }
+}
+
+fn write_store(f: &mut impl Write, store: &StoreLocation) -> fmt::Result {
+    match store {
+        StoreLocation::Memory => {
+            writeln!(f, "store          memory: (sessions end with the process)")
+        }
+        StoreLocation::Redis(redis) => writeln!(f, "store          {redis}"),
+        StoreLocation::File(path) => writeln!(f, "store          file:{}", path.display()),
     }
 }
 

@@ -6,11 +6,13 @@ mod networks;
 mod oidc;
 mod origins;
 mod policies;
+mod redis_store;
 mod rules;
 mod server;
 mod service_workers;
 mod services;
 mod session;
+mod store;
 mod upstream;
 mod urls;
 
@@ -45,7 +47,7 @@ pub(super) fn validate(
     );
     let inline = raw.danger_allow_inline_secrets;
     let oidc = oidc::settings(&raw.oidc, portal, inline, &files, &mut problems);
-    let session = session::session(&raw.session, &files, &mut problems);
+    let session = session::session(&raw.session, inline, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
     let around = services::Around {
         policies: &policies,
@@ -109,11 +111,7 @@ impl Files<'_> {
         match read {
             Ok(read) => {
                 if read.open_to_others {
-                    let message = format!(
-                        "every user of this machine may read or change {0}: `chmod o-rwx {0}`",
-                        file.display()
-                    );
-                    problems.warn(key, message);
+                    problems.warn(key, secrets::open_to_others(file));
                 }
                 Some(read.value)
             }

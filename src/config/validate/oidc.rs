@@ -103,7 +103,8 @@ pub(super) fn settings(
     );
     let authorize_params = authorize_params(raw, problems);
     let roots = raw.ca_file.as_deref();
-    let extra_roots_pem = roots.and_then(|file| certificates(&files.folders.find(file), problems));
+    let extra_roots_pem =
+        roots.and_then(|file| certificates("oidc.ca_file", &files.folders.find(file), problems));
     let portal = portal?;
     Some(OidcSettings {
         issuer: raw.issuer.clone()?,
@@ -259,19 +260,19 @@ fn authorize_params(raw: &RawOidc, problems: &mut Problems) -> Vec<(String, Stri
         .collect()
 }
 
-fn certificates(file: &Path, problems: &mut Problems) -> Option<Vec<u8>> {
-    const PATH: &str = "oidc.ca_file";
+/// The certificates in `file`, which `key` names, as they are.
+pub(super) fn certificates(key: &str, file: &Path, problems: &mut Problems) -> Option<Vec<u8>> {
     let pem = match secrets::read_public(file, MAX_CERTIFICATES) {
         Ok(pem) => pem,
         Err(error) => {
-            problems.at(PATH, error.to_string());
+            problems.at(key, error.to_string());
             return None;
         }
     };
     let mut certificates = CertificateDer::pem_slice_iter(&pem).peekable();
     if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
         problems.at(
-            PATH,
+            key,
             format!("{} does not hold certificates in PEM form", file.display()),
         );
         return None;

@@ -1,14 +1,11 @@
 //! `[session]`
 
-use std::path::Path;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
-use super::{Files, item};
+use super::{Files, item, store};
+use crate::config::SessionSettings;
 use crate::config::problems::Problems;
 use crate::config::raw::RawSession;
-use crate::config::{SessionSecret, SessionSettings, StoreLocation, secrets};
 use crate::domain::cookie_scope::is_under;
 use crate::domain::host::Host;
 use crate::domain::service_host::HostPattern;
@@ -22,14 +19,12 @@ const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 pub(super) fn session(
     raw: &RawSession,
+    inline: bool,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<SessionSettings> {
-    let store = store(raw, problems);
-    let secret = match &raw.secret_file {
-        None => Some(SessionSecret::Ephemeral),
-        Some(file) => secret(&files.folders.find(file), problems),
-    };
+    let store = store::store(raw, inline, files, problems);
+    let secret = store::secret(raw, store.as_ref(), files, problems);
     let lifetime = lifetime(raw, problems);
     let cookie_domains = cookie_domains(raw, problems);
     Some(SessionSettings {
@@ -38,43 +33,6 @@ pub(super) fn session(
         lifetime,
         cookie_domains,
     })
-}
-
-/// The URL is read without ever being repeated: it may hold a password.
-fn store(raw: &RawSession, problems: &mut Problems) -> Option<StoreLocation> {
-    const PATH: &str = "session.store";
-    let written = raw.store.as_ref().map(ExposeSecret::expose_secret);
-    if written == Some("memory:") {
-        return Some(StoreLocation::Memory);
-    }
-    problems.missing(
-        PATH,
-        "this version keeps sessions in memory only: write store = \"memory:\"",
-    );
-    None
-}
-
-fn secret(file: &Path, problems: &mut Problems) -> Option<SessionSecret> {
-    const PATH: &str = "session.secret_file";
-    // What cannot be looked at is left to the reading, which says why.
-    if !matches!(file.try_exists(), Ok(false)) || file.is_symlink() {
-        return Files::take(PATH, file, secrets::read_keys(file), problems)
-            .map(SessionSecret::Keys);
-    }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        problems.at(
-            PATH,
-            format!(
-                "{} cannot be made: its folder does not exist",
-                file.display()
-            ),
-        );
-        return None;
-    }
-    Some(SessionSecret::ToBeMade(file.to_owned()))
 }
 
 fn lifetime(raw: &RawSession, problems: &mut Problems) -> SessionLifetime {

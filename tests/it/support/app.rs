@@ -1,10 +1,11 @@
 //! The real service on free ports, beside an issuer and a clock of its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::rt;
+use actix_web::rt::{self, task::JoinHandle};
 use portcullis::config::{Config, RawConfig, RawPolicy, RawRule, RawService};
 use portcullis::startup::Application;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -19,13 +20,15 @@ use super::relying_party::PUBLIC_URL;
 /// A running service.
 pub struct TestApp {
     pub clock: TestClock,
-    pub issuer: FakeIssuer,
+    pub issuer: Arc<FakeIssuer>,
     pub client: Client,
     verify: SocketAddr,
     portal: SocketAddr,
     admin: SocketAddr,
+    raw: RawConfig,
     /// The service stops when this goes.
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<io::Result<()>>,
 }
 
 /// What came back.
@@ -67,9 +70,13 @@ pub async fn spawn_app() -> TestApp {
 /// they may run at once.
 pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     let clock = TestClock::new();
-    let issuer = FakeIssuer::start(&clock);
+    let issuer = Arc::new(FakeIssuer::start(&clock));
     let mut raw = test_config(issuer.issuer());
     adjust(&mut raw);
+    start(raw, issuer, clock)
+}
+
+fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
     portcullis::oidc::install_crypto_provider();
     let application = Application::build(config, Arc::new(clock.clone())).expect("an application");
@@ -80,7 +87,7 @@ pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
         application.admin_address().expect(address),
     );
     let (stop, stopped) = oneshot::channel::<()>();
-    rt::spawn(application.run_until(async {
+    let running = rt::spawn(application.run_until(async {
         let _ = stopped.await;
     }));
     let client = Client::builder()
@@ -95,7 +102,9 @@ pub async fn spawn_app_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
         verify,
         portal,
         admin,
-        _stop: stop,
+        raw,
+        stop,
+        running,
     }
 }
 
@@ -154,6 +163,22 @@ pub fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 impl TestApp {
+    /// Another instance beside this one: the same issuer, the same time. `adjust` edits its configuration first.
+    pub fn beside(&self, adjust: impl FnOnce(&mut RawConfig)) -> Self {
+        let mut raw = test_config(self.issuer.issuer());
+        adjust(&mut raw);
+        start(raw, Arc::clone(&self.issuer), self.clock.clone())
+    }
+
+    /// Stops the service, and starts one anew with the same configuration, beside the same issuer.
+    pub async fn restart(self) -> Self {
+        // Nobody listens when it has ended by itself, and that shows in what it says.
+        let _ = self.stop.send(());
+        let ended = self.running.await.expect("it does not panic");
+        ended.expect("a clean stop");
+        start(self.raw, self.issuer, self.clock)
+    }
+
     /// What a proxy asks about a request for `url` (`https://host/target`).
     pub fn ask(&self, url: &str) -> Ask<'_> {
         let (scheme, rest) = url.split_once("://").expect("a scheme");

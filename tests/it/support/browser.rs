@@ -52,6 +52,11 @@ impl<'a> Browser<'a> {
         }
     }
 
+    /// From now on, the proxy asks `app`.
+    pub fn led_to(&mut self, app: &'a TestApp) {
+        self.app = app;
+    }
+
     /// Keeps cookies of `domain` for all of its hosts. Otherwise cookies with a domain are thrown away.
     pub fn sharing(mut self, domain: &'static str) -> Self {
         self.shares = Some(domain);

@@ -4,4 +4,10 @@ pub mod app;
 pub mod browser;
 pub mod clock;
 pub mod issuer;
+#[path = "../../kit/redis_server.rs"]
+#[allow(
+    dead_code,
+    reason = "the tests of the store and these each use a part of it"
+)]
+pub mod redis_server;
 pub mod relying_party;

@@ -1,0 +1,183 @@
+//! What went wrong, from the errors of Redis and of the connection to it: in plain words, and never with
+//! anything that was sent.
+
+use ::redis::{ErrorKind, RedisError};
+
+use crate::store::StoreError;
+
+/// Whether a call was meant to change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Reads,
+    Writes,
+}
+
+/// What an error means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The connection is of no more use. Whether the call was carried out is not known.
+    Lost(String),
+    /// Redis answered, and this is what it said.
+    Answered(StoreError),
+}
+
+const NO_PERMISSION: &str = "our Redis user may not do this (NOPERM): see \"The user\" in docs/redis.md for \
+                             what it has to be allowed";
+
+/// Reads an error that came of a call.
+pub(super) fn fault(error: &RedisError, access: Access) -> Fault {
+    let Some(code) = code(error) else {
+        return match error.kind() {
+            ErrorKind::UnexpectedReturnType => {
+                unreachable("it gave an answer of an unexpected kind".to_owned())
+            }
+            _ => Fault::Lost(connection_words(error)),
+        };
+    };
+    let words = match code {
+        "OOM" => return Fault::Answered(StoreError::Full),
+        "MISCONF" => "Redis cannot save to its disk (MISCONF)",
+        "READONLY" => "this Redis is a read-only replica (READONLY)",
+        "NOREPLICAS" => "too few replicas of this Redis are there (NOREPLICAS)",
+        "NOPERM" => NO_PERMISSION,
+        // The user was removed, or its password: a new connection tells which.
+        "NOAUTH" | "WRONGPASS" => return Fault::Lost(format!("Redis knows us no more ({code})")),
+        "LOADING" => return unreachable("Redis is still loading its data (LOADING)".to_owned()),
+        "BUSY" => return unreachable("Redis is busy with a script (BUSY)".to_owned()),
+        "MASTERDOWN" => {
+            return unreachable("this replica has lost its primary (MASTERDOWN)".to_owned());
+        }
+        "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => {
+            return unreachable(format!(
+                "this is a node of a Redis Cluster ({code}), which is not supported"
+            ));
+        }
+        _ => return unreachable(format!("Redis answers with an error ({code})")),
+    };
+    match access {
+        Access::Writes => Fault::Answered(StoreError::Refused(words.to_owned())),
+        Access::Reads => unreachable(words.to_owned()),
+    }
+}
+
+fn unreachable(words: String) -> Fault {
+    Fault::Answered(StoreError::Unreachable(words))
+}
+
+/// The code of an error that Redis answered with. Some that come from within a script are told inside of
+/// another, depending on the version.
+fn code(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    let Some(detail) = error.detail().filter(|_| code == "ERR") else {
+        return Some(code);
+    };
+    if detail.starts_with("The user executing the script can't") {
+        return Some("NOPERM");
+    }
+    let inner = ["OOM", "MISCONF", "READONLY", "NOREPLICAS", "NOPERM"]
+        .into_iter()
+        .find(|known| detail.contains(&format!("-{known} ")));
+    Some(inner.unwrap_or(code))
+}
+
+/// What became of a connection.
+pub(super) fn connection_words(error: &RedisError) -> String {
+    if error.is_connection_dropped() {
+        return "the connection was closed".to_owned();
+    }
+    match error.kind() {
+        ErrorKind::Io => error.to_string(),
+        ErrorKind::Parse => "what answers is no Redis".to_owned(),
+        _ => error.category().to_owned(),
+    }
+}
+
+/// Why Redis does not let us in, or has nothing for us.
+pub(super) fn greeting_words(error: &RedisError) -> String {
+    let (code, detail) = (
+        error.code().unwrap_or_default(),
+        error.detail().unwrap_or_default(),
+    );
+    let words = match code {
+        "WRONGPASS" => "Redis refuses the user name or the password (WRONGPASS)",
+        "NOAUTH" => "Redis asks for a password, and none is configured (NOAUTH)",
+        _ if detail.contains("max number of clients") => {
+            "Redis has too many clients already (maxclients)"
+        }
+        _ if detail.contains("without any password configured") => {
+            "Redis has no password for its default user, and one is configured here"
+        }
+        _ if detail.contains("DB index") => "Redis has no database of this number",
+        _ => {
+            return match fault(error, Access::Reads) {
+                Fault::Lost(words) | Fault::Answered(StoreError::Unreachable(words)) => words,
+                Fault::Answered(other) => other.to_string(),
+            };
+        }
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(line: &str) -> RedisError {
+        let value = ::redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+        let value = value.expect("an answer");
+        value.extract_error().expect_err("an error")
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn answers_are_told_apart() {
+        let full = || StoreError::Full;
+        let cases = [
+            ("OOM command not allowed when used memory > 'maxmemory'.",                  full()),
+            ("ERR Error running script (call to f_6): @user_script:1: -OOM command not", full()),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(fault(&answered(line), Access::Writes), Fault::Answered(expected), "{line}");
+        }
+        let refusals = [
+            ("MISCONF Redis is configured to save RDB snapshots",                        "MISCONF"),
+            ("READONLY You can't write against a read only replica.",                    "READONLY"),
+            ("NOREPLICAS Not enough good replicas to write.",                            "NOREPLICAS"),
+            ("NOPERM User portcullis has no permissions to run the 'set' command",       "NOPERM"),
+            ("ERR The user executing the script can't run this command or subcommand",   "NOPERM"),
+            ("LOADING Redis is loading the dataset in memory",                           "LOADING"),
+            ("MOVED 3999 127.0.0.1:6381",                                                "Cluster"),
+            ("MASTERDOWN Link with MASTER is down",                                      "MASTERDOWN"),
+            ("WHATEVER it says",                                                         "WHATEVER"),
+        ];
+        for (line, word) in refusals {
+            for access in [Access::Reads, Access::Writes] {
+                let Fault::Answered(error) = fault(&answered(line), access) else {
+                    unreachable!("{line}: the connection is in order");
+                };
+                assert!(error.to_string().contains(word), "{line}: {error}");
+                let refused = matches!(error, StoreError::Refused(_));
+                assert!(!refused || access == Access::Writes, "{line}: {error}");
+            }
+        }
+        let lost = fault(&answered("NOAUTH Authentication required."), Access::Reads);
+        assert!(matches!(lost, Fault::Lost(_)));
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn what_keeps_us_out_is_told_in_plain_words() {
+        let cases = [
+            ("WRONGPASS invalid username-password pair or user is disabled.",    "user name or the password"),
+            ("NOAUTH Authentication required.",                                  "asks for a password"),
+            ("ERR max number of clients reached",                                "too many clients"),
+            ("ERR AUTH <password> called without any password configured for x", "no password for its default"),
+            ("ERR DB index is out of range",                                     "no database of this number"),
+            ("LOADING Redis is loading the dataset in memory",                   "loading"),
+        ];
+        for (line, words) in cases {
+            let told = greeting_words(&answered(line));
+            assert!(told.contains(words), "{line}: {told}");
+        }
+    }
+}

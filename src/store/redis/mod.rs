@@ -1,0 +1,228 @@
+//! `redis://` and `rediss://`: records in a Redis that several instances share. The only folder that names the
+//! crate `redis`.
+//!
+//! A record is a string, `version (8) ‖ value`, that Redis itself ends when its time is over. What compares and
+//! writes is one script, so it happens in one step. An index is a sorted set of names by the time when they end,
+//! in milliseconds. That is told by the clock of Redis alone: those of the instances need not agree. Whatever
+//! has ended goes with each write, and the whole with its last entry. No command touches two keys.
+
+mod connect;
+mod fault;
+mod link;
+mod tls;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::{Cmd, FromRedisValue, cmd};
+use async_trait::async_trait;
+
+use self::connect::probing;
+use self::fault::Access;
+use self::link::Link;
+use crate::domain::redis_settings::RedisSettings;
+use crate::store::sealing::random;
+use crate::store::{Record, RecordKey, Store, StoreError, Version};
+
+/// Before every key of ours.
+const PREFIX: &str = "portcullis:";
+
+const VERSION_BYTES: usize = 8;
+
+/// Key; version that was read, new content, lifetime in milliseconds.
+const REPLACE: &str = "
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1";
+
+/// The time in milliseconds.
+const NOW: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)";
+
+/// Takes away what has ended.
+const TRIM: &str = "
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))";
+
+/// Index; member, lifetime in milliseconds. Adding comes first: Redis refuses that when it is full only before
+/// anything else was written.
+const ENLIST: &str = "
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])";
+
+/// The whole ends with its last entry.
+const END: &str = "
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', last[2]))";
+
+/// Index; member.
+const DELIST: &str = "
+redis.call('ZREM', KEYS[1], ARGV[1])";
+
+/// Index.
+const MEMBERS: &str = "
+return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')";
+
+/// Records in Redis.
+pub struct RedisStore {
+    link: Link,
+    scripts: Scripts,
+    /// Why the last write was refused, if it was.
+    refused: Mutex<Option<StoreError>>,
+}
+
+/// Those that tell the time.
+struct Scripts {
+    enlist: String,
+    delist: String,
+    members: String,
+}
+
+impl RedisStore {
+    /// A store in the Redis of `settings`. Connecting goes on in the background, in the Tokio runtime that this
+    /// is called in, for as long as there is the store: Redis may be down.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the certificates, for people.
+    pub fn open(settings: RedisSettings) -> Result<Self, String> {
+        if settings.tls {
+            tls::client_config(&settings.credentials.read()?)?;
+        }
+        Ok(Self {
+            link: Link::start(settings),
+            scripts: Scripts {
+                enlist: [NOW, ENLIST, TRIM, END].concat(),
+                delist: [NOW, DELIST, TRIM].concat(),
+                members: [NOW, MEMBERS].concat(),
+            },
+            refused: Mutex::default(),
+        })
+    }
+
+    async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        self.link.ask(command, Access::Reads).await
+    }
+
+    async fn write<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let answer = self.link.ask(command, Access::Writes).await;
+        self.note_refusal(answer.as_ref().err());
+        answer
+    }
+
+    /// One line when writes begin to be refused, and one when they are no more.
+    fn note_refusal(&self, error: Option<&StoreError>) {
+        let refused = match error {
+            Some(StoreError::Unreachable(_)) => return,
+            refused_or_none => refused_or_none,
+        };
+        let mut before = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.as_ref() == refused {
+            return;
+        }
+        if let Some(error) = refused {
+            tracing::error!(%error, "the session store takes no writes");
+        } else {
+            tracing::info!("the session store takes writes again");
+        }
+        *before = refused.cloned();
+    }
+}
+
+fn name_of(key: &RecordKey) -> String {
+    format!("{PREFIX}{}", key.as_str())
+}
+
+/// A version that no other write has: 64 random bits are not drawn twice for one key.
+fn content(value: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(VERSION_BYTES + value.len());
+    content.extend(random::<VERSION_BYTES>());
+    content.extend(value);
+    content
+}
+
+/// What is too short to be a record of ours is none.
+fn record(content: &[u8]) -> Option<Record> {
+    let (version, value) = content.split_first_chunk::<VERSION_BYTES>()?;
+    Some(Record {
+        value: value.to_vec(),
+        version: Version(u64::from_be_bytes(*version)),
+    })
+}
+
+/// Redis knows no lifetime of nothing.
+fn milliseconds(lifetime: Duration) -> u64 {
+    u64::try_from(lifetime.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+fn script(text: &str, key: &RecordKey) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(text).arg(1).arg(name_of(key));
+    command
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let content: Option<Vec<u8>> = self.read(cmd("GET").arg(name_of(key))).await?;
+        Ok(content.and_then(|content| record(&content)))
+    }
+
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut command = cmd("SET");
+        command.arg(name_of(key)).arg(content(value)).arg("NX");
+        command.arg("PX").arg(milliseconds(lifetime));
+        let done: Option<String> = self.write(&command).await?;
+        Ok(done.is_some())
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut command = script(REPLACE, key);
+        command.arg(&version.0.to_be_bytes()).arg(content(value));
+        command.arg(milliseconds(lifetime));
+        self.write(&command).await
+    }
+
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.write(cmd("DEL").arg(name_of(key))).await
+    }
+
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let mut command = script(&self.scripts.enlist, index);
+        self.write(command.arg(member).arg(milliseconds(lifetime)))
+            .await
+    }
+
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.write(script(&self.scripts.delist, index).arg(member))
+            .await
+    }
+
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.read(&script(&self.scripts.members, index)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(&probing()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! A real `redis-server` that ends with the test: on a port and a socket of its own, empty, keeping nothing.
+//!
+//! Needs nothing of the other files here, since the tests within the crate use it too.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long it may take to start or to answer, on a machine that has much to do.
+const LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A server that is killed when this is dropped.
+pub struct RedisServer {
+    /// Where it keeps what it is given; goes with it.
+    pub folder: TempDir,
+    /// Where it is asked for over TCP; over TLS, where it speaks that.
+    pub port: u16,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// One that only listens on its socket and on a port, both without a password.
+    pub fn start() -> Self {
+        Self::start_with(|_, port| vec!["--port".into(), port.to_string()])
+    }
+
+    /// One with arguments of the caller's choice, made for a folder and a port. It always listens on its socket
+    /// too, for [`ask`](Self::ask).
+    pub fn start_with(arguments: impl Fn(&Path, u16) -> Vec<String>) -> Self {
+        // Somebody else may take a free port before it is listened on; then another one is tried.
+        let start = || {
+            let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+            let mut server = Self {
+                arguments: arguments(folder.path(), port),
+                folder,
+                port,
+                child: None,
+            };
+            server.try_run().then_some(server)
+        };
+        let started = (0..5).find_map(|_| start());
+        started.expect("redis-server starts")
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// Where it listens, for `session.store`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Starts it again where it was, empty.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.try_run(), "redis-server does not start again");
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself; that is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Stops it in the middle of whatever it does; connections to it stay open.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// What it says to a command of its administrator, in the words of `redis-cli`.
+    pub fn ask(&self, words: &[&str]) -> String {
+        self.try_ask(words).expect("redis-cli")
+    }
+
+    fn try_ask(&self, words: &[&str]) -> io::Result<String> {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(words)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), signal).expect("it runs");
+    }
+
+    /// Whether it runs, and answers.
+    fn try_run(&mut self) -> bool {
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a file");
+        // The kernel ends it when the test's thread goes, even if nothing of ours gets to run again.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program())
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(["--bind", "127.0.0.1", "--unixsocketperm", "700"])
+            .arg("--unixsocket")
+            .arg(self.socket())
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server and setpriv: `make tools` installs what is not here");
+        self.child = Some(child);
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let ended = self.child.as_mut().map(Child::try_wait);
+            if !matches!(ended, Some(Ok(None))) {
+                return false;
+            }
+            if self.try_ask(&["PING"]).is_ok_and(|answer| answer == "PONG") {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The one that `make tools` installs, else one on the search path.
+fn program() -> PathBuf {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/redis-server");
+    if installed.is_file() {
+        installed
+    } else {
+        PathBuf::from("redis-server")
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
