@@ -51,8 +51,6 @@ project() {
 	cp tests/compose/override.yml "$work/project/docker-compose.override.yml"
 	cp -r deploy/compose/{caddy,portcullis,setup.sh} "$work/project/deploy/compose/"
 	cd "$work/project"
-	# TEMPORARY: until the build knows `redis://`.
-	sed -i -e 's/^store = .*/store = "memory:"/' -e '/^store_password_file/d' deploy/compose/portcullis/portcullis.toml
 	sed -e "s/^DOMAIN=.*/DOMAIN=$domain/" -e 's/^OIDC_CLIENT_ID=.*/OIDC_CLIENT_ID=portcullis/' \
 		-e 's/^BIND_ADDRESS=.*/BIND_ADDRESS=127.0.0.1/' "$OLDPWD/.env.example" >.env
 	deploy/compose/setup.sh
@@ -121,7 +119,8 @@ wait_for portcullis healthy portcullis
 wait_for redis healthy redis
 say "ok: portcullis and redis are healthy"
 
-"$login" "https://whoami.$domain/" caddy-root.crt || failed "the login"
+"$login" "https://whoami.$domain/" caddy-root.crt \
+	docker-compose --project-name portcullis restart redis portcullis || failed "the login"
 
 expect "Caddy reaches /verify" connects caddy portcullis 9191
 expect "an app does not" refuse connects whoami 172.30.91.3 9191

@@ -198,6 +198,22 @@ fn the_script_knows_the_users() {
     }
 }
 
+/// Redis's user may do what the documents say that it needs, and nothing else.
+#[test]
+fn the_user_of_redis_is_the_documented_one() {
+    let commands = |text: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.contains("~portcullis:*"));
+        let words = line.expect("an ACL line").split_whitespace();
+        words
+            .filter(|word| word.starts_with(['~', '&', '+', '-']))
+            .map(str::to_owned)
+            .collect()
+    };
+    let documented = commands(&source("docs/redis.md"));
+    assert!(documented.len() > 5, "{documented:?}");
+    assert_eq!(commands(&source("deploy/compose/setup.sh")), documented);
+}
+
 /// Every variable that has to be given is in the example of `.env`, and nothing else is.
 #[test]
 fn the_example_of_the_environment_is_complete() {

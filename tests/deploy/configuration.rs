@@ -32,19 +32,8 @@ fn variables(compose: &Value) -> Vec<(String, String)> {
     told.collect()
 }
 
-/// TEMPORARY: until the build knows `redis://`.
-fn with_a_known_store(text: &str) -> String {
-    let known = text.lines().map(|line| match line.split_once(" = ") {
-        Some(("store", _)) => "store = \"memory:\"",
-        Some(("store_password_file", _)) => "",
-        _ => line,
-    });
-    known.collect::<Vec<_>>().join("\n")
-}
-
 fn of(compose: &str, configuration: &str) -> (Configuration, Vec<(String, String)>) {
-    let text = with_a_known_store(&source(configuration));
-    let configuration = Configuration::new("portcullis.toml", &text);
+    let configuration = Configuration::new("portcullis.toml", &source(configuration));
     (configuration, variables(&yaml(compose)))
 }
 
