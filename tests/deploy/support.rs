@@ -10,6 +10,9 @@ use tempfile::TempDir;
 /// Where containers find their secrets.
 pub const SECRETS: &str = "/run/secrets";
 
+/// Where they keep what is to last.
+const STATE: &str = "/var/lib/portcullis";
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -51,7 +54,8 @@ impl Configuration {
         let folder = TempDir::new().expect("a folder");
         let here = folder.path().to_str().expect("UTF-8");
         let file = folder.path().join(name);
-        fs::write(&file, text.replace(SECRETS, here)).expect("a written file");
+        let own = text.replace(SECRETS, here).replace(STATE, here);
+        fs::write(&file, own).expect("a written file");
         let configuration = Self { folder, file };
         for named in text.split(&format!("\"{SECRETS}/")).skip(1) {
             let secret = named.split('"').next().expect("a name");
