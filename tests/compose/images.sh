@@ -18,7 +18,8 @@ name() {
 	sed -nE "s|^ +image: ($1:[^ ]+)\$|\1|p" docker-compose.yml
 }
 
-docker import "$work/debian.tar" "$(sed -nE 's/^FROM (debian:\S+).*/\1/p' deploy/Dockerfile)" >/dev/null
+base=$(sed -nE 's/^FROM (debian:\S+).*/\1/p' deploy/Dockerfile)
+docker image inspect "$base" >/dev/null 2>&1 || docker import "$work/debian.tar" "$base" >/dev/null
 build portcullis-runtime runtime . deploy/Dockerfile
 
 context=$work/context
@@ -38,3 +39,5 @@ build "$(name redis)" redis "$context" "$file"
 build "$(name ghcr.io/pocket-id/pocket-id)" pocket-id "$context" "$file"
 build "$(name traefik/whoami)" whoami "$context" "$file"
 build "$(name portcullis)" portcullis "$context" "$file"
+# What an earlier run had under these names.
+docker image prune --force >/dev/null
