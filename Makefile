@@ -28,19 +28,45 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 faults: tools ## Let each fault last, and print what was measured (some ten minutes; `make test` runs them briefly)
 	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults
 
+.PHONY: compose-test
+compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)
+	@$(SUDO) env PATH="$$PATH" tests/compose/run.sh $(BUILT)
+
+# All that tests/compose/run.sh needs.
+.PHONY: compose-ready
+compose-ready: tools-compose
+	cargo build --bin portcullis --example compose_login
+
 .PHONY: check
 check: ## Format and lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers, faketime and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers, Nix, faketime and Chromium
+	@command -v nix-instantiate >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) nix-bin; }
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { $(APT_UPDATE); $(APT_INSTALL) libfaketime; }
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 
 .PHONY: tools-demo
 tools-demo: $(TOOLS)/proxies.stamp $(PROVIDER)/node_modules/.package-lock.json
+
+# With debootstrap a whole Debian, the base of the images; Redis is in it, since its image is made of that.
+COMPOSE_PACKAGES := docker.io docker-compose debootstrap iptables iproute2 openssl
+.PHONY: tools-compose
+tools-compose: tools-demo
+	@type dockerd docker docker-compose debootstrap iptables ip openssl >/dev/null \
+		|| { $(APT_UPDATE); $(APT_INSTALL) $(COMPOSE_PACKAGES); }
+	@$(MAKE) --no-print-directory target/compose/debian.tar
+
+target/compose/debian.tar:
+	@mkdir -p $(@D)
+	$(SUDO) rm -rf $(@D)/debian
+	$(SUDO) debootstrap --variant=minbase --include=ca-certificates,libcap2-bin,redis-server \
+		"$$(. /etc/os-release; echo "$$VERSION_CODENAME")" $(@D)/debian >$(@D)/debootstrap.log
+	$(SUDO) tar --directory $(@D)/debian --create . >$@
+	$(SUDO) rm -rf $(@D)/debian
 
 # Root installs directly, everybody else by sudo.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

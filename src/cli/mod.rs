@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod health;
 mod presets;
 mod schema;
 mod secret;
@@ -40,6 +41,10 @@ enum Command {
     Explain(Box<explain::Arguments>),
     /// Print the proxy's configuration for the services
     Snippet(snippet::Arguments),
+    /// Ask the running service whether it is well, for containers and orchestrators
+    ///
+    /// Exits with 0 when it is, and with 1 when it is not or does not answer.
+    Health(health::Arguments),
     /// Say what is known about an app, and what to write for it
     Presets(presets::Arguments),
     /// Print a new key for session.secret_file
@@ -58,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(config),
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
+        Command::Health(arguments) => health::run(config, &arguments),
         Command::Presets(arguments) => presets::run(&arguments),
         Command::Secret => secret::run(),
         Command::Schema => schema::run(),

@@ -2,6 +2,7 @@
 //! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
 //! checks again.
 
+mod admin_listen;
 mod drop_ins;
 mod forms;
 mod load;
@@ -178,6 +179,13 @@ impl Config {
         };
         validate::validate(raw, &folders, Problems::default())
     }
+}
+
+/// Where the service that uses the configuration `path` answers about its health, and what kept that from being
+/// read: then it is the default. Mistakes elsewhere in the configuration are no matter, and no secret is read.
+#[must_use]
+pub fn admin_listen(path: Option<&Path>) -> (Listen, Vec<Problem>) {
+    admin_listen::admin_listen(path, &load::variables())
 }
 
 impl std::fmt::Display for Listen {

@@ -4,6 +4,7 @@ mod check;
 mod conf_d;
 mod explain;
 mod files;
+mod health;
 mod presets;
 mod schema;
 mod snippet;

@@ -31,9 +31,18 @@ pub fn source(name: &str) -> String {
     text.unwrap_or_default()
 }
 
-/// All documents: those at the root and those in `docs/` and its folders.
+/// All documents: those at the root, those in `docs/` and its folders, and those beside what is deployed.
 pub fn documents() -> Vec<Document> {
-    let mut names: Vec<PathBuf> = ["", "docs", "docs/patterns", "docs/troubleshooting"]
+    let folders = [
+        "",
+        "deploy/compose",
+        "deploy/nixos",
+        "deploy/traefik",
+        "docs",
+        "docs/patterns",
+        "docs/troubleshooting",
+    ];
+    let mut names: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
         .map(|entry| entry.expect("an entry").path())

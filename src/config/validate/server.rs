@@ -16,6 +16,8 @@ use crate::domain::proxies::TrustedProxies;
 /// The longest path of a socket, in bytes: `sun_path` holds 108 with the final zero.
 const MAX_SOCKET_PATH: usize = 107;
 
+const DEFAULT_ADMIN_PORT: u16 = 9193;
+
 pub(super) fn server(
     raw: &RawServer,
     files: &Files<'_>,
@@ -24,7 +26,7 @@ pub(super) fn server(
     let listeners = [
         ("server.listen", &raw.listen, 9191),
         ("server.portal_listen", &raw.portal_listen, 9192),
-        ("server.admin_listen", &raw.admin_listen, 9193),
+        ("server.admin_listen", &raw.admin_listen, DEFAULT_ADMIN_PORT),
     ];
     let mut taken: Vec<(&str, Listen)> = Vec::new();
     let [listen, portal_listen, admin_listen] = listeners.map(|(path, written, port)| {
@@ -61,6 +63,13 @@ pub(super) fn server(
         proxy_secret,
         allow_http: raw.danger_allow_http,
     })
+}
+
+/// Where health is told, when nothing else of the configuration matters. What is no address is reported, and then
+/// it is the default.
+pub(in crate::config) fn admin_listen(written: Option<&str>, problems: &mut Problems) -> Listen {
+    let listen = written.and_then(|written| listen_at("server.admin_listen", written, problems));
+    listen.unwrap_or_else(|| Listen::Tcp((Ipv4Addr::LOCALHOST, DEFAULT_ADMIN_PORT).into()))
 }
 
 fn listen_at(path: &str, written: &str, problems: &mut Problems) -> Option<Listen> {

@@ -6,7 +6,8 @@
 // does not ask when it gets an ID token of the person who is signed in; no revocation endpoint.
 //
 // Settings come from the environment:
-//   PROVIDER_PORT                       where to listen, on 127.0.0.1; a proxy with https is before it
+//   PROVIDER_PORT                       where to listen; a proxy with https is before it
+//   PROVIDER_ADDRESS                    on which address (127.0.0.1)
 //   PROVIDER_ISSUER                     the URL under which browsers and clients see it
 //   PROVIDER_CLIENT_ID                  the one client
 //   PROVIDER_CLIENT_SECRET_FILE         its secret, on one line
@@ -43,6 +44,7 @@ const setting = (name) => {
 const list = (name) => setting(name).split(/\s+/).filter(Boolean);
 
 const port = Number(setting('PROVIDER_PORT'));
+const address = process.env.PROVIDER_ADDRESS ?? '127.0.0.1';
 const issuer = setting('PROVIDER_ISSUER');
 const clientId = setting('PROVIDER_CLIENT_ID');
 const accessTtl = Number(process.env.PROVIDER_ACCESS_TTL ?? 3600);
@@ -232,7 +234,7 @@ server.on('error', (error) => {
   console.error(error.message);
   process.exit(1);
 });
-server.listen(port, '127.0.0.1', () => console.log(`${issuer} on 127.0.0.1:${port}`));
+server.listen(port, address, () => console.log(`${issuer} on ${address}:${port}`));
 
 const controlPort = process.env.PROVIDER_CONTROL_PORT;
 if (controlPort) {

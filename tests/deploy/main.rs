@@ -1,0 +1,10 @@
+//! The files with which people deploy it, as far as that needs no container engine and no NixOS.
+//! `make compose-test` runs the compose file itself.
+
+mod caddyfile;
+mod compose;
+mod configuration;
+mod dockerfile;
+mod nixos;
+mod support;
+mod traefik;
