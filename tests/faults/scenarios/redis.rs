@@ -24,8 +24,6 @@ const NOT_NOW: &str = "Not available right now";
 const MOST_MEMORY: usize = 50 * 1024;
 /// One is kept, and another may just be tried.
 const MOST_CONNECTIONS: usize = 4;
-/// A secret file that has changed is read within this.
-const RELOAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// A Redis that loses nothing by being killed.
 fn durable() -> RedisServer {
@@ -347,7 +345,7 @@ pub async fn password_changed(stage: &mut Stage) -> Result<Outcome> {
     stage.hold(stage.time(1.5, 10.0)).await;
     write_password(&file, "the-second-one")?;
     stage.changing();
-    stage.until_calm(Expect::CALM, RELOAD_LIMIT).await?;
+    stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
     service.running()?;
     if service.log().contains("the-second-one") || service.log().contains("the-first-one") {
         return Err(Failure::new("the password is in the log"));
