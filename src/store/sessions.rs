@@ -4,7 +4,7 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -22,6 +22,10 @@ use crate::store::{RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
+
+/// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
+/// that takes nothing must not hold up every request of those whose use is worth noting.
+const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a completed login brings.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Sessions {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     lifetime: SessionLifetime,
+    /// When the use of a session could not be noted, if that was so the last time that it was tried.
+    touch_failed: Mutex<Option<Timestamp>>,
 }
 
 impl Sessions {
@@ -60,6 +66,7 @@ impl Sessions {
             keyring,
             clock,
             lifetime,
+            touch_failed: Mutex::default(),
         }
     }
 
@@ -188,7 +195,8 @@ impl Sessions {
         let Some((session, version)) = self.read(&session_key(&member)).await? else {
             return Ok(None);
         };
-        if !self.lifetime.is_touch_due(&session, self.clock.now()) {
+        let now = self.clock.now();
+        if !self.lifetime.is_touch_due(&session, now) || self.is_touch_paused(now) {
             return Ok(Some(session));
         }
         self.touch(&member, session, version).await
@@ -213,7 +221,9 @@ impl Sessions {
         session: Session,
         version: Version,
     ) -> Result<Option<Session>, StoreError> {
-        match self.write_touch(member, &session, version).await {
+        let written = self.write_touch(member, &session, version).await;
+        self.note_touch(written.as_ref().err());
+        match written {
             Ok(Some(touched)) => Ok(Some(touched)),
             // Somebody else wrote meanwhile, or ended it: what stands there now counts.
             Ok(None) => {
@@ -221,11 +231,38 @@ impl Sessions {
                 Ok(now_there.map(|(session, _)| session))
             }
             // The session was read, and it lives; that its use cannot be noted is no reason to refuse it.
-            Err(error) => {
-                tracing::warn!(%error, "the use of a session could not be noted");
-                Ok(Some(session))
-            }
+            Err(_) => Ok(Some(session)),
         }
+    }
+
+    /// Whether the last attempt to note a use failed a moment ago. A clock that was set back does not prolong that.
+    fn is_touch_paused(&self, now: Timestamp) -> bool {
+        let failed = *self.touch_failed();
+        failed.is_some_and(|failed| failed <= now && now.since(failed) < TOUCH_PAUSE)
+    }
+
+    /// One line when noting the use of sessions begins to fail, and one when it goes well again.
+    fn note_touch(&self, error: Option<&StoreError>) {
+        let before = match error {
+            Some(_) => self.touch_failed().replace(self.clock.now()),
+            None => self.touch_failed().take(),
+        };
+        match (error, before) {
+            (Some(error), None) => tracing::warn!(
+                %error,
+                "the use of sessions cannot be noted: those who are signed in stay so for the rest of \
+                 session.idle_timeout"
+            ),
+            (None, Some(_)) => tracing::info!("the use of sessions is noted again"),
+            _ => {}
+        }
+    }
+
+    fn touch_failed(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        // A single value: a panic elsewhere has not harmed it.
+        self.touch_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write_touch(

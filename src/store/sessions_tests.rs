@@ -1,5 +1,7 @@
 //! Sessions above a store: their limits, their endings, and what a person's list of them says.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 
 use super::*;
@@ -160,6 +162,115 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     clock.advance(Duration::from_secs(50));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
     assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+/// Counts the writes that it is asked for, and refuses them while it is told to.
+struct Refusing {
+    store: EmbeddedStore,
+    refuses: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Refusing {
+    fn new(clock: &Arc<ManualClock>) -> Arc<Self> {
+        Arc::new(Self {
+            store: in_memory(clock),
+            refuses: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// How many writes there were since it was asked before.
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::SeqCst)
+    }
+
+    fn may_write(&self) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("a test says so".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Refusing {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.store.get(key).await
+    }
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.create(key, value, lifetime).await
+    }
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.replace(key, version, value, lifetime).await
+    }
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.delete(key).await
+    }
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.may_write()?;
+        self.store.enlist(index, member, lifetime).await
+    }
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.may_write()?;
+        self.store.delist(index, member).await
+    }
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.store.members(index).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_not_asked_to_at_every_request() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Refusing::new(&clock);
+    let sessions = sessions(store.clone(), &clock);
+    let (one, other) = (
+        sessions.begin(login()).await.expect("a session"),
+        sessions.begin(login()).await.expect("a session"),
+    );
+    clock.advance(Duration::from_secs(20));
+    store.refuse(true);
+    store.asked();
+    for id in [&one, &other, &one, &other] {
+        assert!(sessions.load(id).await.expect("an answer").is_some());
+    }
+    assert_eq!(store.asked(), 1, "one attempt, whoever is asked for");
+    // It is tried again, and what could not be noted is noted then.
+    store.refuse(false);
+    clock.advance(TOUCH_PAUSE);
+    assert!(sessions.load(&one).await.expect("an answer").is_some());
+    assert!(sessions.load(&other).await.expect("an answer").is_some());
+    clock.advance(Duration::from_secs(90));
+    assert!(sessions.load(&one).await.expect("an answer").is_some());
+    assert!(sessions.load(&other).await.expect("an answer").is_some());
 }
 
 async fn listed(store: &EmbeddedStore) -> Vec<String> {
