@@ -42,6 +42,15 @@ pub struct Login {
     pub sid: Option<String>,
 }
 
+/// What is known of a session that has been ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Whose it was, if it lived.
+    pub identity: Option<Identity>,
+    /// Its ID token, if there was one.
+    pub id_token: Option<SecretString>,
+}
+
 /// The sessions of everybody.
 pub struct Sessions {
     store: Arc<dyn Store>,
@@ -285,32 +294,33 @@ impl Sessions {
         Ok(written.then_some(touched))
     }
 
-    /// Ends a session: when this returns, nobody is let in by it any more. Gives its ID token back, if
-    /// there was one.
+    /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
+    /// store that takes nothing is waited for once.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
-    pub async fn end(&self, id: &SessionId) -> Result<Option<SecretString>, StoreError> {
+    pub async fn end(&self, id: &SessionId) -> Result<Ended, StoreError> {
         let member = hash(id);
         let key = session_key(&member);
-        // Only for the index: where it cannot be read, its entry is left to its lifetime.
+        // For the index and the audit line: where it cannot be read, its entry is left to its lifetime.
         let session = self.read(&key).await.ok().flatten();
+        let identity = session.map(|(session, _)| session.identity);
         self.store.delete(&key).await?;
         // From here on it has ended, whatever becomes of the rest.
         let rest = async {
             let tokens = self.tokens(id).await?;
             self.store.delete(&tokens_key(&member)).await?;
-            if let Some((session, _)) = session {
-                let index = user_index(&session.identity);
-                self.store.delist(&index, &member).await?;
+            if let Some(identity) = &identity {
+                self.store.delist(&user_index(identity), &member).await?;
             }
             Ok::<_, StoreError>(tokens.id)
         };
-        Ok(rest.await.unwrap_or_else(|error| {
+        let id_token = rest.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the tokens of an ended session are left to their lifetime");
             None
-        }))
+        });
+        Ok(Ended { identity, id_token })
     }
 
     /// The tokens of a session; none where there are none, or where they do not open.

@@ -67,14 +67,13 @@ async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let id = sessions.begin(login()).await.expect("a session");
-    let token = sessions
-        .end(&id)
-        .await
-        .expect("an answer")
-        .expect("a token");
+    let ended = sessions.end(&id).await.expect("an answer");
+    let token = ended.id_token.expect("a token");
     assert_eq!(token.expose_secret(), "header.claims.signature");
+    assert_eq!(ended.identity, Some(login().identity));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
-    assert!(sessions.end(&id).await.expect("an answer").is_none());
+    let again = sessions.end(&id).await.expect("an answer");
+    assert!(again.id_token.is_none() && again.identity.is_none());
 }
 
 #[tokio::test]
