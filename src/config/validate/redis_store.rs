@@ -22,14 +22,8 @@ const PASSWORD_FILE: &str = "session.store_password_file";
 const CA_FILE: &str = "session.store_ca_file";
 const CLIENT_CERT_FILE: &str = "session.store_client_cert_file";
 const CLIENT_KEY_FILE: &str = "session.store_client_key_file";
-const TIMEOUT: &str = "session.store_timeout";
 
 const DEFAULT_PORT: u16 = 6379;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Below this, nothing that is far away answers in time; above it, proxies give up before us.
-const TIMEOUTS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(50)..=Duration::from_secs(30);
 
 /// The schemes of a Redis. Those that are to come are told apart from those that never will.
 pub(super) const SCHEMES: [&str; 5] = [
@@ -54,6 +48,7 @@ pub(super) fn settings(
     written: &str,
     raw: &RawSession,
     inline: bool,
+    timeout: Duration,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<RedisSettings> {
@@ -65,7 +60,6 @@ pub(super) fn settings(
         roots: roots(raw, tls, files, problems),
         client: client(raw, tls, files, problems),
     };
-    let timeout = timeout(raw, problems);
     let place = place?;
     Some(RedisSettings {
         address: place.address,
@@ -278,12 +272,4 @@ fn private_key(file: &Path, problems: &mut Problems) {
         let message = format!("{} does not hold a private key in PEM form", file.display());
         problems.at(CLIENT_KEY_FILE, message);
     }
-}
-
-fn timeout(raw: &RawSession, problems: &mut Problems) -> Duration {
-    let timeout = raw.store_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    if !TIMEOUTS.contains(&timeout) {
-        problems.at(TIMEOUT, "must be between 50ms and 30s");
-    }
-    timeout
 }
