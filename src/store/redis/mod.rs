@@ -109,6 +109,16 @@ impl RedisStore {
         answer
     }
 
+    /// The same for what only takes something away. It goes well while Redis is full, so that it does tells nothing
+    /// of other writes.
+    async fn take_away<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let answer = self.link.ask(command, Access::Writes).await;
+        if let Err(error) = &answer {
+            self.note_refusal(Some(error));
+        }
+        answer
+    }
+
     /// One line when writes begin to be refused, and one when they are no more.
     fn note_refusal(&self, error: Option<&StoreError>) {
         let refused = match error {
@@ -196,7 +206,7 @@ impl Store for RedisStore {
     }
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.write(cmd("DEL").arg(name_of(key))).await
+        self.take_away(cmd("DEL").arg(name_of(key))).await
     }
 
     async fn enlist(
@@ -211,7 +221,7 @@ impl Store for RedisStore {
     }
 
     async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.write(script(&self.scripts.delist, index).arg(member))
+        self.take_away(script(&self.scripts.delist, index).arg(member))
             .await
     }
 
