@@ -4,6 +4,7 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
-use crate::store::{RecordKey, Store, StoreError, Version};
+use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
@@ -57,6 +58,8 @@ pub struct Sessions {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     lifetime: SessionLifetime,
+    /// Whether the store could not tell, the last time that it was asked for a record.
+    is_unreadable: AtomicBool,
     /// When the use of a session could not be noted, if that was so the last time that it was tried.
     touch_failed: Mutex<Option<Timestamp>>,
 }
@@ -75,6 +78,7 @@ impl Sessions {
             keyring,
             clock,
             lifetime,
+            is_unreadable: AtomicBool::new(false),
             touch_failed: Mutex::default(),
         }
     }
@@ -212,7 +216,7 @@ impl Sessions {
     }
 
     async fn read(&self, key: &RecordKey) -> Result<Option<(Session, Version)>, StoreError> {
-        let Some(record) = self.store.get(key).await? else {
+        let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
         let session = self
@@ -222,6 +226,25 @@ impl Sessions {
             .and_then(|plain| serde_json::from_slice::<Session>(&plain).ok())
             .filter(|session| self.lifetime.is_live(session, self.clock.now()));
         Ok(session.map(|session| (session, record.version)))
+    }
+
+    /// Reads a record. One line when the store begins to be unable to tell, and one when it can again: there may be
+    /// hundreds of requests a second.
+    async fn fetch(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let record = self.store.get(key).await;
+        let failed = record.is_err();
+        if failed != self.is_unreadable.load(Ordering::Relaxed)
+            && failed != self.is_unreadable.swap(failed, Ordering::Relaxed)
+        {
+            match &record {
+                Err(error) => tracing::error!(
+                    %error,
+                    "sessions cannot be looked up: whoever brings one gets 503"
+                ),
+                Ok(_) => tracing::info!("sessions can be looked up again"),
+            }
+        }
+        record
     }
 
     async fn touch(
@@ -330,7 +353,7 @@ impl Sessions {
     /// [`StoreError`], when the store cannot tell.
     pub async fn tokens(&self, id: &SessionId) -> Result<Tokens, StoreError> {
         let key = tokens_key(&hash(id));
-        let Some(record) = self.store.get(&key).await? else {
+        let Some(record) = self.fetch(&key).await? else {
             return Ok(Tokens::default());
         };
         let plain = self

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 
 use super::*;
-use crate::store::Record;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 
@@ -163,9 +162,10 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     assert!(sessions.load(&id).await.expect("an answer").is_none());
 }
 
-/// Counts the writes that it is asked for, and refuses them while it is told to.
+/// Counts the writes that it is asked for, and refuses them, or does not answer, while it is told to.
 struct Refusing {
     store: EmbeddedStore,
+    is_down: AtomicBool,
     refuses: AtomicBool,
     asked: AtomicUsize,
 }
@@ -174,6 +174,7 @@ impl Refusing {
     fn new(clock: &Arc<ManualClock>) -> Arc<Self> {
         Arc::new(Self {
             store: in_memory(clock),
+            is_down: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
         })
@@ -200,6 +201,9 @@ impl Refusing {
 #[async_trait]
 impl Store for Refusing {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable("a test says so".into()));
+        }
         self.store.get(key).await
     }
     async fn create(
@@ -270,6 +274,45 @@ async fn a_store_that_takes_nothing_is_not_asked_to_at_every_request() {
     clock.advance(Duration::from_secs(90));
     assert!(sessions.load(&one).await.expect("an answer").is_some());
     assert!(sessions.load(&other).await.expect("an answer").is_some());
+}
+
+/// What is logged by this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics").extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_worth_two_lines_however_many_ask() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let clock = Arc::new(ManualClock::default());
+    let store = Refusing::new(&clock);
+    let sessions = sessions(store.clone(), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    for is_down in [false, true, false] {
+        store.is_down.store(is_down, Ordering::SeqCst);
+        for _ in 0..100 {
+            assert_eq!(sessions.load(&id).await.is_err(), is_down);
+            assert_eq!(sessions.tokens(&id).await.is_err(), is_down);
+        }
+    }
+    let logged = logged.0.lock().expect("nobody panics").clone();
+    let logged = String::from_utf8(logged).expect("text");
+    let about = logged.lines().filter(|line| line.contains("looked up"));
+    assert_eq!(about.count(), 2, "{logged}");
 }
 
 async fn listed(store: &EmbeddedStore) -> Vec<String> {
