@@ -84,6 +84,10 @@ pub trait Store: Send + Sync {
         lifetime: Duration,
     ) -> Result<bool, StoreError>;
 
+    /// Lets a record live for `lifetime` from now on, unchanged and at the same version. Makes none: tells whether
+    /// there was one.
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError>;
+
     /// Deletes a record. Tells whether there was one. When this returns, no reader gets it any more.
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError>;
 

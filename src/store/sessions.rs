@@ -130,8 +130,7 @@ impl Sessions {
         let (session_key, tokens_key) = (session_key(member), tokens_key(member));
         let tokens = TokenRecord::of(tokens).encode();
         let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
-        self.create(&tokens_key, &tokens, self.lifetime.absolute)
-            .await?;
+        self.create(&tokens_key, &tokens, lives).await?;
         let record = self.seal(Purpose::Session, &session_key, &encode(session));
         if let Err(error) = self.create(&session_key, &record, lives).await {
             // Whatever cannot be taken away either is left to its lifetime.
@@ -310,9 +309,12 @@ impl Sessions {
         let lives = self.lifetime.end_of(&touched).since(touched.seen);
         let key = session_key(member);
         let record = self.seal(Purpose::Session, &key, &encode(&touched));
-        // The index before the record, so that its entry never ends sooner.
-        let index = user_index(&touched.identity);
-        self.store.enlist(&index, member, lives).await?;
+        // What goes with the record before the record, so that it never ends sooner.
+        let (index, tokens) = (user_index(&touched.identity), tokens_key(member));
+        tokio::try_join!(
+            self.store.enlist(&index, member, lives),
+            self.store.prolong(&tokens, lives)
+        )?;
         let written = self.store.replace(&key, version, &record, lives).await?;
         Ok(written.then_some(touched))
     }

@@ -75,6 +75,22 @@ async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
     assert!(again.id_token.is_none() && again.identity.is_none());
 }
 
+/// The tokens live as long as their session does, and are not left behind for the rest of its longest life.
+#[tokio::test]
+async fn tokens_end_with_their_session() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(90));
+        assert!(sessions.load(&id).await.expect("an answer").is_some());
+        assert!(sessions.tokens(&id).await.expect("an answer").id.is_some());
+    }
+    clock.advance(Duration::from_secs(100));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.tokens(&id).await.expect("an answer").id.is_none());
+}
+
 #[tokio::test]
 async fn a_record_moved_to_another_key_is_nobodys() {
     let clock = Arc::new(ManualClock::default());
@@ -128,6 +144,9 @@ impl Store for EndedMeanwhile {
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
         self.0.replace(key, version, value, lifetime).await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.0.prolong(key, lifetime).await
     }
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.0.delete(key).await
@@ -224,6 +243,10 @@ impl Store for Refusing {
     ) -> Result<bool, StoreError> {
         self.may_write()?;
         self.store.replace(key, version, value, lifetime).await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.prolong(key, lifetime).await
     }
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.may_write()?;

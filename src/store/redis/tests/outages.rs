@@ -247,6 +247,7 @@ async fn a_read_only_replica_is_read() {
             .replace(&key("a"), read.version, b"", MINUTE)
             .await
             .map(drop),
+        store.prolong(&key("a"), MINUTE).await.map(drop),
         store.delete(&key("a")).await.map(drop),
         store.enlist(&key("index"), "b", MINUTE).await,
         store.delist(&key("index"), "a").await,
