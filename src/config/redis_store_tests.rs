@@ -97,6 +97,8 @@ fn urls_that_mean_nothing_are_refused() {
         ("redis://redis/-1",                       "the number of a database"),
         ("redis://redis/0?protocol=resp3",         "takes no parameters"),
         ("rediss://redis/0#insecure",              "holds a \"#\""),
+        ("redis://redis:0/0",                      "port 0"),
+        ("redis+unix:///run/redis/",               "names no socket"),
         ("redis+unix://host/run/redis.sock",       "names no socket"),
         ("redis+unix:redis.sock",                  "names no socket"),
         ("redis+unix:///r.sock?password=hunter2",  "the parameters \"db\" and \"user\" alone"),

@@ -112,6 +112,9 @@ fn server(url: &Url) -> Result<Place, String> {
                 .to_owned(),
         );
     }
+    if url.port() == Some(0) {
+        return Err("names port 0, which nobody listens on".to_owned());
+    }
     let host = match url.host() {
         Some(Host::Ipv6(address)) => address.to_string(),
         Some(host) => host.to_string(),
@@ -146,7 +149,10 @@ fn server(url: &Url) -> Result<Place, String> {
 fn socket(url: &Url) -> Result<Place, String> {
     let path = percent_decode_str(url.path()).decode_utf8();
     let path = path.map_err(|_| "names a socket that is no UTF-8".to_owned())?;
-    if url.has_host() && !url.host_str().unwrap_or_default().is_empty() || !path.starts_with('/') {
+    if url.has_host() && !url.host_str().unwrap_or_default().is_empty()
+        || !path.starts_with('/')
+        || path.ends_with('/')
+    {
         return Err("names no socket: write redis+unix:///run/redis/redis.sock".to_owned());
     }
     let (mut number, mut user) = (0, None);

@@ -159,6 +159,14 @@ fn why_unusable(path: &Path) -> Result<bool, String> {
 /// finds again.
 fn why_not_makeable(path: &Path) -> Result<(), String> {
     let shown = path.display();
+    if path.file_name().is_none() {
+        return Err("names no file".to_owned());
+    }
+    if path.is_symlink() {
+        return Err(format!(
+            "{shown} is a link that leads nowhere: is what it leads to mounted?"
+        ));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -215,18 +223,11 @@ fn keys(file: &Path, problems: &mut Problems) -> Option<SessionSecret> {
         return Files::take(SECRET_FILE, file, secrets::read_keys(file), problems)
             .map(SessionSecret::Keys);
     }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        problems.at(
-            SECRET_FILE,
-            format!(
-                "{} cannot be made: its folder does not exist",
-                file.display()
-            ),
-        );
-        return None;
+    match why_not_makeable(file) {
+        Ok(()) => Some(SessionSecret::ToBeMade(file.to_owned())),
+        Err(reason) => {
+            problems.at(SECRET_FILE, reason);
+            None
+        }
     }
-    Some(SessionSecret::ToBeMade(file.to_owned()))
 }
