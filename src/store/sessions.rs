@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -27,6 +28,10 @@ const MAX_SESSIONS_PER_USER: usize = 200;
 /// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
 /// that takes nothing must not hold up every request of those whose use is worth noting.
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// The form of what is sealed in a record. One of another form is nobody's: taken for one of this form, it would lose
+/// what only the other has as soon as its use is noted.
+const RECORD_FORMAT: u8 = 1;
 
 /// What a completed login brings.
 #[derive(Debug)]
@@ -128,7 +133,7 @@ impl Sessions {
         lives: Duration,
     ) -> Result<(), StoreError> {
         let (session_key, tokens_key) = (session_key(member), tokens_key(member));
-        let tokens = TokenRecord::of(tokens).encode();
+        let tokens = encode(&TokenRecord::of(tokens));
         let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
         self.create(&tokens_key, &tokens, lives).await?;
         let record = self.seal(Purpose::Session, &session_key, &encode(session));
@@ -222,7 +227,7 @@ impl Sessions {
             .keyring
             .open(Purpose::Session, key.as_str().as_bytes(), &record.value)
             .ok()
-            .and_then(|plain| serde_json::from_slice::<Session>(&plain).ok())
+            .and_then(|plain| decode::<Session>(&plain))
             .filter(|session| self.lifetime.is_live(session, self.clock.now()));
         Ok(session.map(|session| (session, record.version)))
     }
@@ -362,9 +367,7 @@ impl Sessions {
             .keyring
             .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value)
             .map(Zeroizing::new);
-        let tokens = plain
-            .ok()
-            .and_then(|plain| serde_json::from_slice::<TokenRecord>(&plain).ok());
+        let tokens = plain.ok().and_then(|plain| decode::<TokenRecord>(&plain));
         Ok(tokens.map(TokenRecord::into_tokens).unwrap_or_default())
     }
 
@@ -400,10 +403,6 @@ impl TokenRecord {
         }
     }
 
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(serde_json::to_vec(self).expect("tokens are text"))
-    }
-
     fn into_tokens(self) -> Tokens {
         Tokens {
             access: self.access.map(SecretString::from),
@@ -412,8 +411,19 @@ impl TokenRecord {
     }
 }
 
-fn encode(session: &Session) -> Vec<u8> {
-    serde_json::to_vec(session).expect("a session has string keys and no odd values")
+fn encode(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut plain = Zeroizing::new(vec![RECORD_FORMAT]);
+    serde_json::to_writer(&mut *plain, record).expect("records have string keys and no odd values");
+    plain
+}
+
+/// `None` for what another version wrote.
+fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
+    let (format, record) = plain.split_first()?;
+    if *format != RECORD_FORMAT {
+        return None;
+    }
+    serde_json::from_slice(record).ok()
 }
 
 fn session_key(member: &str) -> RecordKey {

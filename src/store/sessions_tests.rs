@@ -118,6 +118,32 @@ async fn a_record_moved_to_another_key_is_nobodys() {
     assert!(sessions.load(&torn).await.expect("an answer").is_none());
 }
 
+#[tokio::test]
+async fn a_record_of_another_version_is_nobodys_and_stays() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(in_memory(&clock));
+    let sessions = sessions(store.clone(), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    let key = session_key(&hash(&id));
+    let stored = async || store.get(&key).await.expect("an answer").expect("a record");
+    let record = stored().await;
+    let context = key.as_str().as_bytes();
+    let opened = sessions
+        .keyring
+        .open(Purpose::Session, context, &record.value);
+    let mut plain = opened.expect("ours");
+    assert_eq!(plain[0], RECORD_FORMAT);
+    plain[0] += 1;
+    let sealed = sessions.seal(Purpose::Session, &key, &plain);
+    let lives = Duration::from_secs(100);
+    let written = store.replace(&key, record.version, &sealed, lives).await;
+    assert_eq!(written, Ok(true));
+    // Its use would be worth noting by now.
+    clock.advance(Duration::from_secs(50));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert_eq!(stored().await.value, sealed);
+}
+
 /// Deletes a session's record whenever it has been read.
 struct EndedMeanwhile(EmbeddedStore);
 
