@@ -240,12 +240,10 @@ impl Sessions {
         if failed != self.is_unreadable.load(Ordering::Relaxed)
             && failed != self.is_unreadable.swap(failed, Ordering::Relaxed)
         {
-            match &record {
-                Err(error) => tracing::error!(
-                    %error,
-                    "sessions cannot be looked up: whoever brings one gets 503"
-                ),
-                Ok(_) => tracing::info!("sessions can be looked up again"),
+            if let Err(error) = &record {
+                tracing::error!(%error, "sessions cannot be looked up: whoever brings one gets 503");
+            } else {
+                tracing::info!("sessions can be looked up again");
             }
         }
         record
