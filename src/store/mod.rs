@@ -11,6 +11,7 @@ pub(crate) mod contract;
 pub mod embedded;
 pub mod redis;
 pub mod sealing;
+mod session_records;
 pub mod sessions;
 
 /// Names a record. Keys hold hashes, never a secret that opens something.

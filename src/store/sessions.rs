@@ -8,11 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use secrecy::{SecretString, zeroize::Zeroizing};
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
@@ -20,6 +16,9 @@ use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
+use crate::store::session_records::{
+    TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
+};
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
@@ -28,10 +27,6 @@ const MAX_SESSIONS_PER_USER: usize = 200;
 /// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
 /// that takes nothing must not hold up every request of those whose use is worth noting.
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
-
-/// The form of what is sealed in a record. One of another form is nobody's: taken for one of this form, it would lose
-/// what only the other has as soon as its use is noted.
-const RECORD_FORMAT: u8 = 1;
 
 /// What a completed login brings.
 #[derive(Debug)]
@@ -381,77 +376,6 @@ impl Sessions {
     fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
     }
-}
-
-/// Tokens as they are stored.
-#[derive(Serialize, Deserialize)]
-struct TokenRecord {
-    access: Option<String>,
-    id: Option<String>,
-}
-
-impl TokenRecord {
-    fn of(tokens: &Tokens) -> Self {
-        let exposed = |token: &Option<SecretString>| {
-            token.as_ref().map(|token| token.expose_secret().to_owned())
-        };
-        Self {
-            access: exposed(&tokens.access),
-            id: exposed(&tokens.id),
-        }
-    }
-
-    fn into_tokens(self) -> Tokens {
-        Tokens {
-            access: self.access.map(SecretString::from),
-            id: self.id.map(SecretString::from),
-        }
-    }
-}
-
-fn encode(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut plain = Zeroizing::new(vec![RECORD_FORMAT]);
-    serde_json::to_writer(&mut *plain, record).expect("records have string keys and no odd values");
-    plain
-}
-
-/// `None` for what another version wrote.
-fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
-    let (format, record) = plain.split_first()?;
-    if *format != RECORD_FORMAT {
-        return None;
-    }
-    serde_json::from_slice(record).ok()
-}
-
-fn session_key(member: &str) -> RecordKey {
-    RecordKey::new("session", member)
-}
-
-fn tokens_key(member: &str) -> RecordKey {
-    RecordKey::new("tokens", member)
-}
-
-/// The list of a person's sessions.
-fn user_index(identity: &Identity) -> RecordKey {
-    index_of(&identity.issuer, &identity.subject)
-}
-
-/// A user is issuer and subject together (OIDC Core §5.7). The length keeps the two apart.
-fn index_of(issuer: &str, subject: &str) -> RecordKey {
-    let mut hash = blake3::Hasher::new_derive_key("portcullis v1 sessions of a user");
-    hash.update(&(issuer.len() as u64).to_le_bytes());
-    hash.update(issuer.as_bytes());
-    hash.update(subject.as_bytes());
-    let name = URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes());
-    RecordKey::new("sessions-of", &name)
-}
-
-/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a rotated key
-/// changes no record's name.
-fn hash(id: &SessionId) -> String {
-    let hash = blake3::derive_key("portcullis v1 session id", id.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 
 use super::*;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
+use crate::store::session_records::RECORD_FORMAT;
 
 fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
