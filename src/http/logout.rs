@@ -81,7 +81,7 @@ pub(super) async fn done(request: HttpRequest, http: web::Data<Http>) -> HttpRes
             .link("Front page", http.gate.portal_url("/"))
             .respond(StatusCode::OK),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             pages::store_unavailable()
         }
     }

@@ -51,7 +51,7 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             .link("Sign in", http.gate.portal_url("/login"))
             .respond(StatusCode::OK),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             pages::store_unavailable()
         }
     }
@@ -111,7 +111,7 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
         }
         Ok(None) => (StatusCode::UNAUTHORIZED, json!({ "signed_in": false })),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "signed_in": null }),
