@@ -19,7 +19,8 @@ secret() {
 }
 
 # No secrets are in these, and whoever cloned them may have kept them to themselves.
-chmod -R a+rX caddy portcullis
+chmod a+rx caddy portcullis
+chmod a+r caddy/Caddyfile portcullis/portcullis.toml
 
 install -d -m 0711 secrets data
 install -d -m 0700 -o "$caddy" -g "$caddy" data/caddy

@@ -96,6 +96,7 @@ async fn each_lie_about_the_parties_is_caught() {
         ("aud twice",                 twice(Part::Claims, "aud", json!("other")),       Refused("id_token_malformed")),
         ("no audience",               claim("aud", json!([])),                          Refused("id_token_aud")),
         ("aud a number",              claim("aud", json!(1)),                           Refused("id_token_claim_type")),
+        ("aud with us alone",         among(json!(["portcullis"]), Value::Null),        SignedIn),
         ("a number among aud",        claim("aud", json!(["portcullis", 1])),           Refused("id_token_claim_type")),
         // Core §3.1.3.7 no. 3 to 5: others beside us only where `azp` says that the token was issued to us.
         ("others too, no azp",        among(json!(["portcullis", "other"]), Value::Null),          Refused("id_token_foreign_aud")),
