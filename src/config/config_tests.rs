@@ -120,7 +120,7 @@ fn what_is_not_given_has_its_default() {
         "https://auth.example.net/signed-out"
     );
     assert_eq!(oidc.scopes, ["openid", "profile", "email", "groups"]);
-    assert!(oidc.offline_access_when_offered);
+    assert!(oidc.scopes_follow_metadata);
     assert_eq!(oidc.client_auth, ClientAuth::Auto);
     assert!(oidc.client_secret.is_none());
     let lifetime = config.session.lifetime;
