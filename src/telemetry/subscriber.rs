@@ -1,13 +1,17 @@
 //! The log: one line an event, JSON for machines or plain for people, on standard output.
 
+use std::fmt;
 use std::io;
 
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -58,8 +62,27 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         Format::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Pretty => layer.with_filter(filter).boxed(),
+        Format::Pretty => layer
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_filter(filter)
+            .boxed(),
     }
+}
+
+/// One field of a line for people. What would end the line or act on a terminal is escaped: names and errors come from
+/// outside.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    for c in format!("{value:?}").chars() {
+        if c.is_control() {
+            write!(writer, "{}", c.escape_default())?;
+        } else {
+            writer.write_char(c)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
