@@ -11,6 +11,7 @@ mod limits;
 mod login;
 mod login_edges;
 mod logout;
+mod markup;
 mod pages;
 mod patterns;
 mod provider;

@@ -1,4 +1,4 @@
-//! Every page, and every other answer of ours to a browser: what its headers say, and what of a request gets onto it.
+//! Every page, and every other answer of ours to a browser: what its headers say.
 
 use std::path::Path;
 
@@ -13,7 +13,6 @@ use crate::support::issuer::{Answer as Lie, Endpoint, FakeIssuer};
 const FILMS: &str = "https://films.example.net/";
 const NOTES: &str = "https://notes.example.net/";
 const AUTH: &str = "https://auth.example.net";
-const ATTACK: &str = "\"><script>alert(1)</script>";
 
 /// A kind of page, its status, and one of them.
 type Kind = (&'static str, u16, Answer);
@@ -103,7 +102,7 @@ fn loads_nothing(kind: &str, html: &str) {
     }
 }
 
-async fn get(app: &TestApp, path: &str) -> Answer {
+pub async fn get(app: &TestApp, path: &str) -> Answer {
     answer(app.portal(Method::GET, path)).await
 }
 
@@ -317,6 +316,7 @@ async fn every_other_answer_is_guarded_too() {
     let mut ben = Browser::new(&app);
     app.issuer.sign_in_as("ben");
     ben.navigate(FILMS).await;
+    ben.navigate(NOTES).await;
     let long = "x".repeat(40_000);
     let json = "application/json";
     let problem = "application/problem+json";
@@ -379,82 +379,4 @@ async fn every_other_answer_is_guarded_too() {
             .header("cache-control"),
         "no-store"
     );
-}
-
-/// Whatever a request, a provider or a name holds, a page shows it as text or not at all.
-#[actix_web::test]
-async fn nothing_from_outside_is_markup_on_a_page() {
-    let app = spawn_app().await;
-    app.issuer.behave(|behaviour| {
-        behaviour.edit_claims = Box::new(|claims| {
-            for claim in ["preferred_username", "name", "email"] {
-                claims[claim] = format!("{claim}{ATTACK}").into();
-            }
-        });
-    });
-    app.issuer.sign_in_as("ben");
-    let mut ben = Browser::new(&app);
-    ben.navigate(FILMS).await;
-    let front = ben.open(&format!("{AUTH}/")).await;
-    assert!(
-        front
-            .body
-            .contains("preferred_username&#34;&#62;&#60;script"),
-        "{}",
-        front.body
-    );
-    let attack: String = url::form_urlencoded::byte_serialize(ATTACK.as_bytes()).collect();
-    let mut stranger = Browser::new(&app);
-    // Some proxies hand a target on as it came.
-    let raw_target = format!("/{ATTACK}?{ATTACK}").replace(' ', "");
-    let at_host = |scheme: &str| {
-        app.ask(&format!("{scheme}://films.example.net{raw_target}"))
-            .navigation()
-    };
-    let mut long = url::Url::parse(FILMS).expect("a URL");
-    long.set_query(Some(&format!("{attack}{}", "x".repeat(2_000))));
-    let pages = [
-        front,
-        ben.ask(NOTES).navigation().send().await,
-        at_host("https").method("POST").send().await,
-        at_host("http").send().await,
-        app.ask(FILMS)
-            .header("x-forwarded-host", ATTACK)
-            .navigation()
-            .send()
-            .await,
-        app.ask(FILMS)
-            .header("x-forwarded-proto", ATTACK)
-            .navigation()
-            .send()
-            .await,
-        app.ask(FILMS).method(ATTACK).navigation().send().await,
-        app.ask("https://xn--script.example.net/")
-            .navigation()
-            .send()
-            .await,
-        get(&app, &format!("/{attack}")).await,
-        get(
-            &app,
-            &format!("/callback?error={attack}&error_description={attack}&state={attack}"),
-        )
-        .await,
-        get(&app, &format!("/signed-out?state={attack}")).await,
-        get(&app, &format!("/logout?rd={attack}")).await,
-        stranger.navigate(long.as_str()).await.end,
-        ben.open(&format!("{AUTH}/login?rd={attack}")).await,
-    ];
-    for page in pages {
-        let written = format!("{:?} {}", page.headers, page.body).to_ascii_lowercase();
-        assert!(!written.contains("<script"), "{written}");
-    }
-    // As JSON it may stand as it is: nobody takes that for a page.
-    let whoami = ben.open(&format!("{AUTH}/whoami")).await;
-    assert!(
-        whoami.json()["username"]
-            .as_str()
-            .expect("a name")
-            .ends_with(ATTACK)
-    );
-    assert_eq!(whoami.header("x-content-type-options"), "nosniff");
 }
