@@ -1,6 +1,6 @@
 //! Logout ends the session everywhere at once, and only when its owner asks.
 
-use crate::support::app::spawn_app;
+use crate::support::app::{owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 
 const FILMS: &str = "https://films.example.net/";
@@ -152,4 +152,26 @@ async fn no_request_says_where_a_logout_leads() {
             assert!(!whole.contains("evil"), "{path}{query}: {whole}");
         }
     }
+}
+
+/// Where the portal's own cookie is gone, and that of its domain is not, the session lives: it ends all the same before
+/// anybody is told so.
+#[actix_web::test]
+async fn at_the_portal_it_ends_the_session_of_the_domain_too() {
+    let app = spawn_app_with(|raw| {
+        raw.session.cookie_domains = Some(owned(&["example.net"]));
+    })
+    .await;
+    let mut browser = Browser::new(&app).sharing("example.net");
+    browser.navigate(FILMS).await;
+    let copied = browser.cookie_header("films.example.net");
+    browser.set_cookie("auth.example.net", "__Host-portcullis-sso", "lost");
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
+    // It is good for that alone: the portal knows nobody by it.
+    let whoami = browser.open("https://auth.example.net/whoami").await;
+    assert_eq!(whoami.status, 401);
+    let left = browser.post("/logout", "same-origin").await;
+    assert!(left.location().starts_with(app.issuer.issuer()), "{left:?}");
+    let with_copy = app.ask(FILMS).fetch().header("cookie", &copied);
+    assert_eq!(with_copy.send().await.status, 401);
 }
