@@ -82,6 +82,39 @@ async fn a_body_is_never_waited_for() {
     still_answers(&app, "bodies").await;
 }
 
+/// A body that is not read is not taken for the next request either.
+#[actix_web::test]
+async fn what_stands_in_a_body_is_no_request() {
+    let app = spawn_app().await;
+    let host = "Host: auth.example.net\r\n";
+    let hidden = format!("GET / HTTP/1.1\r\n{host}\r\n");
+    let length = hidden.len();
+    let last = format!("GET /whoami HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+    for body in [
+        format!("Content-Length: {length}\r\n\r\n{hidden}"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{hidden}\r\n0\r\n\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(app.portal).await.expect("a connection");
+        let request = format!("POST /nothing HTTP/1.1\r\n{host}{body}{last}");
+        let written = stream.write_all(request.as_bytes()).await;
+        written.expect("it fits what the system buffers");
+        let mut answers = Vec::new();
+        // How the connection ends does not matter.
+        let _ = timeout(HEAD_LIMIT, stream.read_to_end(&mut answers)).await;
+        let answers = String::from_utf8_lossy(&answers).into_owned();
+        let statuses: Vec<&str> = answers
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| &answer[..3])
+            .collect();
+        let expected = ["404", "401"];
+        assert!(
+            !statuses.is_empty() && expected.starts_with(&statuses),
+            "{statuses:?}"
+        );
+    }
+}
+
 /// What is no request, or one of which two readers would make two, is refused or hung up on.
 #[actix_web::test]
 async fn what_is_no_plain_request_is_refused() {
