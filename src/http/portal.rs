@@ -119,7 +119,9 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
         }
     };
     let mut response = HttpResponse::build(status);
-    response.insert_header((CACHE_CONTROL, "no-store"));
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(pages::NO_SNIFFING);
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, pages::CHALLENGE));
     }

@@ -24,9 +24,9 @@ pub struct TestApp {
     pub client: Client,
     /// Where its browsers are.
     pub from: String,
-    verify: SocketAddr,
-    portal: SocketAddr,
-    admin: SocketAddr,
+    pub verify: SocketAddr,
+    pub portal: SocketAddr,
+    pub admin: SocketAddr,
     raw: RawConfig,
     /// The service stops when this goes.
     stop: oneshot::Sender<()>,
