@@ -218,9 +218,10 @@ pub async fn certificates(stage: &mut Stage) -> Result<Outcome> {
             break;
         }
         if begun.elapsed() > RECOVERY_LIMIT {
+            let said = service.running()?.last_words();
             return Err(Failure(format!(
-                "a good certificate is of no use:\n{}",
-                page.body
+                "a good certificate is of no use ({}):\n{said}",
+                page.status
             )));
         }
     }
