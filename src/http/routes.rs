@@ -22,6 +22,7 @@ pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
     if dialects.hold(Dialect::Nginx) {
         let named = format!("{}/policy/{{name}}", nginx::PREFIX);
         config
+            .app_data(nginx::AskedHere)
             .service(resource(nginx::PREFIX).to(check::<nginx::Subrequest>))
             .service(resource(named).to(check_policy::<nginx::Subrequest>));
     }

@@ -8,6 +8,7 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
@@ -61,6 +62,10 @@ impl Dialect for Location {
     }
 }
 
+/// Marks the listener where nginx asks.
+#[derive(Clone, Copy)]
+pub(in crate::http) struct AskedHere;
+
 /// The status that nginx takes for `status`.
 fn taken(status: StatusCode) -> StatusCode {
     match status {
@@ -99,19 +104,24 @@ fn parts(url: &str) -> Option<(&str, &str, &str)> {
 /// None of its own.
 pub async fn keep_to_its_statuses(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+    next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let asked_by_nginx = request.path().starts_with(PREFIX);
-    let sent = request.request().clone();
-    let mut answer = match next.call(request).await {
-        Ok(answer) => answer.map_into_boxed_body(),
-        Err(error) => ServiceResponse::new(sent, error.error_response()),
-    };
-    if asked_by_nginx {
-        let status = taken(answer.status());
-        *answer.response_mut().status_mut() = status;
+    let asked_here = request.app_data::<AskedHere>().is_some();
+    if !(asked_here && request.path().starts_with(PREFIX)) {
+        return next.call(request).await;
     }
-    Ok(answer)
+    match next.call(request).await {
+        Ok(mut answer) => {
+            let status = taken(answer.status());
+            *answer.response_mut().status_mut() = status;
+            Ok(answer)
+        }
+        Err(error) => {
+            let mut answer = error.error_response();
+            *answer.status_mut() = taken(answer.status());
+            Err(InternalError::from_response(error, answer).into())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -136,7 +136,10 @@ fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
     let server = &raw.server;
     let (verify, portal, admin) = (
         Door::of(application.verify_address(), server.listen.as_deref()),
-        Door::of(application.portal_address(), server.portal_listen.as_deref()),
+        Door::of(
+            application.portal_address(),
+            server.portal_listen.as_deref(),
+        ),
         Door::of(application.admin_address(), server.admin_listen.as_deref()),
     );
     let (stop, stopped) = oneshot::channel::<()>();

@@ -123,7 +123,10 @@ impl<'a> Browser<'a> {
     /// redirect.
     async fn open_at_nginx(&self, url: &str) -> Answer {
         let ask = self.ask(url).navigation();
-        let own = url.splitn(4, '/').nth(3).filter(|path| path.starts_with(".portcullis/"));
+        let own = url
+            .splitn(4, '/')
+            .nth(3)
+            .filter(|path| path.starts_with(".portcullis/"));
         if let Some(path) = own {
             return ask.send_to_portal(&format!("/{path}")).await;
         }
