@@ -1,7 +1,9 @@
 //! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
 //! for each subject.
 
+mod dialects;
 mod discovery;
+mod envoy;
 mod full_disk;
 mod hostile;
 mod id_token;
@@ -9,11 +11,13 @@ mod known_faults;
 mod login;
 mod login_edges;
 mod logout;
+mod nginx;
 mod patterns;
 mod provider;
 mod redis;
 mod redis_outages;
 mod seed;
+mod sockets;
 mod store_file;
 mod support;
 mod verify;
