@@ -24,6 +24,10 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 	PORTCULLIS_TOOLS=required cargo test --no-fail-fast
 	DEMO_CHECK=1 DEMO_PORT=0 $(BUILT)/examples/demo
 
+.PHONY: faults
+faults: tools ## Let each fault last, and print what was measured (some ten minutes; `make test` runs them briefly)
+	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults
+
 .PHONY: compose-test
 compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)
 	@$(SUDO) env PATH="$$PATH" tests/compose/run.sh $(BUILT)
@@ -39,8 +43,9 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers, Nix and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers, Nix, faketime and Chromium
 	@command -v nix-instantiate >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) nix-bin; }
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { $(APT_UPDATE); $(APT_INSTALL) libfaketime; }
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
 		|| { $(APT_UPDATE); $(APT_INSTALL) chromium chromium-driver; }
 

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::http::panics::log_panics;
 use crate::oidc::install_crypto_provider;
 use crate::startup::Application;
-use crate::telemetry::subscriber;
+use crate::telemetry::subscriber::{self, Dropped};
 
 /// Runs. 0 after a clean stop, 1 when the service could not start or broke.
 #[must_use]
@@ -22,8 +22,8 @@ pub fn run(config: Option<&Path>) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let _writes_while_it_lives = match subscriber::start(config.log.level, config.log.format) {
-        Ok(guard) => guard,
+    let log = match subscriber::start(config.log.level, config.log.format) {
+        Ok(log) => log,
         Err(error) => {
             complain(&error.to_string());
             return ExitCode::FAILURE;
@@ -31,7 +31,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     };
     log_panics();
     install_crypto_provider();
-    match actix_web::rt::System::new().block_on(serve(config)) {
+    match actix_web::rt::System::new().block_on(serve(config, log.dropped())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -47,7 +47,7 @@ fn complain(error: &str) {
     let _ = writeln!(std::io::stderr(), "error: {error}");
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &config.warnings {
         tracing::warn!(path = warning.path, "{}", warning.message);
     }
@@ -78,7 +78,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         };
         tracing::info!(signal, "stopping");
     };
-    application.run_until(stop).await?;
+    let telling = actix_web::rt::spawn(dropped.keep_telling());
+    let ended = application.run_until(stop).await;
+    telling.abort();
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -63,7 +63,12 @@ pub enum CallbackAnswer {
         login_url: String,
     },
     /// The session could not be stored, so there is none.
-    StoreUnavailable(StoreError),
+    StoreUnavailable {
+        /// Why not.
+        error: StoreError,
+        /// The login that begins again.
+        login_url: String,
+    },
 }
 
 /// A callback, answered.
@@ -109,7 +114,8 @@ async fn complete(
     };
     let not_stored = |error: StoreError| {
         audit::login_failed("session_not_stored", client);
-        CallbackAnswer::StoreUnavailable(error)
+        let login_url = login_url();
+        CallbackAnswer::StoreUnavailable { error, login_url }
     };
     if request.repeats {
         return failed(RedeemError::ResponseRepeats);
@@ -180,15 +186,14 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
             .map(|session| session.map(|_| id)),
         None => Ok(None),
     };
+    let login_url = match &target {
+        Some(target) => gate.plain_login_link(target.as_str()),
+        None => gate.portal_url("/login"),
+    };
     match session {
         Ok(Some(id)) => CallbackAnswer::AlreadySignedIn(onward(gate, id, target.as_ref(), None, 0)),
-        Ok(None) => CallbackAnswer::UnknownAttempt {
-            login_url: match &target {
-                Some(target) => gate.plain_login_link(target.as_str()),
-                None => gate.portal_url("/login"),
-            },
-        },
-        Err(error) => CallbackAnswer::StoreUnavailable(error),
+        Ok(None) => CallbackAnswer::UnknownAttempt { login_url },
+        Err(error) => CallbackAnswer::StoreUnavailable { error, login_url },
     }
 }
 

@@ -166,11 +166,11 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             .fact("Reason", error.code())
             .link("Try again", login_url)
             .respond(StatusCode::FORBIDDEN),
-        CallbackAnswer::StoreUnavailable(error) => {
+        CallbackAnswer::StoreUnavailable { error, login_url } => {
             tracing::error!(%error, "a session could not be stored");
             Page::new("You are not signed in")
                 .line("Your sign-in cannot be stored at the moment. Please try again in a moment.")
-                .link("Try again", gate.portal_url("/login"))
+                .link("Try again", login_url)
                 .respond(StatusCode::SERVICE_UNAVAILABLE)
         }
     };

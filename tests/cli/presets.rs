@@ -31,7 +31,7 @@ fn run(arguments: &[&str], services: &str) -> Done {
         folder.write(name, "hunter2\n");
     }
     let mut rest = REST.to_owned();
-    if let Some((_, line)) = services.split_once("# [session] ") {
+    if let Some((_, line)) = services.split_once("# and in [session]: ") {
         let line = line.lines().next().expect("a line");
         rest = rest.replace("[session]", &format!("[session]\n{line}"));
     }

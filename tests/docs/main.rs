@@ -7,4 +7,5 @@ mod links;
 mod markdown;
 mod names;
 mod presets;
+mod reliability;
 mod security_cases;

@@ -302,6 +302,24 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 1, high, low)
 }
 
+/// A client without cookies and redirects, to which every name is this machine.
+///
+/// # Errors
+///
+/// When `root_pem` is no certificate.
+pub fn bare_client(root_pem: &[u8], time_limit: Duration) -> Result<reqwest::Client> {
+    install_crypto();
+    let root = Certificate::from_pem(root_pem).map_err(Failure::of("root certificate"))?;
+    reqwest::Client::builder()
+        .tls_certs_only([root])
+        .dns_resolver(Loopback)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(time_limit)
+        .build()
+        .map_err(Failure::of("HTTP client"))
+}
+
 /// Every name is this machine, as `*.localhost` is.
 struct Loopback;
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -18,6 +18,15 @@ const STOP_POLL: Duration = Duration::from_millis(10);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// How much of a program's output a failure shows.
 const SHOWN_LINES: usize = 40;
+
+/// What becomes of a program's standard output.
+#[derive(Clone, Copy)]
+pub enum Stdout {
+    /// It is kept with standard error.
+    Kept,
+    /// It is a pipe that nobody reads until [`Running::take_stdout`].
+    Unread,
+}
 
 /// A program that runs until this is dropped.
 pub struct Running {
@@ -38,6 +47,21 @@ impl Running {
         output: &Path,
         set_up: impl FnOnce(&mut Command),
     ) -> Result<Self> {
+        Self::start_with(name, program, output, Stdout::Kept, set_up)
+    }
+
+    /// The same, with a choice of what becomes of standard output.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        name: &str,
+        program: &Path,
+        output: &Path,
+        stdout: Stdout,
+        set_up: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         // The kernel ends the program when we go, even if nothing of ours gets to run again.
         let mut command = Command::new(tools::find("setpriv")?);
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -46,7 +70,11 @@ impl Running {
             let file = File::options().create(true).append(true).open(file)?;
             Ok((file.try_clone()?, file))
         };
-        let (stdout, stderr) = open(output).map_err(Failure::of(output.display()))?;
+        let (file, stderr) = open(output).map_err(Failure::of(output.display()))?;
+        let stdout = match stdout {
+            Stdout::Kept => Stdio::from(file),
+            Stdout::Unread => Stdio::piped(),
+        };
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = spawn(command).map_err(Failure::of(program.display()))?;
         Ok(Self {
@@ -123,16 +151,49 @@ impl Running {
         self.child.try_wait().ok().flatten()
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The end of the pipe that nobody has read so far; `None` when there is none.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Stops the program in the middle of what it does; [`thaw`](Self::thaw) has it go on.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has a frozen program go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends the program at once, as a loss of power would.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended meanwhile; then there is nobody to tell.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     /// Asks the program to stop and waits for it; makes it stop when it does not.
     /// `None` when it had to be killed.
     pub fn stop(&mut self) -> Option<ExitStatus> {
         if let Some(status) = self.has_ended() {
             return Some(status);
         }
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended meanwhile; then there is nobody to tell.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
+        // One that was halted would not hear of it.
+        self.signal(Signal::CONT);
         let start = Instant::now();
         while start.elapsed() < STOP_LIMIT {
             if let Some(status) = self.has_ended() {

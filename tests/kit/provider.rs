@@ -35,6 +35,23 @@ pub struct Settings<'a> {
     pub relying_party: &'a str,
 }
 
+/// What is special about a provider.
+#[derive(Clone, Copy)]
+pub struct Special<'a> {
+    /// What ID tokens are signed with.
+    pub algorithm: &'a str,
+    /// A file with its keys, which is made when there is none; else there is a new one.
+    pub keys: Option<&'a Path>,
+    pub environment: &'a [(String, String)],
+}
+
+/// What most providers are.
+pub const USUAL: Special<'static> = Special {
+    algorithm: "RS256",
+    keys: None,
+    environment: &[],
+};
+
 impl Provider {
     /// Starts it; see [`metadata`](Self::metadata) for when it answers.
     ///
@@ -42,7 +59,7 @@ impl Provider {
     ///
     /// When Node or the installed packages are missing.
     pub fn start(folder: &Path, settings: &Settings<'_>) -> Result<Self> {
-        Self::start_signing(folder, settings, "RS256")
+        Self::start_signing(folder, settings, USUAL.algorithm)
     }
 
     /// The same with ID tokens that are signed with `algorithm`.
@@ -51,6 +68,23 @@ impl Provider {
     ///
     /// As [`start`](Self::start).
     pub fn start_signing(folder: &Path, settings: &Settings<'_>, algorithm: &str) -> Result<Self> {
+        let own = [settings.relying_party.to_owned()];
+        let special = Special { algorithm, ..USUAL };
+        Self::start_on(ports::free(), folder, settings.issuer, &own, special)
+    }
+
+    /// Starts it on a port of the test's choice, for several relying parties.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(
+        port: u16,
+        folder: &Path,
+        issuer: &str,
+        relying_parties: &[String],
+        special: Special<'_>,
+    ) -> Result<Self> {
         let script = tools::source_root().join("tests/stack/provider/provider.mjs");
         if !script.with_file_name("node_modules").is_dir() {
             return Err(Failure::new(
@@ -58,35 +92,42 @@ impl Provider {
             ));
         }
         let client_secret_file = folder.join("client_secret");
-        let issued = folder.join("issued.jsonl");
-        write_secret(&client_secret_file, &random_secret()?)
-            .and_then(|()| std::fs::write(&issued, ""))
-            .map_err(Failure::of(folder.display()))?;
-        let (port, control_port) = (ports::free(), ports::free());
-        let own = settings.relying_party;
+        let answers = folder.join("issued.jsonl");
+        // One that is started again keeps its secret.
+        if !client_secret_file.exists() {
+            write_secret(&client_secret_file, &random_secret()?)
+                .map_err(Failure::of(folder.display()))?;
+        }
+        std::fs::write(&answers, "").map_err(Failure::of(folder.display()))?;
+        let pages = |path: &str| {
+            let urls = relying_parties.iter().map(|own| format!("{own}{path}"));
+            urls.collect::<Vec<_>>().join(" ")
+        };
+        let control_port = ports::free();
         let log = folder.join("provider.log");
         let running = Running::start("provider", &tools::find("node")?, &log, |command| {
             command
                 .arg(script)
                 .env("PROVIDER_PORT", port.to_string())
                 .env("PROVIDER_CONTROL_PORT", control_port.to_string())
-                .env("PROVIDER_ALGORITHM", algorithm)
-                .env("PROVIDER_ISSUER", settings.issuer)
+                .env("PROVIDER_ALGORITHM", special.algorithm)
+                .env("PROVIDER_ISSUER", issuer)
                 .env("PROVIDER_CLIENT_ID", CLIENT_ID)
                 .env("PROVIDER_CLIENT_SECRET_FILE", &client_secret_file)
-                .env("PROVIDER_REDIRECT_URIS", format!("{own}/callback"))
-                .env(
-                    "PROVIDER_POST_LOGOUT_REDIRECT_URIS",
-                    format!("{own}/signed-out"),
-                )
-                .env("PROVIDER_ISSUED_FILE", &issued);
+                .env("PROVIDER_REDIRECT_URIS", pages("/callback"))
+                .env("PROVIDER_POST_LOGOUT_REDIRECT_URIS", pages("/signed-out"))
+                .env("PROVIDER_ISSUED_FILE", &answers);
+            command.envs(special.environment.iter().cloned());
+            if let Some(keys) = special.keys {
+                command.env("PROVIDER_KEYS_FILE", keys);
+            }
         })?;
         Ok(Self {
             running,
             port,
             client_secret_file,
-            issuer: settings.issuer.to_owned(),
-            issued,
+            issuer: issuer.to_owned(),
+            issued: answers,
             control_port,
         })
     }
@@ -108,6 +149,20 @@ impl Provider {
             }
         });
         answered.await
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what the provider said.
+    pub async fn listens(&mut self) -> Result<()> {
+        let port = self.port;
+        let connected = || async move {
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+            connected.map(drop).map_err(Failure::new)
+        };
+        self.running.wait_for(START_LIMIT, connected).await
     }
 
     /// Replaces the key that signs ID tokens, without overlap.

@@ -1,7 +1,6 @@
 //! The whole chain as the tests use it: browser, Caddy, the service, the provider, two apps.
 
 use std::path::Path;
-use std::sync::Once;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -11,7 +10,7 @@ use crate::kit::caddy::Caddy;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Failure, Result, example, ports};
+use crate::kit::{Failure, Result, example, folder, ports};
 
 /// The program under test.
 pub fn program() -> &'static Path {
@@ -189,32 +188,11 @@ impl Stack {
 
 /// Where the programs of one stack keep their files; goes when it is dropped.
 ///
-/// The shared stack is never dropped, because the test harness ends the process: so what earlier
-/// runs have left goes now.
+/// # Errors
+///
+/// When it cannot be made.
 pub fn folder() -> Result<TempDir> {
-    static SWEPT: Once = Once::new();
-    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    SWEPT.call_once(|| sweep(parent));
-    tempfile::Builder::new()
-        .prefix(&format!("{FOLDER_PREFIX}{}-", std::process::id()))
-        .tempdir_in(parent)
-        .map_err(Failure::of(parent.display()))
-}
-
-const FOLDER_PREFIX: &str = "stack-";
-
-/// Removes the folders of test programs that run no more.
-fn sweep(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(FOLDER_PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Another program may be sweeping too.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
+    folder::temporary(Path::new(env!("CARGO_TARGET_TMPDIR")), "stack-")
 }
 
 /// Sites that the tests need beside those of the example.

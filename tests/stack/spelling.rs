@@ -5,9 +5,8 @@
 //! reach the app of a stranger.
 
 use crate::chain::{Chain, POLICIES, Plan};
-use crate::kit::caddy;
-use crate::kit::ports;
 use crate::kit::raw::RawClient;
+use crate::kit::{caddy, ports};
 use crate::traefik::{self, Lookalikes};
 
 /// Below `/public/` everybody may; the rest is for the group media.

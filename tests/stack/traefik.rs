@@ -1,7 +1,6 @@
 //! The same decision behind a real Traefik: its file provider and `forwardAuth`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
@@ -10,10 +9,8 @@ use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
-use crate::kit::{Failure, Result, ports, tools};
+use crate::kit::{Result, ports, tools, traefik};
 use crate::setup::{FILMS, ISSUER, PORTAL, folder, program};
-
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 const RULES: &str = r#"
 [policies]
@@ -232,31 +229,15 @@ pub async fn start(
     probe: &str,
     lookalikes: Lookalikes,
 ) -> Result<Running> {
-    let file = folder.join("routes.yml");
-    std::fs::write(&file, routes).map_err(Failure::of(file.display()))?;
-    let log = folder.join("traefik.log");
-    let mut running = Running::start("Traefik", &tools::find("traefik")?, &log, |command| {
-        command
-            .arg(format!("--entryPoints.web.address=127.0.0.1:{https_port}"))
-            .arg(format!("--providers.file.filename={}", file.display()))
-            .args([
-                "--providers.file.watch=false",
-                "--global.checkNewVersion=false",
-            ])
-            .args(["--global.sendAnonymousUsage=false", "--log.level=INFO"]);
-        if matches!(lookalikes, Lookalikes::EntryPoint) {
-            command.arg("--entryPoints.web.http.aliasHeadersStrategy=delete");
-        }
-    })?;
-    let browser = Browser::new(root)?;
-    let started = running.wait_for(START_LIMIT, || async {
-        let page = browser.ask(Ask::fetch(probe)).await?;
-        if matches!(page.status, 401 | 403) {
-            Ok(())
-        } else {
-            Err(Failure(format!("{}", page.status)))
-        }
-    });
-    started.await?;
-    Ok(running)
+    let further: &[&str] = match lookalikes {
+        Lookalikes::EntryPoint => &["--entryPoints.web.http.aliasHeadersStrategy=delete"],
+        Lookalikes::Middleware => &[],
+    };
+    let is_up = |status| matches!(status, 401 | 403);
+    let files = traefik::Files {
+        folder,
+        routes,
+        root,
+    };
+    traefik::start(&files, https_port, further, probe, is_up).await
 }

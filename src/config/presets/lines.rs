@@ -31,7 +31,7 @@ impl Preset {
         }
         if self.wants_domain_cookie() {
             add("# Its service worker wants the cookie of a domain that holds the portal too:");
-            add("# [session] cookie_domains = [\"example.net\"]");
+            add("# and in [session]: cookie_domains = [\"example.net\"]");
         }
         if !self.close.is_empty() {
             let paths: Vec<String> = self

@@ -18,11 +18,13 @@
 //   PROVIDER_CONTROL_PORT               when set, a port of 127.0.0.1 for the tests: POST /rotate/ES512 replaces the
 //                                       key, and perhaps its algorithm, as Pocket ID does it: without overlap;
 //                                       GET /keys-fetched tells how often the keys were asked for
+//   PROVIDER_KEYS_FILE                  a JSON Web Key Set to begin with; the first key signs, all are
+//                                       published. Made with one new key when it is not there
 //   PROVIDER_ISSUED_FILE                when set, every token answer is appended here, one JSON a
 //                                       line: so that a test can look for the tokens in our logs
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 
@@ -60,11 +62,17 @@ const signingKey = (alg) => {
   const kid = randomBytes(8).toString('hex');
   return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid };
 };
+const newKeys = (alg) => ({ keys: [signingKey(alg)] });
+const keysOf = (file, alg) => {
+  if (!file) return newKeys(alg);
+  if (!existsSync(file)) writeFileSync(file, JSON.stringify(newKeys(alg)));
+  return JSON.parse(readFileSync(file, 'utf8'));
+};
 const cookieKeys = [randomBytes(32).toString('hex')];
 let keysFetched = 0;
 
-/** The provider, with a new key for `algorithm`. What it knows of people and their logins is kept beside it. */
-const providerWith = (algorithm) => {
+/** The provider, with `jwks` for `algorithm`. What it knows of people and their logins is kept beside it. */
+const providerWith = (algorithm, jwks) => {
   const provider = new Provider(issuer, {
     clients: [
       {
@@ -78,7 +86,7 @@ const providerWith = (algorithm) => {
         require_auth_time: true,
       },
     ],
-    jwks: { keys: [signingKey(algorithm)] },
+    jwks,
     enabledJWA: { idTokenSigningAlgValues: [algorithm] },
     cookies: { keys: cookieKeys },
 
@@ -219,7 +227,8 @@ const providerWith = (algorithm) => {
   return provider.callback();
 };
 
-let answer = providerWith(process.env.PROVIDER_ALGORITHM ?? 'RS256');
+const first = process.env.PROVIDER_ALGORITHM ?? 'RS256';
+let answer = providerWith(first, keysOf(process.env.PROVIDER_KEYS_FILE, first));
 const server = createServer((request, response) => answer(request, response));
 server.on('error', (error) => {
   console.error(error.message);
@@ -231,7 +240,7 @@ const controlPort = process.env.PROVIDER_CONTROL_PORT;
 if (controlPort) {
   createServer((request, response) => {
     const algorithm = /^\/rotate\/(\w+)$/.exec(request.url)?.[1];
-    if (request.method === 'POST' && algorithm) answer = providerWith(algorithm);
+    if (request.method === 'POST' && algorithm) answer = providerWith(algorithm, newKeys(algorithm));
     response.end(String(keysFetched));
   }).listen(Number(controlPort), '127.0.0.1');
 }

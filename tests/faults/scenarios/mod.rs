@@ -1,0 +1,102 @@
+//! The faults, by what breaks.
+
+mod clock;
+mod file;
+mod names;
+mod provider;
+mod records;
+mod redis;
+mod within;
+
+use std::pin::Pin;
+
+use crate::kit::{Failure, Result};
+use crate::stage::Stage;
+
+/// How a scenario ended that did not fail.
+pub enum Outcome {
+    /// With a remark for the table.
+    Held(String),
+    /// This machine cannot do it, and why.
+    NotHere(String),
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it is what scenarios end with")]
+impl Outcome {
+    fn held(remark: impl Into<String>) -> Result<Self> {
+        Ok(Self::Held(remark.into()))
+    }
+
+    /// A tool is missing, which is a failure where all are required.
+    fn not_installed(why: &str) -> Result<Self> {
+        match std::env::var("PORTCULLIS_TOOLS").as_deref() {
+            Ok("required") => Err(Failure::new(why)),
+            _ => Self::not_here(why),
+        }
+    }
+
+    fn not_here(why: impl Into<String>) -> Result<Self> {
+        Ok(Self::NotHere(why.into()))
+    }
+}
+
+type Play = for<'a> fn(&'a mut Stage) -> Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>>;
+
+/// How much of a brief run's time one takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    Short,
+    /// Time-outs have to pass.
+    Long,
+    /// It is left out of a brief run, where others show nearly the same.
+    OnRequest,
+}
+
+pub struct Scenario {
+    pub name: &'static str,
+    pub length: Length,
+    pub play: Play,
+}
+
+/// All of them, in the order of the table.
+pub fn list() -> Vec<Scenario> {
+    let of_length = |length| move |name, play| Scenario { name, length, play };
+    let scenario = of_length(Length::Short);
+    let long = of_length(Length::Long);
+    let on_request = of_length(Length::OnRequest);
+    #[rustfmt::skip] // a table
+    let list = vec![
+        scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
+        scenario("redis killed",                 |stage| Box::pin(redis::killed(stage))),
+        scenario("redis comes back empty",       |stage| Box::pin(redis::empty(stage))),
+        scenario("redis frozen",                 |stage| Box::pin(redis::frozen(stage))),
+        scenario("redis cut off, silently",      |stage| Box::pin(redis::silent(stage))),
+        scenario("redis far away",               |stage| Box::pin(redis::slow(stage))),
+        scenario("redis full",                   |stage| Box::pin(redis::full(stage))),
+        scenario("redis evicts",                 |stage| Box::pin(redis::evicting(stage))),
+        scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
+        scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
+        scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("records broken",               |stage| Box::pin(records::broken(stage))),
+        scenario("file: killed",                 |stage| Box::pin(file::killed(stage))),
+        scenario("file: disk full",              |stage| Box::pin(file::disk_full(stage))),
+        scenario("file: second process",         |stage| Box::pin(file::second_process(stage))),
+        scenario("provider down at start",       |stage| Box::pin(provider::down_at_start(stage))),
+        scenario("provider gone",                |stage| Box::pin(provider::gone(stage))),
+        long("token endpoint hangs",             |stage| Box::pin(provider::token_hangs(stage))),
+        on_request("token endpoint drips",       |stage| Box::pin(provider::token_drips(stage))),
+        on_request("token endpoint slow",        |stage| Box::pin(provider::token_slow(stage))),
+        scenario("token endpoint wrong",         |stage| Box::pin(provider::token_wrong(stage))),
+        long("metadata wrong",                   |stage| Box::pin(provider::metadata_wrong(stage))),
+        scenario("keys change",                  |stage| Box::pin(provider::keys_rotated(stage))),
+        scenario("keys change, out of reach",    |stage| Box::pin(provider::keys_out_of_reach(stage))),
+        scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
+        scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
+        scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
+        scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
+        scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),
+        scenario("handlers panic",               |stage| Box::pin(within::panics(stage))),
+        scenario("two tabs",                     |stage| Box::pin(within::two_tabs(stage))),
+    ];
+    list
+}

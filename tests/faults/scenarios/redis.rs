@@ -1,0 +1,380 @@
+//! Redis is not there, does not answer, refuses, or has forgotten. Whoever is signed in is told so, and never sent to
+//! sign in again for that.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::kit::page::Page;
+use crate::kit::provider::write_secret;
+use crate::kit::redis_server::RedisServer;
+use crate::kit::relay::{Relay, Weather};
+use crate::kit::{Failure, Result};
+use crate::provider::{Login, expect_page};
+use crate::scenarios::Outcome;
+use crate::seen::Expect;
+use crate::service::{Plan, Service};
+use crate::sockets::connections_to;
+use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, START_LIMIT, Stage};
+
+/// What somebody is told whose session could not be stored.
+pub(super) const NOT_STORED: &str = "You are not signed in";
+const NOT_NOW: &str = "Not available right now";
+/// What an outage may leave behind in memory, in KiB.
+const MOST_MEMORY: usize = 50 * 1024;
+/// One is kept, and another may just be tried.
+const MOST_CONNECTIONS: usize = 4;
+
+/// A Redis that loses nothing by being killed.
+fn durable() -> RedisServer {
+    RedisServer::start_with(|_, port| {
+        let words = ["--appendonly", "yes", "--appendfsync", "always", "--port"];
+        let mut words = words.map(str::to_owned).to_vec();
+        words.push(port.to_string());
+        words
+    })
+}
+
+pub(super) fn plan(stage: &Stage, url: &str) -> Plan {
+    Plan {
+        store: url.to_owned(),
+        ..stage.plan()
+    }
+}
+
+/// A Lua script over all keys of a kind, run within Redis.
+pub(super) fn each_key(redis: &RedisServer, pattern: &str, body: &str) -> Result<()> {
+    let script = format!(
+        "local n = 0; for _, key in ipairs(redis.call('KEYS', '{pattern}')) do {body}; n = n + 1 end; return n"
+    );
+    let answer = redis.ask(&["EVAL", &script, "0"]);
+    match answer.parse::<usize>() {
+        Ok(1..) => Ok(()),
+        _ => Err(Failure(format!("nothing was changed in Redis: {answer}"))),
+    }
+}
+
+/// It is not there when the service starts.
+pub async fn down_at_start(stage: &mut Stage) -> Result<Outcome> {
+    let mut redis = durable();
+    let plan = plan(stage, &redis.url());
+    let mut service = stage.start(&plan).await?;
+    stage.gather().await?;
+    service.stop();
+    redis.kill();
+    let up = service.start(&plan).await?;
+    if up > START_LIMIT + MARGIN {
+        return Err(Failure(format!("it took {up:?} to come up")));
+    }
+    stage.watch_expecting(Expect::STORE_DOWN)?;
+    stage.fault(Expect::STORE_DOWN);
+    service.expect_health(200, 503).await?;
+    stage.hold(stage.time(1.5, 20.0)).await;
+    service.expect_health(200, 503).await?;
+    redis.restart();
+    stage.changing();
+    let ready = service.ready_within(RECOVERY_LIMIT).await?;
+    stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("up after {up:.1?}; ready {ready:.1?} after Redis"))
+}
+
+/// It is killed and comes back with what it had.
+pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
+    let mut redis = durable();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    let browser = stage.signed_in("ben", 200).await?;
+    stage.watch().await?;
+    stage.changing();
+    redis.kill();
+    stage.fault(Expect::STORE_DOWN);
+    let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
+    expect_page(&page, 503, NOT_NOW)?;
+    service.expect_health(200, 503).await?;
+    stage.hold(stage.time(1.5, 20.0)).await;
+    redis.restart();
+    stage.recover(Expect::CALM).await?;
+    let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
+    expect_page(&page, 200, "app:ben")?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("the same session goes on")
+}
+
+/// It comes back empty.
+pub async fn empty(stage: &mut Stage) -> Result<Outcome> {
+    let mut redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    let browser = stage.signed_in("ben", 200).await?;
+    stage.watch().await?;
+    stage.changing();
+    redis.kill();
+    redis.restart();
+    stage.recover(Expect::SIGNED_OUT).await?;
+    stage.fault(Expect::SIGNED_OUT);
+    // The provider still knows the person: nothing is to be done but to be sent there and back, once.
+    let page = browser.navigate(&stage.app_url("/page")).await?;
+    expect_page(&page, 200, "app:ben")?;
+    let logins = page
+        .hops
+        .iter()
+        .filter(|hop| hop.url.path() == "/login")
+        .count();
+    let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
+    expect_page(&page, 200, "app:ben")?;
+    if logins != 1 {
+        return Err(Failure(format!("{logins} logins instead of one")));
+    }
+    stage.hold(stage.time(0.5, 5.0)).await;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("one login, without a question; the old cookies are replaced")
+}
+
+/// It halts, with its connections open.
+pub async fn frozen(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let before = service.memory_kib()?;
+    stage.changing();
+    redis.freeze();
+    stage.fault(Expect::STORE_DOWN);
+    stage.hold(stage.time(2.5, 60.0)).await;
+    service.expect_health(200, 503).await?;
+    redis.thaw();
+    stage.recover(Expect::CALM).await?;
+    let grown = memory_grown(&mut service, before)?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("memory grew by {grown} KiB"))
+}
+
+fn memory_grown(service: &mut Service, before: usize) -> Result<usize> {
+    let grown = service.memory_kib()?.saturating_sub(before);
+    if grown > MOST_MEMORY {
+        return Err(Failure(format!("memory grew by {grown} KiB")));
+    }
+    Ok(grown)
+}
+
+/// Nothing gets through to it, and nobody is told.
+pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let relay = Relay::start(redis.port).await?;
+    let mut service = stage.start(&plan(stage, &through(&relay))).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let before = service.memory_kib()?;
+    stage.changing();
+    relay.set(Weather::Silent);
+    stage.fault(Expect::STORE_DOWN);
+    stage.hold(stage.time(2.5, 60.0)).await;
+    service.expect_health(200, 503).await?;
+    let open = connections_to(relay.address.port());
+    if open > MOST_CONNECTIONS {
+        return Err(Failure(format!("{open} connections to Redis")));
+    }
+    relay.set(Weather::Fine);
+    stage.recover(Expect::CALM).await?;
+    let grown = memory_grown(&mut service, before)?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "by a relay that hands nothing on; {open} connections to Redis at its end; memory grew by {grown} KiB"
+    ))
+}
+
+fn through(relay: &Relay) -> String {
+    format!("redis://{}/0", relay.address)
+}
+
+/// It is far away, over a line that loses something now and then.
+pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let relay = Relay::start(redis.port).await?;
+    let mut service = stage.start(&plan(stage, &through(&relay))).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let late = Duration::from_millis(100);
+    relay.set(Weather::Slow {
+        late,
+        lost_percent: 1,
+    });
+    stage.fault(Expect::CALM);
+    let browser = stage.browser()?;
+    let (page, took) = stage.sign_in_with(&browser, "ben").await?;
+    expect_page(&page, 200, "app:ben")?;
+    stage.hold(stage.time(2.5, 60.0)).await;
+    relay.set(Weather::Fine);
+    stage.recover(Expect::CALM).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "by a relay: 100 ms each way, one chunk in a hundred 200 ms later; a login took {took:.1?}"
+    ))
+}
+
+/// It has no room and gives nothing up.
+pub async fn full(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let (login, page) = refuses_logins(stage).await?;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    stage.recover(Expect::CALM).await?;
+    login.try_again(stage, &page).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("nobody can sign in, and whoever is signed in goes on")
+}
+
+/// What a store that reads and does not write comes to: whoever is signed in goes on, and nobody else gets in.
+/// Gives that login and its page back.
+pub async fn refuses_logins(stage: &mut Stage) -> Result<(Login, Page)> {
+    let login = Login::at_the_provider(stage, "ben").await?;
+    stage.fault(Expect::CALM);
+    let (page, _) = login.must_fail(stage).await?;
+    expect_page(&page, 503, NOT_STORED)?;
+    stage.hold(stage.time(1.0, 10.0)).await;
+    Ok((login, page))
+}
+
+/// It gives up what is in its way.
+pub async fn evicting(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    let browser = stage.signed_in("ben", 200).await?;
+    stage.watch().await?;
+    // The lists of sessions first, which nothing depends on that a person does.
+    each_key(&redis, "portcullis:sessions-of:*", "redis.call('DEL', key)")?;
+    stage.fault(Expect::CALM);
+    let (page, _) = stage
+        .step(&browser, &stage.app_url("/.portcullis/logout"))
+        .await?;
+    if page.status != 302 {
+        return Err(Failure(format!(
+            "a logout ended with {}:\n{}",
+            page.status, page.body
+        )));
+    }
+    stage.hold(stage.time(0.5, 5.0)).await;
+    stage.changing();
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    // A write has to ask for room.
+    redis.ask(&["SET", "somebody-elses", "x"]);
+    let left = redis.ask(&["DBSIZE"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    stage.fault(Expect::SIGNED_OUT);
+    stage.signed_in("ben", 200).await?;
+    stage.hold(stage.time(0.5, 5.0)).await;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "{left} records left; whose session went signs in again"
+    ))
+}
+
+/// It cannot save what it has, and takes nothing more therefore.
+pub async fn cannot_save(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    // A folder stands where the file is to be.
+    let file = redis.folder.path().join("dump.rdb");
+    fs::create_dir_all(file.join("in-the-way")).map_err(Failure::of("dump.rdb"))?;
+    redis.ask(&["CONFIG", "SET", "save", "3600 1"]);
+    save(&redis, "err").await?;
+    let (login, page) = refuses_logins(stage).await?;
+    fs::remove_dir_all(&file).map_err(Failure::of("dump.rdb"))?;
+    save(&redis, "ok").await?;
+    stage.recover(Expect::CALM).await?;
+    login.try_again(stage, &page).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("as when it is full")
+}
+
+/// Has Redis save, and waits for it to end as it must.
+async fn save(redis: &RedisServer, outcome: &str) -> Result<()> {
+    redis.ask(&["BGSAVE"]);
+    let wanted = format!("rdb_last_bgsave_status:{outcome}");
+    for _ in 0..200 {
+        if redis.ask(&["INFO", "persistence"]).contains(&wanted) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    Err(Failure(format!("never {wanted}")))
+}
+
+/// Its password is another one, and after a while the file with it too.
+pub async fn password_changed(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let file = stage.folder.path().join("redis_password");
+    write_password(&file, "the-first-one")?;
+    redis.ask(&["CONFIG", "SET", "requirepass", "the-first-one"]);
+    let plan = Plan {
+        session: format!("store_password_file = \"{}\"", file.display()),
+        ..plan(stage, &redis.url())
+    };
+    let mut service = stage.start(&plan).await?;
+    stage.gather().await?;
+    stage
+        .secrets
+        .extend(["the-first-one", "the-second-one"].map(str::to_owned));
+    stage.watch().await?;
+    stage.changing();
+    redis.ask(&[
+        "-a",
+        "the-first-one",
+        "CONFIG",
+        "SET",
+        "requirepass",
+        "the-second-one",
+    ]);
+    redis.ask(&["-a", "the-second-one", "CLIENT", "KILL", "TYPE", "normal"]);
+    stage.fault(Expect::STORE_DOWN);
+    stage.hold(stage.time(1.5, 10.0)).await;
+    write_password(&file, "the-second-one")?;
+    stage.changing();
+    stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
+    service.running()?;
+    if service.log().contains("the-second-one") || service.log().contains("the-first-one") {
+        return Err(Failure::new("the password is in the log"));
+    }
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("the new password is taken from its file, without a restart")
+}
+
+fn write_password(file: &Path, password: &str) -> Result<()> {
+    write_secret(file, password).map_err(Failure::of(file.display()))
+}
+
+/// Its connections are ended again and again.
+pub async fn disconnecting(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    stage.fault(Expect::STORE_SHAKY);
+    for _ in 0..stage.rounds(4, 60) {
+        redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stage.recover(Expect::CALM).await?;
+    service.running()?;
+    let share = stage.figures().valid_passed.unwrap_or(0.0);
+    if share < 0.95 {
+        return Err(Failure(format!("only {share:.3} of the valid got in")));
+    }
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("all connections ended twice a second")
+}

@@ -1,0 +1,155 @@
+//! A TCP relay between the service and something that it depends on: what a network does to connections.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Failure, Result};
+
+/// What TCP waits at least before it sends again what was lost.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+const CHUNK: usize = 16 * 1024;
+/// Chunks on their way in one direction: more than a test sends.
+const MOST_CHUNKS: usize = 1024;
+
+/// How the network behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weather {
+    /// Everything arrives at once.
+    #[default]
+    Fine,
+    /// Nothing arrives, and nobody is told: packets are dropped.
+    Silent,
+    /// Connections break, and new ones are reset.
+    Cut,
+    /// Everything arrives this much later each way, and of each hundred chunks `lost_percent` once more
+    /// than that: a lost packet is to TCP a late one.
+    Slow { late: Duration, lost_percent: u32 },
+}
+
+/// Relays until it is dropped. Runs on the runtime that started it.
+pub struct Relay {
+    pub address: SocketAddr,
+    weather: watch::Sender<Weather>,
+}
+
+impl Relay {
+    /// Listens on a free port of the loopback address and relays to `target`, a port there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no free port.
+    pub async fn start(target: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(Failure::of("relay"))?;
+        let address = listener.local_addr().map_err(Failure::of("relay"))?;
+        let (weather, watched) = watch::channel(Weather::Fine);
+        tokio::spawn(accept(listener, target, watched));
+        Ok(Self { address, weather })
+    }
+
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+}
+
+async fn accept(listener: TcpListener, target: u16, mut weather: watch::Receiver<Weather>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // The relay has been dropped: only then is there nobody left to change the weather.
+            () = gone(&mut weather) => return,
+        };
+        let Ok((near, _)) = accepted else { continue };
+        if *weather.borrow() == Weather::Cut {
+            let _ = near.set_zero_linger();
+            continue;
+        }
+        tokio::spawn(relay(near, target, weather.clone()));
+    }
+}
+
+async fn gone(weather: &mut watch::Receiver<Weather>) {
+    while weather.changed().await.is_ok() {}
+}
+
+async fn relay(near: TcpStream, target: u16, mut weather: watch::Receiver<Weather>) {
+    // A connection that is made in silence gets nowhere until it ends.
+    if until(&mut weather, |now| now != Weather::Silent)
+        .await
+        .is_err()
+    {
+        return;
+    }
+    let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else {
+        let _ = near.set_zero_linger();
+        return;
+    };
+    let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    tokio::select! {
+        () = pump(near_read, far_write, weather.clone()) => {}
+        () = pump(far_read, near_write, weather.clone()) => {}
+        _ = until(&mut weather, |now| now == Weather::Cut) => {}
+    }
+}
+
+/// Waits for a kind of weather; an error when the relay has been dropped.
+async fn until(
+    weather: &mut watch::Receiver<Weather>,
+    is_it: impl Fn(Weather) -> bool,
+) -> std::result::Result<(), watch::error::RecvError> {
+    weather.wait_for(|now| is_it(*now)).await.map(drop)
+}
+
+/// One direction of a connection. Ends when either side does.
+async fn pump(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut weather: watch::Receiver<Weather>,
+) {
+    let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(MOST_CHUNKS);
+    let now = weather.clone();
+    let reading = async move {
+        let mut buffer = vec![0; CHUNK];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let due = Instant::now() + delay(*now.borrow());
+            if sender.send((due, buffer[..length].to_vec())).await.is_err() {
+                break;
+            }
+        }
+    };
+    let writing = async move {
+        while let Some((due, chunk)) = chunks.recv().await {
+            sleep_until(due).await;
+            let heard = until(&mut weather, |now| now != Weather::Silent).await;
+            if heard.is_err() || to.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::join!(reading, writing);
+}
+
+fn delay(weather: Weather) -> Duration {
+    static CHUNKS: AtomicU32 = AtomicU32::new(0);
+    match weather {
+        Weather::Slow { late, lost_percent } => {
+            // Spread evenly: so a run that is short loses some too.
+            let chunk = CHUNKS.fetch_add(1, Ordering::Relaxed);
+            let is_lost = chunk.wrapping_mul(37) % 100 < lost_percent;
+            late + if is_lost {
+                RETRANSMISSION
+            } else {
+                Duration::ZERO
+            }
+        }
+        _ => Duration::ZERO,
+    }
+}
