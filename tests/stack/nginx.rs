@@ -29,6 +29,8 @@ behind_nginx! {
     a_bypass_names_nobody
     nothing_forged_or_ours_reaches_the_app
     forged_descriptions_change_nothing
+    a_network_is_known_by_the_client_s_address
+    cookies_in_several_lines_are_read
     odd_targets_let_nobody_in
     a_logout_at_the_host_ends_the_session
     our_own_paths_are_no_way_in

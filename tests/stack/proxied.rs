@@ -1,6 +1,8 @@
 //! What holds behind every proxy that is told apart by its dialect alone: one set of checks, which nginx and Envoy
 //! each go through.
 
+use std::net::Ipv4Addr;
+
 use reqwest::Method;
 use tempfile::TempDir;
 
@@ -34,7 +36,7 @@ host = "films.home.localhost"
 policy = "media"
 bypass = [
     { paths = ["/api/*"] },
-    { paths = ["/lan/*"], allowed_networks = ["10.20.0.0/16"] },
+    { paths = ["/lan/*"], allowed_networks = ["127.9.0.0/16"] },
 ]
 
 [services.notes]
@@ -297,7 +299,7 @@ fn forged(ask: Ask) -> Ask {
     ];
     let ask = names.iter().fold(ask, |ask, name| ask.header(name, "root"));
     ask.header("Remote-User", "root")
-        .header("Connection", "Remote-User, Cookie")
+        .header("Connection", "Remote-User, Remote-Groups")
         .header("Portcullis-Copy", "nothing")
         .header("X-Envoy-Auth-Headers-To-Remove", "remote-user")
 }
@@ -324,18 +326,18 @@ pub async fn forged_descriptions_change_nothing(stack: &Proxied) {
         ("X-Forwarded-Proto", "http"),
         ("X-Forwarded-Port", "80"),
         ("X-Forwarded-Prefix", "/api"),
-        ("X-Forwarded-For", "10.20.0.1"),
-        ("X-Real-IP", "10.20.0.1"),
+        ("X-Forwarded-For", "127.9.0.1"),
+        ("X-Real-IP", "127.9.0.1"),
         (
             "Forwarded",
-            "for=10.20.0.1;host=elsewhere.home.localhost;proto=http",
+            "for=127.9.0.1;host=elsewhere.home.localhost;proto=http",
         ),
         ("X_Original_URL", free.as_str()),
         ("X.Original.URL", free.as_str()),
-        ("X_Forwarded_For", "10.20.0.1"),
+        ("X_Forwarded_For", "127.9.0.1"),
         ("X-HTTP-Method-Override", "OPTIONS"),
         ("X-Envoy-Original-Path", "/api/x"),
-        ("X-Envoy-External-Address", "10.20.0.1"),
+        ("X-Envoy-External-Address", "127.9.0.1"),
     ];
     for path in ["/page", "/lan/x"] {
         let url = stack.url(FILMS, path);
@@ -379,6 +381,47 @@ pub async fn forged_descriptions_change_nothing(stack: &Proxied) {
         .await
         .unwrap();
     assert_ne!(answer.status, Some(200), "{}", answer.text);
+}
+
+/// An address that the proxy saw opens what is for its network.
+pub async fn a_network_is_known_by_the_client_s_address(stack: &Proxied) {
+    let url = stack.url(FILMS, "/lan/x");
+    let near = Browser::from_address(&stack.root, Ipv4Addr::new(127, 9, 0, 7)).unwrap();
+    for ask in [
+        Ask::fetch(&url),
+        Ask::fetch(&url).header("X-Forwarded-For", "203.0.113.7"),
+    ] {
+        let page = near.ask(ask).await.unwrap();
+        assert_eq!(page.status, 200, "{}", page.body);
+    }
+    let page = stack.browser().ask(Ask::fetch(&url)).await.unwrap();
+    assert_eq!(page.status, 401);
+}
+
+/// HTTP/2 sends each cookie in a line of its own, and so may anybody.
+pub async fn cookies_in_several_lines_are_read(stack: &Proxied) {
+    let ben = stack.signed_in("ben", FILMS).await;
+    let cookie = ben.cookie(&stack.url(FILMS, "/"), "__Host-portcullis");
+    let lines = format!(
+        "Host: {FILMS}:{}\r\nConnection: close\r\nCookie: theme=dark\r\nCookie: __Host-portcullis={}\r\nCookie: \
+         last=1\r\n",
+        stack.https_port,
+        cookie.expect("signed in")
+    );
+    let raw = stack.raw();
+    let answer = raw
+        .send_lines(stack.https_port, FILMS, "GET", b"/", &lines)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, Some(200), "{}", answer.text);
+    assert!(
+        !answer.text.contains("__Host-portcullis"),
+        "{}",
+        answer.text
+    );
+    for kept in ["theme=dark", "last=1"] {
+        assert!(answer.text.contains(kept), "{}", answer.text);
+    }
 }
 
 pub async fn odd_targets_let_nobody_in(stack: &Proxied) {
