@@ -25,6 +25,16 @@ impl Dialect {
         }
     }
 
+    /// Below which path it is asked.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "/verify",
+            Self::Nginx => "/verify/nginx",
+            Self::Envoy => "/verify/envoy",
+        }
+    }
+
     /// Where it is asked, for a sentence.
     #[must_use]
     pub const fn asked_at(self) -> &'static str {

@@ -16,7 +16,7 @@ use crate::http::{admin, login, logout, portal};
 pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
     if dialects.hold(Dialect::ForwardAuth) {
         config
-            .service(resource("/verify").to(check::<CaddyTraefik>))
+            .service(resource(Dialect::ForwardAuth.path()).to(check::<CaddyTraefik>))
             .service(resource("/verify/policy/{name}").to(check_policy::<CaddyTraefik>));
     }
     if dialects.hold(Dialect::Nginx) {

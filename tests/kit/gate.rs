@@ -40,6 +40,8 @@ pub struct Settings<'a> {
     pub client_secret_file: &'a Path,
     pub ca_file: &'a Path,
     pub log_level: &'a str,
+    /// TOML: further lines of the table `server`.
+    pub server: &'a str,
     /// TOML: further lines of the table `session`. Without a store among them, sessions are kept in a file.
     pub session: &'a str,
     /// TOML: policies and services.
@@ -96,6 +98,7 @@ listen = "127.0.0.1:{verify}"
 portal_listen = "127.0.0.1:{portal}"
 admin_listen = "127.0.0.1:{admin}"
 public_url = "{public_url}"
+{server}
 
 [oidc]
 issuer = "{issuer}"
@@ -117,6 +120,7 @@ level = "{level}"
         portal = settings.ports.portal,
         admin = settings.ports.admin,
         public_url = settings.public_url,
+        server = settings.server,
         issuer = settings.issuer,
         client_id = settings.client_id,
         client_secret = settings.client_secret_file.display(),

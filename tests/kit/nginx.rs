@@ -19,8 +19,6 @@ pub struct Places<'a> {
     pub app_port: u16,
     /// Certificate chain and key of a host.
     pub certificate: &'a dyn Fn(&str) -> (PathBuf, PathBuf),
-    /// Directives within each protected server.
-    pub further: &'a str,
 }
 
 /// Starts nginx; all that it writes goes below `folder`.
@@ -88,10 +86,7 @@ fn configuration(folder: &Path, places: &Places<'_>) -> Result<String> {
             "127.0.0.1:3000",
             &format!("127.0.0.1:{}", places.app_port),
         )?;
-        let last = site
-            .rfind('}')
-            .ok_or_else(|| Failure::new("the end of a site"))?;
-        servers.push_str(&format!("{}{}\n}}\n", &site[..last], places.further));
+        servers.push_str(&site);
     }
     let listening = format!("listen 127.0.0.1:{port} ssl");
     let servers = replaced(&servers, "listen 443 ssl", &listening)?;

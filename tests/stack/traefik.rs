@@ -76,6 +76,7 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
             client_secret_file: &provider.client_secret_file,
             ca_file: &caddy.root_certificate(),
             log_level: "info",
+            server: "",
             session: "",
             rules: RULES,
         },

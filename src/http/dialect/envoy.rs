@@ -8,11 +8,12 @@ use actix_web::http::header::{COOKIE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Description, Dialect, forwarded_for, one};
+use crate::domain::dialects;
 use crate::domain::forwarded::ForwardedError;
 use crate::domain::target::TargetError;
 
 /// What stands before the original target: the `path_prefix` of Envoy's configuration.
-pub(in crate::http) const PREFIX: &str = "/verify/envoy";
+pub(in crate::http) const PREFIX: &str = dialects::Dialect::Envoy.path();
 
 /// Tells Envoy which of the client's headers do not go on to the app.
 const REMOVED: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");

@@ -15,12 +15,13 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
 use super::{Description, Dialect, forwarded_for, one};
+use crate::domain::dialects;
 use crate::domain::forwarded::ForwardedError;
 use crate::flows::verify::OwnPaths;
 use crate::http::pages::CHALLENGE;
 
 /// Where it is asked.
-pub(in crate::http) const PREFIX: &str = "/verify/nginx";
+pub(in crate::http) const PREFIX: &str = dialects::Dialect::Nginx.path();
 
 /// Why a request was refused, in one word.
 const REASON: HeaderName = HeaderName::from_static("portcullis-reason");

@@ -1,0 +1,56 @@
+//! A real nginx with the files of `docs/nginx.md`.
+
+use tokio::sync::OnceCell;
+
+use crate::kit::ask::Ask;
+use crate::proxied::{self, Program, Proxied};
+use crate::setup::FILMS;
+
+async fn shared() -> &'static Proxied {
+    static SHARED: OnceCell<Proxied> = OnceCell::const_new();
+    SHARED.get_or_init(|| Proxied::start(Program::Nginx)).await
+}
+
+macro_rules! behind_nginx {
+    ($($check:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $check() {
+                proxied::$check(shared().await).await;
+            }
+        )*
+    };
+}
+
+behind_nginx! {
+    a_stranger_signs_in_and_comes_back
+    programs_are_told_to_sign_in
+    a_non_member_is_refused
+    a_bypass_names_nobody
+    nothing_forged_or_ours_reaches_the_app
+    forged_descriptions_change_nothing
+    a_network_is_known_by_the_client_s_address
+    cookies_in_several_lines_are_read
+    odd_targets_let_nobody_in
+    a_logout_at_the_host_ends_the_session
+    our_own_paths_are_no_way_in
+    verify_is_not_reachable
+    a_handshake_reaches_the_app_for_a_member_alone
+    bodies_and_long_addresses_arrive
+}
+
+#[tokio::test]
+async fn without_us_nobody_gets_in() {
+    proxied::without_us_nobody_gets_in(Program::Nginx).await;
+}
+
+/// The log of nginx says when an answer had a status that it does not take.
+#[tokio::test]
+async fn no_answer_was_unexpected() {
+    let stack = shared().await;
+    let url = stack.url(FILMS, "/.portcullis-verify/none");
+    let browser = stack.browser();
+    browser.ask(Ask::fetch(&url)).await.unwrap();
+    let log = stack.proxy.output();
+    assert!(!log.contains("unexpected status"), "{log}");
+}
