@@ -72,12 +72,18 @@ pub(super) fn snippet(
         https,
         secret: server.proxy_secret.is_some(),
         copy_list: copied.join(" "),
-        copied: copied.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        copied: copied
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect(),
         lookalikes: lookalikes(copied, &MARKS)
             .iter()
             .map(|name| name.to_ascii_lowercase())
             .collect(),
-        apps: services.iter().map(|service| app(config, service)).collect(),
+        apps: services
+            .iter()
+            .map(|service| app(config, service))
+            .collect(),
     })
 }
 

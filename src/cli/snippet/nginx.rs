@@ -105,7 +105,10 @@ pub(super) fn snippet(
         secret: server.proxy_secret.is_some(),
         copy_list: copied.join(" "),
         headers: copied.iter().map(|name| header(name)).collect(),
-        apps: services.iter().map(|service| app(config, service)).collect(),
+        apps: services
+            .iter()
+            .map(|service| app(config, service))
+            .collect(),
         from_proxy: services
             .iter()
             .filter(|service| is_policy_from_proxy(service))

@@ -76,7 +76,10 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> Result<String, 
         } else {
             Vec::new()
         },
-        apps: services.iter().map(|service| app(config, service)).collect(),
+        apps: services
+            .iter()
+            .map(|service| app(config, service))
+            .collect(),
     })
 }
 
@@ -100,7 +103,10 @@ fn rule(host: &ServiceHost) -> String {
     match &host.pattern {
         HostPattern::Exact(name) => format!("Host(`{name}`)"),
         HostPattern::Below(above) => {
-            format!(r"HostRegexp(`^.+\.{}$`)", above.as_str().replace('.', r"\."))
+            format!(
+                r"HostRegexp(`^.+\.{}$`)",
+                above.as_str().replace('.', r"\.")
+            )
         }
     }
 }
