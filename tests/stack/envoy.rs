@@ -27,6 +27,7 @@ behind_envoy! {
     a_bypass_names_nobody
     nothing_forged_or_ours_reaches_the_app
     forged_descriptions_change_nothing
+    what_is_served_is_what_was_decided_about
     a_network_is_known_by_the_client_s_address
     cookies_in_several_lines_are_read
     odd_targets_let_nobody_in

@@ -68,7 +68,13 @@ fn mode(written: &str, problems: &mut Problems) -> Option<u32> {
 
 /// The number of a group that is written by its number or its name.
 fn group(written: &str, problems: &mut Problems) -> Option<u32> {
-    if let Ok(number) = written.parse::<u32>() {
+    let number = written.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(number) = written.parse().ok().filter(|_| number) {
+        // The highest number means "as it is" to chown(2).
+        if number == u32::MAX {
+            problems.at(GROUP, "is the number of no group");
+            return None;
+        }
         return Some(number);
     }
     let message = match Group::from_name(written) {
@@ -132,6 +138,10 @@ mod tests {
             (Some("root"), Some(Some(0))),
             (Some("no-such-group"), None),
             (Some("-1"), None),
+            (Some("+5"), None),
+            (Some("4294967294"), Some(Some(4_294_967_294))),
+            (Some("4294967295"), None),
+            (Some("4294967296"), None),
             (Some(""), None),
         ];
         for (written, expected) in cases {

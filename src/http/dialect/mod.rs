@@ -31,9 +31,8 @@ pub(super) trait Dialect {
     /// back to the client's.
     fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError>;
 
-    /// Puts an answer into the form that the proxy takes. `refused` is the word for the reason, where it is a refusal.
-    fn fit(answer: HttpResponse, refused: Option<&'static str>) -> HttpResponse {
-        let _ = refused;
+    /// Puts an answer into the form that the proxy takes. `_refused` is the word for the reason, where it is a refusal.
+    fn fit(answer: HttpResponse, _refused: Option<&'static str>) -> HttpResponse {
         answer
     }
 }

@@ -45,11 +45,12 @@ impl Door {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
-        let socket = listen.and_then(|listen| listen.strip_prefix("unix:"));
-        let (client, base) = match (address, socket) {
-            (Some(address), _) => (client, format!("http://{address}")),
-            (None, Some(socket)) => (client.unix_socket(socket), "http://localhost".to_owned()),
-            (None, None) => panic!("neither an address nor a socket"),
+        let (client, base) = if let Some(address) = address {
+            (client, format!("http://{address}"))
+        } else {
+            let socket = listen.and_then(|listen| listen.strip_prefix("unix:"));
+            let socket = socket.expect("a socket, where there is no address");
+            (client.unix_socket(socket), "http://localhost".to_owned())
         };
         let client = client.build().expect("a client");
         Self { client, base }

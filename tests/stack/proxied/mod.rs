@@ -1,0 +1,174 @@
+//! What holds behind every proxy that is told apart by its dialect alone: one set of checks, which nginx and Envoy
+//! each go through.
+
+mod forgery;
+mod people;
+mod transport;
+
+use tempfile::TempDir;
+
+use crate::kit::browser::Browser;
+use crate::kit::caddy::Caddy;
+use crate::kit::child::Running;
+use crate::kit::gate::{self, Gate};
+use crate::kit::provider::{self, Provider};
+use crate::kit::raw::RawClient;
+use crate::kit::upstream::Upstream;
+use crate::kit::{envoy, nginx, ports};
+use crate::setup::{FILMS, ISSUER, NOTES, PORTAL, folder, program};
+
+pub use self::forgery::*;
+pub use self::people::*;
+pub use self::transport::*;
+
+/// In the service's configuration, and not at the proxy.
+const ELSEWHERE: &str = "elsewhere.home.localhost";
+/// The proxy asks about it, and the service's configuration does not name it.
+const UNNAMED: &str = "unnamed.home.localhost";
+
+const SERVER: &str = r#"dialects = ["nginx", "envoy"]
+# Browsers come from other addresses of this machine, which are no proxies.
+trusted_proxies = ["127.0.0.1/32"]"#;
+
+const RULES: &str = r#"
+[policies]
+admins = { allowed_groups = ["admins"] }
+media = { allowed_groups = ["admins", "media"] }
+
+[services.films]
+host = "films.home.localhost"
+policy = "media"
+bypass = [
+    { paths = ["/api/*"] },
+    { paths = ["/lan/*"], allowed_networks = ["127.9.0.0/16"] },
+]
+
+[services.notes]
+host = "notes.work.localhost"
+policy = "admins"
+
+[services.elsewhere]
+host = "elsewhere.home.localhost"
+policy = "bypass"
+"#;
+
+/// Which proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Nginx,
+    Envoy,
+}
+
+pub struct Proxied {
+    program: Program,
+    pub https_port: u16,
+    pub app: Upstream,
+    pub gate: Gate,
+    pub proxy: Running,
+    root: Vec<u8>,
+    _provider: Provider,
+    _caddy: Caddy,
+    _folder: TempDir,
+}
+
+impl Proxied {
+    pub async fn start(program: Program) -> Self {
+        let folder = folder().unwrap();
+        let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
+        let app = Upstream::start("films").unwrap();
+        // The provider stands behind a Caddy, whose authority makes the proxy's certificates too.
+        let caddy_port = ports::free();
+        let issuer = format!("https://{ISSUER}:{caddy_port}");
+        let public_url = format!("https://{PORTAL}:{https_port}");
+        let settings = provider::Settings {
+            issuer: &issuer,
+            relying_party: &public_url,
+        };
+        let mut provider = Provider::start(folder.path(), &settings).unwrap();
+        let hosts = [FILMS, NOTES, UNNAMED];
+        let sites = format!(
+            "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n{PORTAL}, {} {{\n\trespond 404\n}}\n",
+            provider.port,
+            hosts.join(", ")
+        );
+        let caddy = Caddy::start(folder.path(), caddy_port, &sites)
+            .await
+            .unwrap();
+        let root = std::fs::read(caddy.root_certificate()).unwrap();
+        provider.metadata(&root).await.unwrap();
+        let gate = Gate::start(
+            self::program(),
+            folder.path(),
+            &gate::Settings {
+                ports: gate_ports,
+                public_url: &public_url,
+                issuer: &issuer,
+                client_id: provider::CLIENT_ID,
+                client_secret_file: &provider.client_secret_file,
+                ca_file: &caddy.root_certificate(),
+                log_level: "info",
+                server: SERVER,
+                session: "",
+                rules: RULES,
+            },
+        )
+        .await
+        .unwrap();
+        let certificate = |host: &str| caddy.certificate_of(host);
+        let proxy = match program {
+            Program::Nginx => {
+                let places = nginx::Places {
+                    https_port,
+                    gate: gate_ports,
+                    portal: PORTAL,
+                    hosts: &hosts,
+                    app_port: app.port,
+                    certificate: &certificate,
+                };
+                nginx::start(folder.path(), &places).await
+            }
+            Program::Envoy => {
+                let places = envoy::Places {
+                    https_port,
+                    gate: gate_ports,
+                    portal: PORTAL,
+                    hosts: &hosts,
+                    app_port: app.port,
+                    certificate: &certificate,
+                };
+                envoy::start(folder.path(), &places).await
+            }
+        };
+        Self {
+            program,
+            https_port,
+            app,
+            gate,
+            proxy: proxy.unwrap(),
+            root,
+            _provider: provider,
+            _caddy: caddy,
+            _folder: folder,
+        }
+    }
+
+    pub fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}{path}", self.https_port)
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.root).unwrap()
+    }
+
+    pub fn raw(&self) -> RawClient {
+        RawClient::new(&self.root).unwrap()
+    }
+
+    /// A browser in which `user` has signed in and stands at `host`.
+    pub async fn signed_in(&self, user: &str, host: &str) -> Browser {
+        let browser = self.browser();
+        let page = browser.sign_in(&self.url(host, "/"), user).await.unwrap();
+        assert_eq!(page.host(), host, "{}", page.way());
+        browser
+    }
+}
