@@ -1,25 +1,13 @@
-//! A real Envoy with the file that `docs/envoy.md` shows.
+//! A real Envoy with what `portcullis snippet envoy` prints.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::child::Running;
-use super::documented::{block, replaced};
-use super::{Failure, Result, gate, tools};
+use super::printed::{Places, replaced};
+use super::{Failure, Result, tools};
 
-const DOCUMENT: &str = "docs/envoy.md";
 const START_LIMIT: Duration = Duration::from_secs(30);
-
-/// What stands in the place of the document's names and addresses.
-pub struct Places<'a> {
-    pub https_port: u16,
-    pub gate: gate::Ports,
-    pub portal: &'a str,
-    pub hosts: &'a [&'a str],
-    pub app_port: u16,
-    /// Certificate chain and key of a host.
-    pub certificate: &'a dyn Fn(&str) -> (PathBuf, PathBuf),
-}
 
 /// Starts Envoy; all that it writes goes below `folder`.
 ///
@@ -51,15 +39,8 @@ pub async fn start(folder: &Path, places: &Places<'_>) -> Result<Running> {
 }
 
 fn configuration(places: &Places<'_>) -> Result<String> {
-    let text = block(DOCUMENT, "yaml envoy.yaml")?;
-    let port = |port: u16| format!("port_value: {port} ");
+    let text = places.snippet("envoy")?;
     let text = replaced(&text, "address: 0.0.0.0", "address: 127.0.0.1")?;
-    let text = replaced(&text, &port(443), &port(places.https_port))?;
-    let text = replaced(&text, &port(9191), &port(places.gate.verify))?;
-    let text = replaced(&text, &port(9192), &port(places.gate.portal))?;
-    let text = replaced(&text, &port(3000), &port(places.app_port))?;
-    let text = replaced(&text, "auth.example.net", places.portal)?;
-    let text = replaced(&text, "grafana.example.net", &places.hosts.join(", "))?;
     let certificate = |host: &&str| {
         let (chain, key) = (places.certificate)(host);
         format!(
@@ -70,10 +51,9 @@ fn configuration(places: &Places<'_>) -> Result<String> {
             key.display()
         )
     };
-    let shown = "            - certificate_chain: { filename: /etc/ssl/example.net.crt }
-              private_key: { filename: /etc/ssl/example.net.key }
+    let printed = "            - certificate_chain: { filename: /etc/envoy/tls/fullchain.pem }
+              private_key: { filename: /etc/envoy/tls/privkey.pem }
 ";
-    let hosts = [&[places.portal], places.hosts].concat();
-    let certificates: String = hosts.iter().map(certificate).collect();
-    replaced(&text, shown, &certificates)
+    let certificates: String = places.hosts.iter().map(certificate).collect();
+    replaced(&text, printed, &certificates)
 }

@@ -29,6 +29,8 @@ impl Ports {
 pub struct Gate {
     pub running: Running,
     pub ports: Ports,
+    /// The file.
+    pub configuration: PathBuf,
     pub session_secret_file: PathBuf,
 }
 
@@ -74,6 +76,7 @@ impl Gate {
         Ok(Self {
             running,
             ports: settings.ports,
+            configuration: file,
             session_secret_file,
         })
     }

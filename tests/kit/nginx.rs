@@ -1,25 +1,13 @@
-//! A real nginx with the files that `docs/nginx.md` shows.
+//! A real nginx with what `portcullis snippet nginx` prints.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::child::Running;
-use super::documented::{block, replaced};
-use super::{Failure, Result, gate, tools};
+use super::printed::{Places, replaced};
+use super::{Failure, Result, tools};
 
-const DOCUMENT: &str = "docs/nginx.md";
 const START_LIMIT: Duration = Duration::from_secs(15);
-
-/// What stands in the place of the document's names and addresses.
-pub struct Places<'a> {
-    pub https_port: u16,
-    pub gate: gate::Ports,
-    pub portal: &'a str,
-    pub hosts: &'a [&'a str],
-    pub app_port: u16,
-    /// Certificate chain and key of a host.
-    pub certificate: &'a dyn Fn(&str) -> (PathBuf, PathBuf),
-}
 
 /// Starts nginx; all that it writes goes below `folder`.
 ///
@@ -28,19 +16,10 @@ pub struct Places<'a> {
 /// When it does not start, with what it said.
 pub async fn start(folder: &Path, places: &Places<'_>) -> Result<Running> {
     let folder = folder.join("nginx");
-    let snippets = folder.join("snippets");
-    std::fs::create_dir_all(&snippets).map_err(Failure::of(snippets.display()))?;
-    let write =
-        |path: &Path, text: &str| std::fs::write(path, text).map_err(Failure::of(path.display()));
-    let server = block(DOCUMENT, "nginx portcullis-server.conf")?;
-    // As the document says for other ports than 443.
-    let url = "$scheme://$host$request_uri";
-    let server = replaced(&server, url, "$scheme://$host:$server_port$request_uri")?;
-    write(&snippets.join("portcullis-server.conf"), &server)?;
-    let proxy = block(DOCUMENT, "nginx portcullis-proxy.conf")?;
-    write(&snippets.join("portcullis-proxy.conf"), &proxy)?;
+    std::fs::create_dir_all(&folder).map_err(Failure::of(folder.display()))?;
     let file = folder.join("nginx.conf");
-    write(&file, &configuration(&folder, places)?)?;
+    let text = configuration(&folder, places)?;
+    std::fs::write(&file, text).map_err(Failure::of(file.display()))?;
     let log = folder.join("nginx.log");
     let mut running = Running::start("nginx", &tools::find("nginx")?, &log, |command| {
         command.arg("-p").arg(&folder).arg("-c").arg(&file);
@@ -57,39 +36,15 @@ pub async fn start(folder: &Path, places: &Places<'_>) -> Result<Running> {
 
 fn configuration(folder: &Path, places: &Places<'_>) -> Result<String> {
     let port = places.https_port;
-    let shared = block(DOCUMENT, "nginx portcullis.conf")?;
-    let shared = replaced(
-        &shared,
-        "127.0.0.1:9191",
-        &format!("127.0.0.1:{}", places.gate.verify),
-    )?;
-    let shared = replaced(
-        &shared,
-        "127.0.0.1:9192",
-        &format!("127.0.0.1:{}", places.gate.portal),
-    )?;
-    let sites = block(DOCUMENT, "nginx sites.conf")?;
-    let (portal, site) = sites
-        .split_once("\n}\n")
-        .ok_or_else(|| Failure::new("the portal and a site"))?;
-    let portal = fitted(
-        &format!("{portal}\n}}\n"),
-        "auth.example.net",
-        places.portal,
-        places,
-    )?;
-    let mut servers = format!("{shared}{portal}");
-    for host in places.hosts {
-        let site = fitted(site, "grafana.example.net", host, places)?;
-        let site = replaced(
-            &site,
-            "127.0.0.1:3000",
-            &format!("127.0.0.1:{}", places.app_port),
-        )?;
-        servers.push_str(&site);
-    }
-    let listening = format!("listen 127.0.0.1:{port} ssl");
-    let servers = replaced(&servers, "listen 443 ssl", &listening)?;
+    let printed = places.snippet("nginx")?;
+    let listening = format!("listen 127.0.0.1:{port} ");
+    let servers = replaced(&printed, &format!("listen {port} "), &listening)?;
+    // One certificate a host here.
+    let (chain, key) = (places.certificate)("$ssl_server_name");
+    let chain = chain.display().to_string();
+    let servers = replaced(&servers, "/etc/nginx/tls/fullchain.pem", &chain)?;
+    let key = key.display().to_string();
+    let servers = replaced(&servers, "/etc/nginx/tls/privkey.pem", &key)?;
     Ok(format!(
         "daemon off;
 master_process off;
@@ -108,12 +63,4 @@ http {{
 ",
         folder = folder.display(),
     ))
-}
-
-fn fitted(site: &str, name: &str, host: &str, places: &Places<'_>) -> Result<String> {
-    let (chain, key) = (places.certificate)(host);
-    let chain_of = |name: &str, ending: &str| format!("/etc/ssl/{name}.{ending}");
-    let site = replaced(site, &chain_of(name, "crt"), &chain.display().to_string())?;
-    let site = replaced(&site, &chain_of(name, "key"), &key.display().to_string())?;
-    replaced(&site, name, host)
 }

@@ -1,4 +1,4 @@
-//! A real Envoy with the file of `docs/envoy.md`.
+//! A real Envoy with what `portcullis snippet envoy` prints.
 
 use tokio::sync::OnceCell;
 

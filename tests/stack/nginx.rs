@@ -1,4 +1,4 @@
-//! A real nginx with the files of `docs/nginx.md`.
+//! A real nginx with what `portcullis snippet nginx` prints.
 
 use tokio::sync::OnceCell;
 

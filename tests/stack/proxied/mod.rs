@@ -5,12 +5,15 @@ mod forgery;
 mod people;
 mod transport;
 
+use std::path::{Path, PathBuf};
+
 use tempfile::TempDir;
 
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
+use crate::kit::printed::Places;
 use crate::kit::provider::{self, Provider};
 use crate::kit::raw::RawClient;
 use crate::kit::upstream::Upstream;
@@ -51,6 +54,15 @@ policy = "admins"
 host = "elsewhere.home.localhost"
 policy = "bypass"
 "#;
+
+/// The configuration of when the proxy's was printed: there was one service more.
+fn before(configuration: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(configuration).unwrap();
+    let more = format!("\n[services.unnamed]\nhost = \"{UNNAMED}\"\npolicy = \"deny\"\n");
+    let file = configuration.with_file_name("before.toml");
+    std::fs::write(&file, text + &more).unwrap();
+    file
+}
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,29 +127,18 @@ impl Proxied {
         .await
         .unwrap();
         let certificate = |host: &str| caddy.certificate_of(host);
+        let places = Places {
+            program: self::program(),
+            configuration: &before(&gate.configuration),
+            services: &["films", "notes", "unnamed"],
+            https_port,
+            hosts: &[PORTAL, FILMS, NOTES, UNNAMED],
+            app_port: app.port,
+            certificate: &certificate,
+        };
         let proxy = match program {
-            Program::Nginx => {
-                let places = nginx::Places {
-                    https_port,
-                    gate: gate_ports,
-                    portal: PORTAL,
-                    hosts: &hosts,
-                    app_port: app.port,
-                    certificate: &certificate,
-                };
-                nginx::start(folder.path(), &places).await
-            }
-            Program::Envoy => {
-                let places = envoy::Places {
-                    https_port,
-                    gate: gate_ports,
-                    portal: PORTAL,
-                    hosts: &hosts,
-                    app_port: app.port,
-                    certificate: &certificate,
-                };
-                envoy::start(folder.path(), &places).await
-            }
+            Program::Nginx => nginx::start(folder.path(), &places).await,
+            Program::Envoy => envoy::start(folder.path(), &places).await,
         };
         Self {
             program,
