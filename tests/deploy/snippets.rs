@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{Configuration, SECRETS, output, portcullis, root, source, tool};
+use crate::support::{Configuration, SECRETS, output, portcullis, source, tool};
 
 const CONFIGURATION: &str = "deploy/examples/portcullis.toml";
 

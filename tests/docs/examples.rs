@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use config::{Config, File, FileFormat};
-use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
 use crate::markdown::{Document, documents, root, source};
@@ -230,55 +229,5 @@ fn caddy_takes_the_caddyfiles() {
             .expect("Caddy runs");
         let said = String::from_utf8_lossy(&validated.stderr);
         assert!(validated.status.success(), "{name}: {said}");
-    }
-}
-
-/// What Traefik copies to the app, and what it takes away before.
-#[test]
-fn traefik_is_told_every_header() {
-    let mut count = 0;
-    for document in documents() {
-        let blocks = document.blocks_of("yaml").into_iter();
-        for block in blocks.filter(|block| block.info == "yaml traefik") {
-            let copied = block.text.split("authResponseHeaders: [").nth(1);
-            let copied = copied.and_then(|rest| rest.split(']').next());
-            let mut expected: Vec<&str> = DEFAULT_HEADERS.iter().map(|(name, _)| *name).collect();
-            for name in &expected {
-                for lookalike in [name.replace('-', "_"), name.replace('-', ".")] {
-                    let dropped = format!("{lookalike}: \"\"\n");
-                    assert!(block.text.contains(&dropped), "{lookalike}");
-                }
-            }
-            expected.push("Cookie");
-            assert_eq!(copied, Some(expected.join(", ").as_str()));
-            count += 1;
-        }
-    }
-    assert_eq!(count, 1, "the README shows it");
-}
-
-/// What nginx and Envoy copy to the app. That they take the files is shown by the tests that run them.
-#[test]
-fn nginx_and_envoy_are_told_every_header() {
-    let text = |name: &str| source(&format!("docs/{name}.md"));
-    let (nginx, envoy) = (text("nginx"), text("envoy"));
-    let names: Vec<&str> = DEFAULT_HEADERS.iter().map(|(name, _)| *name).collect();
-    for document in [&nginx, &envoy] {
-        let list = format!("\"{}\"", names.join(" "));
-        assert!(document.contains(&list), "Portcullis-Copy: {list}");
-    }
-    for name in names {
-        let (lower, variable) = (name.to_lowercase(), name.to_lowercase().replace('-', "_"));
-        for directive in [
-            format!("auth_request_set $portcullis_{variable} $upstream_http_{variable};"),
-            format!("proxy_set_header {name} $portcullis_{variable};"),
-        ] {
-            let is_it = |line: &str| line.split_whitespace().eq(directive.split(' '));
-            assert!(nginx.lines().any(is_it), "{directive}");
-        }
-        let copied = format!("- {{ exact: {lower} }}\n");
-        assert!(envoy.contains(&copied), "{name} is copied");
-        let lookalike = lower.replace('-', ".");
-        assert!(envoy.contains(&lookalike), "{lookalike} is taken away");
     }
 }
