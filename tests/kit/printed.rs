@@ -15,6 +15,8 @@ pub struct Places<'a> {
     /// Every host that is served.
     pub hosts: &'a [&'a str],
     pub app_port: u16,
+    /// What an operator changes beside that.
+    pub changes: &'a [(&'a str, &'a str)],
     /// Certificate chain and key of a host.
     pub certificate: &'a dyn Fn(&str) -> (PathBuf, PathBuf),
 }
@@ -38,6 +40,10 @@ impl Places<'_> {
             return Err(Failure(format!("snippet {proxy}: {said}")));
         }
         let text = String::from_utf8(printed.stdout).map_err(Failure::of("snippet"))?;
+        let mut text = text;
+        for (from, to) in self.changes {
+            text = replaced(&text, from, to)?;
+        }
         let lines = text.lines().map(|line| match line.trim_start() {
             comment if comment.starts_with('#') => line.to_owned(),
             _ => line.replace("PORT", &self.app_port.to_string()),

@@ -42,3 +42,8 @@ behind_envoy! {
 async fn without_us_nobody_gets_in() {
     proxied::without_us_nobody_gets_in(Program::Envoy).await;
 }
+
+#[tokio::test]
+async fn nobody_gets_in_where_a_policy_would_have_to_be_named() {
+    proxied::a_policy_is_named_by_the_proxy(Program::Envoy, &[]).await;
+}

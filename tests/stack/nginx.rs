@@ -55,3 +55,11 @@ async fn no_answer_was_unexpected() {
     let log = stack.proxy.output();
     assert!(!log.contains("unexpected status"), "{log}");
 }
+
+#[tokio::test]
+async fn a_policy_is_named_by_the_map() {
+    let line = "*.rooms.localhost /policy/admins;";
+    let changes = [(format!("    # {line}"), format!("    {line}"))];
+    let changes = changes.each_ref().map(|(from, to)| (&**from, &**to));
+    proxied::a_policy_is_named_by_the_proxy(Program::Nginx, &changes).await;
+}

@@ -210,6 +210,7 @@ async fn no_spelling_of_a_protected_path_gets_past_traefik() {
         https_port,
         hosts: &[OPENED, CLOSED],
         app_port: chain.app.port,
+        changes: &[],
         certificate: &certificate,
     };
     let routes = traefik::routes(&places).unwrap();

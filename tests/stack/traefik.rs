@@ -7,7 +7,7 @@ use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
 use crate::kit::gate::{self, Gate};
-use crate::kit::printed::{Places, replaced};
+use crate::kit::printed::Places;
 use crate::kit::provider::{self, Provider};
 use crate::kit::upstream::Upstream;
 use crate::kit::{Result, ports, traefik};
@@ -94,15 +94,6 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     .await
     .unwrap();
     let certificate = |host: &str| caddy.certificate_of(host);
-    let places = Places {
-        program: program(),
-        configuration: &gate.configuration,
-        services: &["films", "any"],
-        https_port,
-        hosts: &[PORTAL, FILMS, NOTES, ROOM],
-        app_port: app.port,
-        certificate: &certificate,
-    };
     // A new app at Traefik, as its file tells people to write it.
     let room = format!(
         "  routers:
@@ -113,7 +104,17 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
       tls: {{}}
 "
     );
-    let routes = replaced(&routes(&places).unwrap(), "  routers:\n", &room).unwrap();
+    let places = Places {
+        program: program(),
+        configuration: &gate.configuration,
+        services: &["films", "any"],
+        https_port,
+        hosts: &[PORTAL, FILMS, NOTES, ROOM],
+        app_port: app.port,
+        changes: &[("  routers:\n", &room)],
+        certificate: &certificate,
+    };
+    let routes = routes(&places).unwrap();
     let probe = format!("https://{FILMS}:{https_port}/");
     let _traefik = start(
         folder.path(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::child::Running;
@@ -55,6 +56,15 @@ host = "elsewhere.home.localhost"
 policy = "bypass"
 "#;
 
+/// Below a wildcard.
+const ROOM: &str = "a.rooms.localhost";
+
+const ROOMS: &str = r#"
+[services.rooms]
+host = "*.rooms.localhost"
+policy = "from_proxy"
+"#;
+
 /// The configuration of when the proxy's was printed: there was one service more.
 fn before(configuration: &Path) -> PathBuf {
     let text = std::fs::read_to_string(configuration).unwrap();
@@ -83,8 +93,18 @@ pub struct Proxied {
     _folder: TempDir,
 }
 
+/// An app more, whose policy the proxy is to name.
+struct Wildcard<'a> {
+    /// What an operator writes into what is printed.
+    changes: &'a [(&'a str, &'a str)],
+}
+
 impl Proxied {
     pub async fn start(program: Program) -> Self {
+        Self::start_with(program, None).await
+    }
+
+    async fn start_with(program: Program, wildcard: Option<Wildcard<'_>>) -> Self {
         let folder = folder().unwrap();
         let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
         let app = Upstream::start("films").unwrap();
@@ -97,9 +117,16 @@ impl Proxied {
             relying_party: &public_url,
         };
         let mut provider = Provider::start(folder.path(), &settings).unwrap();
-        let hosts = [FILMS, NOTES, UNNAMED];
+        let mut hosts = vec![PORTAL, FILMS, NOTES, UNNAMED];
+        let mut services = vec!["films", "notes", "unnamed"];
+        let mut rules = RULES.to_owned();
+        if wildcard.is_some() {
+            hosts.push(ROOM);
+            services.push("rooms");
+            rules.push_str(ROOMS);
+        }
         let sites = format!(
-            "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n{PORTAL}, {} {{\n\trespond 404\n}}\n",
+            "{ISSUER} {{\n\treverse_proxy 127.0.0.1:{}\n}}\n{} {{\n\trespond 404\n}}\n",
             provider.port,
             hosts.join(", ")
         );
@@ -121,7 +148,7 @@ impl Proxied {
                 log_level: "info",
                 server: SERVER,
                 session: "",
-                rules: RULES,
+                rules: &rules,
             },
         )
         .await
@@ -130,10 +157,11 @@ impl Proxied {
         let places = Places {
             program: self::program(),
             configuration: &before(&gate.configuration),
-            services: &["films", "notes", "unnamed"],
+            services: &services,
             https_port,
-            hosts: &[PORTAL, FILMS, NOTES, UNNAMED],
+            hosts: &hosts,
             app_port: app.port,
+            changes: wildcard.map_or(&[], |wildcard| wildcard.changes),
             certificate: &certificate,
         };
         let proxy = match program {
@@ -172,4 +200,22 @@ impl Proxied {
         assert_eq!(page.host(), host, "{}", page.way());
         browser
     }
+}
+
+/// `changes` name the policy `admins` at the proxy; without them nobody is let in.
+pub async fn a_policy_is_named_by_the_proxy(program: Program, changes: &[(&str, &str)]) {
+    let stack = Proxied::start_with(program, Some(Wildcard { changes })).await;
+    let member = if changes.is_empty() { 403 } else { 200 };
+    for (user, status) in [("ada", member), ("ben", 403)] {
+        let browser = stack.browser();
+        let page = browser.sign_in(&stack.url(ROOM, "/"), user).await.unwrap();
+        assert_eq!((page.status, page.host()), (status, ROOM), "{user}");
+    }
+    // The others have the policy of their own.
+    let ben = stack.signed_in("ben", FILMS).await;
+    let page = ben.navigate(&stack.url(FILMS, "/")).await.unwrap();
+    assert_eq!(page.status, 200, "{}", page.body);
+    let url = stack.url(ROOM, "/");
+    let page = stack.browser().ask(Ask::fetch(&url)).await.unwrap();
+    assert!(matches!(page.status, 401 | 403), "{}", page.status);
 }
