@@ -32,13 +32,12 @@ pub async fn start(folder: &Path, places: &Places<'_>) -> Result<Running> {
     std::fs::create_dir_all(&snippets).map_err(Failure::of(snippets.display()))?;
     let write =
         |path: &Path, text: &str| std::fs::write(path, text).map_err(Failure::of(path.display()));
-    let server = block(DOCUMENT, "nginx portcullis-server.conf")?;
-    // As the document says for other ports than 443.
-    let url = "$scheme://$host$request_uri";
-    let server = replaced(&server, url, "$scheme://$host:$server_port$request_uri")?;
-    write(&snippets.join("portcullis-server.conf"), &server)?;
-    let proxy = block(DOCUMENT, "nginx portcullis-proxy.conf")?;
-    write(&snippets.join("portcullis-proxy.conf"), &proxy)?;
+    for name in ["portcullis-server.conf", "portcullis-proxy.conf"] {
+        let text = block(DOCUMENT, &format!("nginx {name}"))?;
+        // As the document says for other ports than 443.
+        let text = replaced(&text, "$host", "$host:$server_port")?;
+        write(&snippets.join(name), &text)?;
+    }
     let file = folder.join("nginx.conf");
     write(&file, &configuration(&folder, places)?)?;
     let log = folder.join("nginx.log");
