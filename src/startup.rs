@@ -99,7 +99,11 @@ impl Application {
             .split_first()
             .expect("a session secret is one key at least");
         let keyring = Arc::new(Keyring::new(first, others));
-        let store = open_store(config.session.store, clock.clone())?;
+        let store = open_store(
+            config.session.store,
+            config.session.store_timeout,
+            clock.clone(),
+        )?;
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let gate = Gate {
@@ -199,11 +203,12 @@ impl Application {
 /// Opens the place where sessions are kept.
 fn open_store(
     location: StoreLocation,
+    timeout: Duration,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Store>, StartError> {
     Ok(match location {
-        StoreLocation::Memory => Arc::new(EmbeddedStore::in_memory(clock)?),
-        StoreLocation::File(path) => Arc::new(EmbeddedStore::open(&path, clock)?),
+        StoreLocation::Memory => Arc::new(EmbeddedStore::in_memory(clock)?.within(timeout)),
+        StoreLocation::File(path) => Arc::new(EmbeddedStore::open(&path, clock)?.within(timeout)),
         StoreLocation::Redis(settings) => {
             Arc::new(RedisStore::open(settings).map_err(StartError::Redis)?)
         }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the secrets and the folders that docker-compose.yml mounts. What is there already stays as it is, so it
-# can be run again. As root, since each container may read its own and nothing else:
+# can be run again. As root, since each container may read its own secrets and nothing else:
 #
 #   sudo deploy/compose/setup.sh
 set -eu
@@ -17,6 +17,10 @@ secret() {
 	chmod 0440 "secrets/.$1"
 	mv "secrets/.$1" "secrets/$1"
 }
+
+# No secrets are in these, and whoever cloned them may have kept them to themselves.
+chmod a+rx caddy portcullis
+chmod a+r caddy/Caddyfile portcullis/portcullis.toml
 
 install -d -m 0711 secrets data
 install -d -m 0700 -o "$caddy" -g "$caddy" data/caddy
@@ -39,7 +43,7 @@ install -d -m 0700 -o "$redis" -g "$redis" data/redis
 	hash=$(tr -d '\n' <secrets/redis_password | sha256sum | cut -d ' ' -f 1)
 	secret redis_users "$redis" <<-END
 		user default off
-		user portcullis on #$hash ~portcullis:* +get +set +del +eval +getrange +time +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +pexpireat
+		user portcullis on #$hash ~portcullis:* +get +set +del +eval +getrange +time +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +pexpire +pexpireat
 	END
 }
 

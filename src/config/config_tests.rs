@@ -123,7 +123,7 @@ fn what_is_not_given_has_its_default() {
         "https://auth.example.net/signed-out"
     );
     assert_eq!(oidc.scopes, ["openid", "profile", "email", "groups"]);
-    assert!(oidc.offline_access_when_offered);
+    assert!(oidc.scopes_follow_metadata);
     assert_eq!(oidc.client_auth, ClientAuth::Auto);
     assert!(oidc.client_secret.is_none());
     let lifetime = config.session.lifetime;
@@ -242,7 +242,7 @@ fn bad_sessions_are_refused() {
         (|raw| raw.session.store = Some("file:/nowhere/a.redb".into()),    "session.store: /nowhere/a.redb cannot be made: the folder /nowhere does not exist"),
         (|raw| raw.session.store = Some("file:a.redb".into()),             "session.store: /nowhere/a.redb cannot be made: the folder /nowhere does not exist"),
         (|raw| raw.session.store = Some("file:/dev/null".into()),          "session.store: /dev/null is not a regular file"),
-        (|raw| raw.session.secret_file = Some("keys".into()),              "session.secret_file: /nowhere/keys cannot be made: its folder does not exist"),
+        (|raw| raw.session.secret_file = Some("keys".into()),              "session.secret_file: /nowhere/keys cannot be made: the folder /nowhere does not exist"),
         (|raw| raw.session.secret_file = Some("/".into()),                 "session.secret_file: / is not a regular file"),
         (|raw| raw.session.lifetime = Some(Duration::from_millis(999)),    "session.lifetime: must be one second at least"),
         (|raw| raw.session.idle_timeout = Some(Duration::ZERO),            "session.idle_timeout: must be one second at least"),
@@ -368,6 +368,7 @@ fn a_key_file_is_made_once_and_for_us_alone() {
     use std::os::unix::fs::MetadataExt;
 
     let name = format!("portcullis-keys-{}", std::process::id());
+    let name_of_all = name.clone();
     let path = std::env::temp_dir().join(name);
     let first = SessionSecret::ToBeMade(path.clone())
         .into_keys()
@@ -376,6 +377,12 @@ fn a_key_file_is_made_once_and_for_us_alone() {
         .into_keys()
         .expect("the same key");
     let mode = std::fs::metadata(&path).expect("a file").mode();
+    let left = std::fs::read_dir(std::env::temp_dir()).expect("a folder");
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().expect("an entry").file_name();
+        name.to_string_lossy().starts_with(&name_of_all)
+    });
+    assert_eq!(left.count(), 1, "nothing is left beside it");
     std::fs::remove_file(&path).expect("a removed file");
     assert_eq!(mode & 0o7777, 0o600);
     assert_eq!(first.len(), 1);

@@ -18,6 +18,7 @@ pub mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
@@ -118,6 +119,8 @@ pub struct SocketAccess {
 pub struct SessionSettings {
     /// Where.
     pub store: StoreLocation,
+    /// How long one call to the store may take.
+    pub store_timeout: Duration,
     /// What seals them.
     pub secret: SessionSecret,
     /// How long they live.

@@ -97,6 +97,8 @@ fn urls_that_mean_nothing_are_refused() {
         ("redis://redis/-1",                       "the number of a database"),
         ("redis://redis/0?protocol=resp3",         "takes no parameters"),
         ("rediss://redis/0#insecure",              "holds a \"#\""),
+        ("redis://redis:0/0",                      "port 0"),
+        ("redis+unix:///run/redis/",               "names no socket"),
         ("redis+unix://host/run/redis.sock",       "names no socket"),
         ("redis+unix:redis.sock",                  "names no socket"),
         ("redis+unix:///r.sock?password=hunter2",  "the parameters \"db\" and \"user\" alone"),
@@ -121,13 +123,14 @@ fn what_goes_with_a_redis_is_checked() {
     const URL: &str = "redis://redis:6379/0";
     const TLS: &str = "rediss://redis:6379/0";
     let folder = folder();
-    let cases: [(&str, Edit, &str); 15] = [
+    let cases: [(&str, Edit, &str); 16] = [
         (URL, |raw| raw.session.secret_file = None,                               "session.secret_file: all that share a Redis need the same keys"),
         (URL, |raw| raw.session.secret_file = Some("to-be-made".into()),          "session.secret_file: "),
         (URL, |raw| raw.session.store_password_file = Some("empty".into()),       "session.store_password_file: "),
         (URL, |raw| raw.session.store_password_file = Some("missing".into()),     "session.store_password_file: "),
         (URL, |raw| raw.session.store_ca_file = Some("ca.pem".into()),            "session.store_ca_file: goes with rediss:// alone"),
         (URL, |raw| raw.session.store_timeout = Some(std::time::Duration::ZERO),  "session.store_timeout: must be between 50ms and 30s"),
+        ("memory:", |raw| raw.session.store_timeout = Some(std::time::Duration::ZERO), "session.store_timeout: must be between 50ms and 30s"),
         (TLS, |raw| raw.session.store_ca_file = Some("keys".into()),              "session.store_ca_file: "),
         (TLS, |raw| raw.session.store_client_cert_file = Some("cert.pem".into()), "session.store_client_key_file: the key of"),
         (TLS, |raw| raw.session.store_client_key_file = Some("key.pem".into()),   "session.store_client_cert_file: the certificate of"),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::alphabet;
@@ -163,10 +163,7 @@ pub(super) fn read_private_key(path: &Path) -> Result<FromFile<SecretSlice<u8>>,
 /// A new key, as [`read_keys`] reads it: 32 random bytes in base64url.
 #[must_use]
 pub fn new_key() -> SecretString {
-    let mut bytes = Zeroizing::new([0; 32]);
-    SystemRandom::new()
-        .fill(bytes.as_mut_slice())
-        .expect("the operating system gives random bytes");
+    let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(random());
     SecretString::from(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
@@ -205,18 +202,52 @@ impl SessionSecret {
     }
 }
 
+/// Makes the file under a name of its own, and gives it the one that counts when it is whole: half a key, left by a
+/// process that was killed, would keep the service from ever starting. Fails where there is such a file already.
 fn make_key_file(path: &Path) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{:016x}", u64::from_ne_bytes(random())));
+    let new = PathBuf::from(new);
+    let made = write_key_file(&new).and_then(|()| {
+        give_name(&new, path)?;
+        // The name has to outlive a loss of power, as the sessions do.
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    });
+    // Of no use any more; left over it does no harm.
+    let _ = fs::remove_file(&new);
+    made
+}
+
+/// Never in the place of another file: somebody else may just have made it, and use what it holds.
+fn give_name(new: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(new, path) {
+        // Not every file system has links. There, two that start in the same instant are not told apart.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.try_exists()? => {
+            fs::rename(new, path)
+        }
+        linked => linked,
+    }
+}
+
+fn write_key_file(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    let written = writeln!(file, "{}", new_key().expose_secret()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // Half a key would keep the service from ever starting.
-        let _ = fs::remove_file(path);
-    }
-    written
+    writeln!(file, "{}", new_key().expose_secret())?;
+    file.sync_all()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the operating system gives random bytes");
+    bytes
 }
 
 /// 32 bytes as they are; longer ones count whole, condensed to 32.

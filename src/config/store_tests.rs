@@ -42,6 +42,27 @@ fn a_file_is_named_from_the_root_or_from_the_configuration() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_an_error() {
+    let folder = TempDir::new().expect("a folder");
+    let link = folder.path().join("portcullis.redb");
+    std::os::unix::fs::symlink(folder.path().join("unmounted/store"), &link).expect("a link");
+    let mut raw = good();
+    raw.session.store = Some(SecretString::from("file:portcullis.redb"));
+    let problems = Config::from_raw(&raw, folder.path()).expect_err("no store");
+    let said = problems.errors()[0].to_string();
+    let expected = format!(
+        "session.store: {} is a link that leads nowhere",
+        link.display()
+    );
+    assert!(said.starts_with(&expected), "{said}");
+    raw.session.store = Some(SecretString::from("file:other"));
+    raw.session.secret_file = Some("".into());
+    let problems = Config::from_raw(&raw, Path::new("")).expect_err("no file");
+    let said = problems.errors()[0].to_string();
+    assert_eq!(said, "session.secret_file: names no file");
+}
+
+#[test]
 fn without_a_word_it_is_the_file_of_the_system() {
     let mut raw = good();
     raw.session.store = None;

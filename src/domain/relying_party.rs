@@ -35,9 +35,10 @@ pub struct OidcSettings {
     pub client_secret: Option<LiveSecret>,
     /// The scopes to ask for; `openid` is among them.
     pub scopes: Vec<String>,
-    /// Ask for `offline_access` too where the provider lists it. Meant for configurations that do
-    /// not name their scopes.
-    pub offline_access_when_offered: bool,
+    /// Nobody named the scopes, so the provider's own list of them has a say: `offline_access` is added where it is
+    /// listed, and `groups`, which is no standard scope, left out where there is a list without it. Keycloak, Google and
+    /// Entra refuse a login that asks for a scope that they do not know.
+    pub scopes_follow_metadata: bool,
     /// Where the provider sends the browser after login: `{public_url}/callback`.
     pub redirect_uri: Url,
     /// Where the provider sends the browser after logout: `{public_url}/signed-out`.
@@ -133,6 +134,15 @@ impl ClaimPath {
             return Err(ClaimPathError::BadEscape);
         }
         Ok(Self(Path::Pointer(text.to_owned())))
+    }
+
+    /// Whether this is the claim `name` itself, and nothing deeper.
+    #[must_use]
+    pub fn is_member(&self, name: &str) -> bool {
+        match &self.0 {
+            Path::Name(own) => own == name,
+            Path::Pointer(pointer) => pointer.strip_prefix('/') == Some(name),
+        }
     }
 
     /// The value at this place; `None` where there is none, or `null`.

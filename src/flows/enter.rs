@@ -49,7 +49,7 @@ pub(super) async fn enter<'g>(
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(%error, "a ticket's session could not be looked up");
+                tracing::debug!(%error, "a ticket's session could not be looked up");
                 return unavailable();
             }
         }
@@ -59,7 +59,7 @@ pub(super) async fn enter<'g>(
             Ok(Some(_)) => return to(target, Vec::new()),
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(%error, "a session could not be looked up");
+                tracing::debug!(%error, "a session could not be looked up");
                 return unavailable();
             }
         }

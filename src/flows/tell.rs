@@ -32,7 +32,7 @@ pub(super) async fn tell<'g>(
         Some(person) if service.upstream.iter().any(UpstreamHeader::needs_tokens) => {
             let tokens = gate.sessions.tokens(person.session).await;
             tokens.map_err(|error| {
-                tracing::error!(%error, "a session's tokens could not be looked up");
+                tracing::debug!(%error, "a session's tokens could not be looked up");
                 Decision::Unavailable(Reason::StoreUnavailable)
             })?
         }

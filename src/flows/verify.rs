@@ -70,7 +70,7 @@ async fn judge<'g>(
         match gate.sessions.load(id).await {
             Ok(session) => identity = session.map(|session| session.identity),
             Err(error) => {
-                tracing::error!(%error, "a session could not be looked up");
+                tracing::debug!(%error, "a session could not be looked up");
                 let decision = Decision::Unavailable(Reason::StoreUnavailable);
                 return Answer::Refuse(Refusal::new(request, decision).at(service));
             }

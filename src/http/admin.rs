@@ -12,6 +12,7 @@ use crate::http::pages;
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(pages::NO_SNIFFING)
         .json(json!({ "status": "live" }))
 }
 
@@ -29,7 +30,9 @@ pub(super) async fn ready(http: web::Data<Http>) -> HttpResponse {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let mut response = HttpResponse::build(status);
-    response.insert_header((CACHE_CONTROL, "no-store"));
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(pages::NO_SNIFFING);
     if store.is_err() {
         response.insert_header((RETRY_AFTER, pages::RETRY_AFTER));
     }
@@ -44,6 +47,7 @@ pub(super) async fn ready(http: web::Data<Http>) -> HttpResponse {
 pub(super) async fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
         .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(pages::NO_SNIFFING)
         .content_type("text/plain; charset=utf-8")
         .body("There is nothing at this address.\n")
 }

@@ -13,7 +13,7 @@ use crate::domain::identity::Identity;
 use crate::domain::telling::{Told, Value};
 use crate::flows::answer::Refusal;
 use crate::http::cookies::without_ours;
-use crate::http::pages::{CHALLENGE, Page, RETRY_AFTER};
+use crate::http::pages::{CHALLENGE, NO_SNIFFING, Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.
 pub(super) const DECISION: HeaderName = HeaderName::from_static("portcullis-decision");
@@ -235,7 +235,7 @@ fn problem(
         body["login_url"] = url.into();
     }
     let mut response = answer(status, id);
-    response.content_type(PROBLEM);
+    response.content_type(PROBLEM).insert_header(NO_SNIFFING);
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
     }

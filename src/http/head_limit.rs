@@ -8,6 +8,8 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
+use crate::http::pages::NO_SNIFFING;
+
 /// The longest head, in bytes: the target and all headers. Browsers and proxies stay well below.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
@@ -33,6 +35,7 @@ pub async fn refuse_large_heads(
     }
     let response = HttpResponse::build(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
         .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(NO_SNIFFING)
         .content_type("text/plain; charset=utf-8")
         .body(
             "The request's address, cookies and other headers are larger than 32 KiB together.\n",

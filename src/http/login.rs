@@ -107,7 +107,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             provider_unavailable(login_url)
         }
         LoginAnswer::StoreUnavailable(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             pages::store_unavailable()
         }
     }

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::cookie_scope::CookieScope;
 use crate::flows::logout::logout;
 use crate::http::cookies::Cookies;
 use crate::http::login::redirect;
@@ -30,14 +31,21 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
     let gate = &http.gate;
     let cookies = Cookies::read(request.headers());
     let portal = &gate.services.portal().host;
-    let session = http.cookies.portal_session(&cookies, portal, &gate.keyring);
+    let domain = gate.portal_domain();
+    // The cookie of the domain says who somebody is at its hosts, never here; but where it is all that is left, the
+    // session that it names is the one to end.
+    let session = http
+        .cookies
+        .portal_session(&cookies, portal, &gate.keyring)
+        .or_else(|| {
+            let scope = CookieScope::Domain(domain?);
+            http.cookies
+                .host_session(&cookies, (portal, scope), &gate.keyring)
+        });
     match logout(gate, session.as_ref()).await {
         Ok(location) => {
             let mut cookies = vec![http.cookies.drop_portal()];
-            cookies.extend(
-                gate.portal_domain()
-                    .map(|domain| http.cookies.drop_domain(domain)),
-            );
+            cookies.extend(domain.map(|domain| http.cookies.drop_domain(domain)));
             redirect(StatusCode::SEE_OTHER, &location, &cookies)
         }
         Err(error) => {
@@ -81,7 +89,7 @@ pub(super) async fn done(request: HttpRequest, http: web::Data<Http>) -> HttpRes
             .link("Front page", http.gate.portal_url("/"))
             .respond(StatusCode::OK),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             pages::store_unavailable()
         }
     }

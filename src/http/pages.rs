@@ -25,6 +25,13 @@ pub(super) const CHALLENGE: &str = "Bearer";
 /// How long a client waits before it tries again, in seconds.
 pub(super) const RETRY_AFTER: &str = "5";
 
+/// For whatever has a body: it is what its type says, and a browser is not to guess something else from what came from
+/// outside.
+pub(super) const NO_SNIFFING: (header::HeaderName, header::HeaderValue) = (
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::HeaderValue::from_static("nosniff"),
+);
+
 /// A page.
 #[derive(Debug, Default, Template)]
 #[template(path = "page.html")]
@@ -139,7 +146,7 @@ impl Page {
             .content_type("text/html; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header(NO_SNIFFING)
             .insert_header((header::REFERRER_POLICY, self.referrer_policy()));
         if !self.frameable {
             response.insert_header((header::X_FRAME_OPTIONS, "DENY"));

@@ -11,6 +11,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 use futures_util::FutureExt;
 
+use crate::http::pages::NO_SNIFFING;
+
 /// Middleware: answers 500 for a request whose handler panicked.
 ///
 /// # Errors
@@ -25,6 +27,7 @@ pub async fn answer_panics(
     answer.unwrap_or_else(|_panic| {
         let response = HttpResponse::InternalServerError()
             .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(NO_SNIFFING)
             .content_type("text/plain; charset=utf-8")
             .body("Something went wrong on our side; nothing was let through.\n");
         Err(InternalError::from_response("a handler panicked", response).into())

@@ -51,7 +51,7 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             .link("Sign in", http.gate.portal_url("/login"))
             .respond(StatusCode::OK),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             pages::store_unavailable()
         }
     }
@@ -111,7 +111,7 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
         }
         Ok(None) => (StatusCode::UNAUTHORIZED, json!({ "signed_in": false })),
         Err(error) => {
-            tracing::error!(%error, "a session could not be looked up");
+            tracing::debug!(%error, "a session could not be looked up");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "signed_in": null }),
@@ -119,7 +119,9 @@ pub(super) async fn whoami(request: HttpRequest, http: web::Data<Http>) -> HttpR
         }
     };
     let mut response = HttpResponse::build(status);
-    response.insert_header((CACHE_CONTROL, "no-store"));
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(pages::NO_SNIFFING);
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, pages::CHALLENGE));
     }

@@ -37,7 +37,7 @@ pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
 pub fn portal_at(path: &str, dialects: &Dialects, config: &mut ServiceConfig) {
     if dialects.hold(Dialect::Nginx) {
         let own_paths = RESERVED_PREFIX.trim_end_matches('/');
-        config.service(scope(own_paths).default_service(to(check::<nginx::Location>)));
+        config.service(scope(own_paths).default_service(to(check::<nginx::PortalLocation>)));
     }
     if path.is_empty() {
         portal(config);

@@ -32,7 +32,8 @@ pub(super) fn is_incomplete(id_token: &Claims, settings: &OidcSettings) -> bool 
 ///
 /// # Errors
 ///
-/// [`TooManyGroups`](RedeemError::TooManyGroups).
+/// [`TooManyGroups`](RedeemError::TooManyGroups) and [`GroupsElsewhere`](RedeemError::GroupsElsewhere): a policy that
+/// denies a group must not miss it.
 pub(super) fn identity(
     subject: String,
     id_token: &Claims,
@@ -40,17 +41,18 @@ pub(super) fn identity(
     settings: &OidcSettings,
 ) -> Result<Identity, RedeemError> {
     let sources = || std::iter::once(id_token).chain(userinfo);
-    let groups = sources()
-        .find_map(|claims| settings.groups_claim.find(claims))
-        .map_or_else(Vec::new, groups);
+    let claimed = sources().find_map(|claims| settings.groups_claim.find(claims));
+    if claimed.is_none() && sources().any(|claims| are_groups_elsewhere(claims, settings)) {
+        return Err(RedeemError::GroupsElsewhere);
+    }
+    let groups = claimed.map_or_else(Vec::new, groups);
     if groups.len() > MAX_GROUPS {
         return Err(RedeemError::TooManyGroups { limit: MAX_GROUPS });
     }
     Ok(Identity {
         issuer: settings.issuer.clone(),
         subject,
-        username: sources()
-            .find_map(|claims| settings.username_claim.find(claims).and_then(non_empty)),
+        username: sources().find_map(|claims| username(claims, settings)),
         name: sources().find_map(|claims| claims.get("name").and_then(non_empty)),
         email: sources().find_map(|claims| email(claims, settings.trust_unverified_email)),
         groups,
@@ -83,6 +85,13 @@ pub(super) fn sid(claims: &Claims) -> Option<String> {
         .filter(|sid| sid.len() <= MAX_SID)
 }
 
+/// Whether the provider says that the groups are to be had at another place (distributed and aggregated claims,
+/// OIDC Core §5.6.2), as Entra does when they are too many for a token.
+fn are_groups_elsewhere(claims: &Claims, settings: &OidcSettings) -> bool {
+    let names = claims.get("_claim_names").and_then(Value::as_object);
+    names.is_some_and(|names| settings.groups_claim.find(names).is_some())
+}
+
 /// A text is one group, a list holds groups; what is no text is no group, and neither is an empty
 /// one.
 fn groups(claim: &Value) -> Vec<String> {
@@ -90,6 +99,14 @@ fn groups(claim: &Value) -> Vec<String> {
         Value::Array(several) => several.iter().filter_map(non_empty).collect(),
         one => non_empty(one).into_iter().collect(),
     }
+}
+
+/// An address that serves as a name is still an address: one that nobody verified is somebody else's for the asking.
+fn username(claims: &Claims, settings: &OidcSettings) -> Option<String> {
+    if settings.username_claim.is_member("email") {
+        return email(claims, settings.trust_unverified_email);
+    }
+    settings.username_claim.find(claims).and_then(non_empty)
 }
 
 /// An address counts when the same source calls it verified. The text `"true"` is what some
@@ -128,7 +145,7 @@ mod tests {
             client_id: LiveSecret::new("portcullis".into()),
             client_secret: None,
             scopes: vec!["openid".to_owned()],
-            offline_access_when_offered: false,
+            scopes_follow_metadata: false,
             redirect_uri: Url::parse("https://auth.example.net/callback").expect("a URL"),
             post_logout_redirect_uri: Url::parse("https://auth.example.net/signed-out")
                 .expect("a URL"),
@@ -206,6 +223,32 @@ mod tests {
             let token = claims(json.clone());
             assert_eq!(email(&token, false).is_some(), by_default, "{json}");
             assert_eq!(email(&token, true).is_some(), when_trusting, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_name_when_it_is_verified() {
+        #[rustfmt::skip]
+        let cases = [
+            // the claim, verified, trusted, is a name
+            ("email",  json!(true),    false, true),
+            ("/email", json!(true),    false, true),
+            ("email",  json!(false),   false, false),
+            ("/email", json!(null),    false, false),
+            ("email",  json!(null),    true,  true),
+            ("upn",    json!(null),    false, true),
+        ];
+        for (claim, verified, trusted, expected) in cases {
+            let mut settings = settings();
+            settings.username_claim = ClaimPath::parse(claim).expect("a claim");
+            settings.trust_unverified_email = trusted;
+            let token = claims(json!({ "email": "a@b.c", "upn": "a", "email_verified": verified }));
+            let found = identity("1".to_owned(), &token, None, &settings).expect("an identity");
+            assert_eq!(
+                found.username.is_some(),
+                expected,
+                "{claim} {verified} {trusted}"
+            );
         }
     }
 

@@ -189,12 +189,15 @@ fn scopes<'a>(
     provider: &Provider,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
     const OFFLINE: &str = "offline_access";
+    const GROUPS: &str = "groups";
+    let follow = settings.scopes_follow_metadata;
     let named = settings.scopes.iter().map(String::as_str);
-    let offline = settings.offline_access_when_offered
-        && provider.offers_offline_access
+    let offline = follow
+        && provider.lists_scope(OFFLINE) == Some(true)
         && !settings.scopes.iter().any(|scope| scope == OFFLINE);
+    let no_groups = follow && provider.lists_scope(GROUPS) == Some(false);
     named
-        .filter(|scope| *scope != "openid")
+        .filter(move |scope| *scope != "openid" && !(no_groups && *scope == GROUPS))
         .chain(offline.then_some(OFFLINE))
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::{HttpError, ProviderError};
 use super::fetch;
 use super::http_client::HttpClient;
-use super::key_budget::KeyBudget;
+use super::key_budget::{Asks, KeyBudget};
 use super::provider::{Keys, Provider};
 use crate::domain::relying_party::OidcSettings;
 
@@ -246,7 +246,7 @@ impl Discovery {
             }
             state.attempts
         };
-        let Some(number) = self.request_fetch(attempts) else {
+        let Some(number) = self.request_fetch(Asks::Token, attempts) else {
             return Ok(None);
         };
         let waited = timeout(
@@ -264,16 +264,16 @@ impl Discovery {
     }
 
     /// Has the provider looked at, since a request to it has failed: so that the next login is told in time when it is
-    /// gone. Waits for nothing, and asks no more often than unknown keys do.
+    /// gone. Waits for nothing, and leaves a fetch to tokens with unknown keys.
     pub(super) fn suspect(&self) {
         let attempts = self.state.borrow().attempts;
-        self.request_fetch(attempts);
+        self.request_fetch(Asks::Suspicion, attempts);
     }
 
     /// Wakes the task for a fetch out of turn, and returns its number; `None` when it is too soon for one.
-    fn request_fetch(&self, attempts: u64) -> Option<u64> {
+    fn request_fetch(&self, asks: Asks, attempts: u64) -> Option<u64> {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = budget.request(attempts, Instant::now())?;
+        let number = budget.request(asks, attempts, Instant::now())?;
         self.want(number);
         Some(number)
     }

@@ -310,6 +310,11 @@ pub enum RedeemError {
     /// Userinfo speaks of somebody else than the ID token (OIDC Core §5.3.2).
     #[error("the provider's userinfo speaks of another subject")]
     UserinfoSubject,
+    /// The groups are a distributed claim: to be had at another place (OIDC Core §5.6.2).
+    #[error(
+        "the provider names no groups but a place where to ask for them, which is not supported: have it send fewer"
+    )]
+    GroupsElsewhere,
     /// More groups than are looked at.
     #[error("the provider names more than {limit} groups")]
     TooManyGroups {
@@ -338,6 +343,7 @@ impl RedeemError {
             Self::Userinfo => "userinfo_unusable",
             Self::UserinfoJwt => "userinfo_jwt",
             Self::UserinfoSubject => "userinfo_sub",
+            Self::GroupsElsewhere => "groups_elsewhere",
             Self::TooManyGroups { .. } => "too_many_groups",
         }
     }

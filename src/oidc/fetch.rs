@@ -5,16 +5,34 @@
 use openidconnect::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use openidconnect::http::{self, StatusCode};
 use openidconnect::{IssuerUrl, JsonWebKeySet};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_json::Value;
 use url::Url;
 
 use super::error::ProviderError;
 use super::http_client::HttpClient;
+use super::json::UniqueMembers;
 use super::keys::ProviderKey;
 use super::provider::Metadata;
 
 /// Where metadata are, behind the issuer (Discovery 1.0 §4.1).
 const WELL_KNOWN: &str = ".well-known/openid-configuration";
+
+/// What is read of metadata. Nothing else can spoil a login: an empty `op_policy_uri`, say, which is no URL.
+const MEMBERS: [&str; 12] = [
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "userinfo_endpoint",
+    "jwks_uri",
+    "end_session_endpoint",
+    "response_types_supported",
+    "subject_types_supported",
+    "id_token_signing_alg_values_supported",
+    "scopes_supported",
+    "token_endpoint_auth_methods_supported",
+    "authorization_response_iss_parameter_supported",
+];
 
 /// The most keys that are taken in: a token that names none is tried with each of them.
 const MAX_KEYS: usize = 100;
@@ -28,7 +46,9 @@ pub(super) async fn metadata(
     http: &HttpClient,
 ) -> Result<Metadata, ProviderError> {
     let url = issuer.join(WELL_KNOWN).map_err(|_| malformed("issuer"))?;
-    let metadata: Metadata = json(&url, http).await?;
+    let UniqueMembers(mut members) = json(&url, http).await?;
+    members.retain(|name, _| MEMBERS.contains(&name.as_str()));
+    let metadata: Metadata = read(Value::Object(members))?;
     if metadata.issuer() == issuer {
         return Ok(metadata);
     }
@@ -68,10 +88,14 @@ async fn json<T: DeserializeOwned>(url: &Url, http: &HttpClient) -> Result<T, Pr
         return Err(malformed("content-type"));
     }
     let mut reader = serde_json::Deserializer::from_slice(answer.body());
-    let read = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| malformed(&shortened(&error.path().to_string())))?;
+    let found = read(&mut reader)?;
     reader.end().map_err(|_| malformed("end"))?;
-    Ok(read)
+    Ok(found)
+}
+
+fn read<'de, T: Deserialize<'de>>(from: impl Deserializer<'de>) -> Result<T, ProviderError> {
+    serde_path_to_error::deserialize(from)
+        .map_err(|error| malformed(&shortened(&error.path().to_string())))
 }
 
 /// Whether an answer says that it is JSON, or nothing at all (RFC 9110 §8.3).

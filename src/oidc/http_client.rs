@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openidconnect::http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse, http};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
@@ -68,6 +69,9 @@ impl HttpClient {
             .pool_max_idle_per_host(0)
             .dns_resolver(Arc::new(LoopbackNames))
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+        // Without a word on it, a server may choose any encoding (RFC 9110 §12.5.3), and we unpack none.
+        let plain = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+        builder = builder.default_headers(plain);
         if let Some(pem) = extra_roots_pem {
             builder = builder.tls_certs_merge(certificates(pem)?);
         }
@@ -162,8 +166,8 @@ impl<'c> AsyncHttpClient<'c> for HttpClient {
     }
 }
 
-/// Whether a body is compressed. We never ask for that, and unpack nothing.
-fn is_encoded(headers: &http::HeaderMap) -> bool {
+/// Whether a body is compressed, although we asked for it as it is. Nothing is unpacked.
+fn is_encoded(headers: &HeaderMap) -> bool {
     headers
         .get_all(http::header::CONTENT_ENCODING)
         .iter()
@@ -322,6 +326,32 @@ mod tests {
             answer = ask => answer,
         };
         assert!(answer.expect("in time").is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_asked_for_as_it_is() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let client = HttpClient::new(None, false, BOUNDS).expect("a client");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("its address"));
+        let request = http::Request::get(&url).body(Vec::new()).expect("one");
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.expect("a request"));
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.expect("a reader");
+            String::from_utf8_lossy(&asked).to_lowercase()
+        };
+        let (asked, answer) = tokio::join!(serve, client.send(request));
+        assert!(answer.is_ok());
+        assert!(
+            asked.contains("\r\naccept-encoding: identity\r\n"),
+            "{asked}"
+        );
     }
 
     #[test]

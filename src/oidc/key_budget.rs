@@ -8,10 +8,20 @@ use tokio::time::Instant;
 /// In this time…
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// …so many fetches: one, and one more since what asks is a login in progress, whose token came from the provider.
+/// …so many fetches: one for whoever asks, and one more that is for tokens.
 const FETCHES: usize = 2;
 
-/// The fetches that tokens asked for.
+/// What asks for a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// The token of a login in progress: it came from the provider.
+    Token,
+    /// A request that failed. Strangers can bring that about, with a code that some provider stumbles over, so they must
+    /// not use up what tokens need.
+    Suspicion,
+}
+
+/// The fetches that were asked for.
 #[derive(Debug, Default)]
 pub(super) struct KeyBudget {
     /// When the last ones were.
@@ -23,13 +33,16 @@ pub(super) struct KeyBudget {
 impl KeyBudget {
     /// The number of the fetch that will bring new keys when `attempts` have ended: one that is on its way already, or
     /// the next. `None` when it is too soon for one.
-    pub(super) fn request(&mut self, attempts: u64, now: Instant) -> Option<u64> {
+    pub(super) fn request(&mut self, asks: Asks, attempts: u64, now: Instant) -> Option<u64> {
         if self.answered_by > attempts {
             return Some(self.answered_by);
         }
-        let is_over =
-            |taken: &&mut Option<Instant>| taken.is_none_or(|at| now.duration_since(at) >= WINDOW);
-        let free = self.taken.iter_mut().find(is_over)?;
+        let is_free =
+            |taken: &Option<Instant>| taken.is_none_or(|at| now.duration_since(at) >= WINDOW);
+        if asks == Asks::Suspicion && !self.taken.iter().all(is_free) {
+            return None;
+        }
+        let free = self.taken.iter_mut().find(|taken| is_free(taken))?;
         *free = Some(now);
         self.answered_by = attempts + 1;
         Some(self.answered_by)
@@ -60,7 +73,32 @@ mod tests {
         ];
         for (after, attempts, expected) in cases {
             let now = start + Duration::from_secs(after);
-            assert_eq!(budget.request(attempts, now), expected, "after {after} s");
+            let number = budget.request(Asks::Token, attempts, now);
+            assert_eq!(number, expected, "after {after} s");
+        }
+    }
+
+    #[test]
+    fn requests_that_fail_leave_a_fetch_to_tokens() {
+        let start = Instant::now();
+        let mut budget = KeyBudget::default();
+        #[rustfmt::skip]
+        let cases = [
+            // after s, who asks, fetches that ended, expected
+            (0,  Asks::Suspicion, 1, Some(2)),
+            (0,  Asks::Suspicion, 1, Some(2)), // the same one
+            (1,  Asks::Suspicion, 2, None),
+            (2,  Asks::Token,     2, Some(3)),
+            (3,  Asks::Token,     3, None),
+            (30, Asks::Suspicion, 3, None),    // the other one is 28 s old
+            (32, Asks::Suspicion, 3, Some(4)),
+            (33, Asks::Token,     4, Some(5)),
+            (34, Asks::Suspicion, 5, None),
+        ];
+        for (after, asks, attempts, expected) in cases {
+            let now = start + Duration::from_secs(after);
+            let number = budget.request(asks, attempts, now);
+            assert_eq!(number, expected, "after {after} s: {asks:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use openidconnect::core::{
     CoreResponseType, CoreSubjectIdentifierType,
 };
 use openidconnect::{
-    AdditionalProviderMetadata, AuthUrl, JsonWebKeySet, ProviderMetadata, TokenUrl,
+    AdditionalProviderMetadata, AuthUrl, JsonWebKeySet, ProviderMetadata, Scope, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -85,8 +85,8 @@ pub(super) struct Provider {
     pub(super) client_auth: ClientAuthMethod,
     /// Authorization responses carry `iss` (RFC 9207 §3).
     pub(super) announces_iss: bool,
-    /// `offline_access` is among the scopes.
-    pub(super) offers_offline_access: bool,
+    /// The scopes that it lists, if it does; it may know more (Discovery §3).
+    scopes: Option<Vec<Scope>>,
     /// What ID tokens may be signed with: what the provider lists, as far as we accept it.
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Arc<Keys>,
@@ -144,14 +144,16 @@ impl Provider {
             announces_iss: further
                 .authorization_response_iss_parameter_supported
                 .unwrap_or(false),
-            offers_offline_access: metadata.scopes_supported().is_some_and(|scopes| {
-                scopes
-                    .iter()
-                    .any(|scope| scope.as_str() == "offline_access")
-            }),
+            scopes: metadata.scopes_supported().cloned(),
             algorithms,
             keys,
         })
+    }
+
+    /// Whether `scope` is among those that it lists; `None` where it lists none at all.
+    pub(super) fn lists_scope(&self, scope: &str) -> Option<bool> {
+        let listed = self.scopes.as_ref()?;
+        Some(listed.iter().any(|listed| listed.as_str() == scope))
     }
 }
 

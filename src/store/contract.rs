@@ -68,6 +68,7 @@ pub(crate) async fn holds(store: &dyn Store, time: &dyn Passage) {
     no_write_brings_a_deleted_record_back(store).await;
     records_end_with_their_time(store, time).await;
     a_replaced_record_lives_anew(store, time).await;
+    a_prolonged_record_is_the_same(store, time).await;
     an_index_lists_what_was_put_there(store, time).await;
     store.ping().await.expect("an answer");
 }
@@ -174,6 +175,30 @@ async fn a_replaced_record_lives_anew(store: &dyn Store, time: &dyn Passage) {
     assert_eq!(value_of(store, "renewed").await, Some(b"1".to_vec()));
     time.pass(MINUTE / 2).await;
     assert_eq!(value_of(store, "renewed").await, None);
+}
+
+async fn a_prolonged_record_is_the_same(store: &dyn Store, time: &dyn Passage) {
+    store
+        .create(&key("prolonged"), b"0", MINUTE)
+        .await
+        .expect("a record");
+    let read = version_of(store, "prolonged").await;
+    time.pass(MINUTE / 2).await;
+    assert_eq!(store.prolong(&key("prolonged"), MINUTE).await, Ok(true));
+    time.pass(MINUTE / 2).await;
+    assert_eq!(value_of(store, "prolonged").await, Some(b"0".to_vec()));
+    assert_eq!(version_of(store, "prolonged").await, read);
+    time.pass(MINUTE / 2).await;
+    assert_eq!(value_of(store, "prolonged").await, None);
+    // None that has ended or was deleted comes back.
+    assert_eq!(store.prolong(&key("prolonged"), MINUTE).await, Ok(false));
+    store
+        .create(&key("prolonged"), b"1", MINUTE)
+        .await
+        .expect("a record");
+    assert_eq!(store.delete(&key("prolonged")).await, Ok(true));
+    assert_eq!(store.prolong(&key("prolonged"), MINUTE).await, Ok(false));
+    assert_eq!(value_of(store, "prolonged").await, None);
 }
 
 async fn an_index_lists_what_was_put_there(store: &dyn Store, time: &dyn Passage) {

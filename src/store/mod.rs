@@ -11,6 +11,7 @@ pub(crate) mod contract;
 pub mod embedded;
 pub mod redis;
 pub mod sealing;
+mod session_records;
 pub mod sessions;
 
 /// Names a record. Keys hold hashes, never a secret that opens something.
@@ -83,6 +84,10 @@ pub trait Store: Send + Sync {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, StoreError>;
+
+    /// Lets a record live for `lifetime` from now on, unchanged and at the same version. Makes none: tells whether
+    /// there was one.
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError>;
 
     /// Deletes a record. Tells whether there was one. When this returns, no reader gets it any more.
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError>;

@@ -4,13 +4,11 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
-use serde::{Deserialize, Serialize};
+use secrecy::{SecretString, zeroize::Zeroizing};
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
@@ -18,10 +16,17 @@ use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
-use crate::store::{RecordKey, Store, StoreError, Version};
+use crate::store::session_records::{
+    TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
+};
+use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
+
+/// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
+/// that takes nothing must not hold up every request of those whose use is worth noting.
+const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a completed login brings.
 #[derive(Debug)]
@@ -38,12 +43,25 @@ pub struct Login {
     pub sid: Option<String>,
 }
 
+/// What is known of a session that has been ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Whose it was, if it lived.
+    pub identity: Option<Identity>,
+    /// Its ID token, if there was one.
+    pub id_token: Option<SecretString>,
+}
+
 /// The sessions of everybody.
 pub struct Sessions {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     lifetime: SessionLifetime,
+    /// Whether the store could not tell, the last time that it was asked for a record.
+    is_unreadable: AtomicBool,
+    /// When the use of a session could not be noted, if that was so the last time that it was tried.
+    touch_failed: Mutex<Option<Timestamp>>,
 }
 
 impl Sessions {
@@ -60,6 +78,8 @@ impl Sessions {
             keyring,
             clock,
             lifetime,
+            is_unreadable: AtomicBool::new(false),
+            touch_failed: Mutex::default(),
         }
     }
 
@@ -108,10 +128,9 @@ impl Sessions {
         lives: Duration,
     ) -> Result<(), StoreError> {
         let (session_key, tokens_key) = (session_key(member), tokens_key(member));
-        let tokens = TokenRecord::of(tokens).encode();
+        let tokens = encode(&TokenRecord::of(tokens));
         let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
-        self.create(&tokens_key, &tokens, self.lifetime.absolute)
-            .await?;
+        self.create(&tokens_key, &tokens, lives).await?;
         let record = self.seal(Purpose::Session, &session_key, &encode(session));
         if let Err(error) = self.create(&session_key, &record, lives).await {
             // Whatever cannot be taken away either is left to its lifetime.
@@ -188,23 +207,41 @@ impl Sessions {
         let Some((session, version)) = self.read(&session_key(&member)).await? else {
             return Ok(None);
         };
-        if !self.lifetime.is_touch_due(&session, self.clock.now()) {
+        let now = self.clock.now();
+        if !self.lifetime.is_touch_due(&session, now) || self.is_touch_paused(now) {
             return Ok(Some(session));
         }
         self.touch(&member, session, version).await
     }
 
     async fn read(&self, key: &RecordKey) -> Result<Option<(Session, Version)>, StoreError> {
-        let Some(record) = self.store.get(key).await? else {
+        let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
         let session = self
             .keyring
             .open(Purpose::Session, key.as_str().as_bytes(), &record.value)
             .ok()
-            .and_then(|plain| serde_json::from_slice::<Session>(&plain).ok())
+            .and_then(|plain| decode::<Session>(&plain))
             .filter(|session| self.lifetime.is_live(session, self.clock.now()));
         Ok(session.map(|session| (session, record.version)))
+    }
+
+    /// Reads a record. One line when the store begins to be unable to tell, and one when it can again: there may be
+    /// hundreds of requests a second.
+    async fn fetch(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let record = self.store.get(key).await;
+        let failed = record.is_err();
+        if failed != self.is_unreadable.load(Ordering::Relaxed)
+            && failed != self.is_unreadable.swap(failed, Ordering::Relaxed)
+        {
+            if let Err(error) = &record {
+                tracing::error!(%error, "sessions cannot be looked up: whoever brings one gets 503");
+            } else {
+                tracing::info!("sessions can be looked up again");
+            }
+        }
+        record
     }
 
     async fn touch(
@@ -213,7 +250,9 @@ impl Sessions {
         session: Session,
         version: Version,
     ) -> Result<Option<Session>, StoreError> {
-        match self.write_touch(member, &session, version).await {
+        let written = self.write_touch(member, &session, version).await;
+        self.note_touch(written.as_ref().err());
+        match written {
             Ok(Some(touched)) => Ok(Some(touched)),
             // Somebody else wrote meanwhile, or ended it: what stands there now counts.
             Ok(None) => {
@@ -221,11 +260,38 @@ impl Sessions {
                 Ok(now_there.map(|(session, _)| session))
             }
             // The session was read, and it lives; that its use cannot be noted is no reason to refuse it.
-            Err(error) => {
-                tracing::warn!(%error, "the use of a session could not be noted");
-                Ok(Some(session))
-            }
+            Err(_) => Ok(Some(session)),
         }
+    }
+
+    /// Whether the last attempt to note a use failed a moment ago. A clock that was set back does not prolong that.
+    fn is_touch_paused(&self, now: Timestamp) -> bool {
+        let failed = *self.touch_failed();
+        failed.is_some_and(|failed| failed <= now && now.since(failed) < TOUCH_PAUSE)
+    }
+
+    /// One line when noting the use of sessions begins to fail, and one when it goes well again.
+    fn note_touch(&self, error: Option<&StoreError>) {
+        let before = match error {
+            Some(_) => self.touch_failed().replace(self.clock.now()),
+            None => self.touch_failed().take(),
+        };
+        match (error, before) {
+            (Some(error), None) => tracing::warn!(
+                %error,
+                "the use of sessions cannot be noted: those who are signed in stay so for the rest of \
+                 session.idle_timeout"
+            ),
+            (None, Some(_)) => tracing::info!("the use of sessions is noted again"),
+            _ => {}
+        }
+    }
+
+    fn touch_failed(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        // A single value: a panic elsewhere has not harmed it.
+        self.touch_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write_touch(
@@ -241,39 +307,43 @@ impl Sessions {
         let lives = self.lifetime.end_of(&touched).since(touched.seen);
         let key = session_key(member);
         let record = self.seal(Purpose::Session, &key, &encode(&touched));
-        // The index before the record, so that its entry never ends sooner.
-        let index = user_index(&touched.identity);
-        self.store.enlist(&index, member, lives).await?;
+        // What goes with the record before the record, so that it never ends sooner.
+        let (index, tokens) = (user_index(&touched.identity), tokens_key(member));
+        tokio::try_join!(
+            self.store.enlist(&index, member, lives),
+            self.store.prolong(&tokens, lives)
+        )?;
         let written = self.store.replace(&key, version, &record, lives).await?;
         Ok(written.then_some(touched))
     }
 
-    /// Ends a session: when this returns, nobody is let in by it any more. Gives its ID token back, if
-    /// there was one.
+    /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
+    /// store that takes nothing is waited for once.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
-    pub async fn end(&self, id: &SessionId) -> Result<Option<SecretString>, StoreError> {
+    pub async fn end(&self, id: &SessionId) -> Result<Ended, StoreError> {
         let member = hash(id);
         let key = session_key(&member);
-        // Only for the index: where it cannot be read, its entry is left to its lifetime.
+        // For the index and the audit line: where it cannot be read, its entry is left to its lifetime.
         let session = self.read(&key).await.ok().flatten();
+        let identity = session.map(|(session, _)| session.identity);
         self.store.delete(&key).await?;
         // From here on it has ended, whatever becomes of the rest.
         let rest = async {
             let tokens = self.tokens(id).await?;
             self.store.delete(&tokens_key(&member)).await?;
-            if let Some((session, _)) = session {
-                let index = user_index(&session.identity);
-                self.store.delist(&index, &member).await?;
+            if let Some(identity) = &identity {
+                self.store.delist(&user_index(identity), &member).await?;
             }
             Ok::<_, StoreError>(tokens.id)
         };
-        Ok(rest.await.unwrap_or_else(|error| {
+        let id_token = rest.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the tokens of an ended session are left to their lifetime");
             None
-        }))
+        });
+        Ok(Ended { identity, id_token })
     }
 
     /// The tokens of a session; none where there are none, or where they do not open.
@@ -283,16 +353,14 @@ impl Sessions {
     /// [`StoreError`], when the store cannot tell.
     pub async fn tokens(&self, id: &SessionId) -> Result<Tokens, StoreError> {
         let key = tokens_key(&hash(id));
-        let Some(record) = self.store.get(&key).await? else {
+        let Some(record) = self.fetch(&key).await? else {
             return Ok(Tokens::default());
         };
         let plain = self
             .keyring
             .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value)
             .map(Zeroizing::new);
-        let tokens = plain
-            .ok()
-            .and_then(|plain| serde_json::from_slice::<TokenRecord>(&plain).ok());
+        let tokens = plain.ok().and_then(|plain| decode::<TokenRecord>(&plain));
         Ok(tokens.map(TokenRecord::into_tokens).unwrap_or_default())
     }
 
@@ -308,70 +376,6 @@ impl Sessions {
     fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
     }
-}
-
-/// Tokens as they are stored.
-#[derive(Serialize, Deserialize)]
-struct TokenRecord {
-    access: Option<String>,
-    id: Option<String>,
-}
-
-impl TokenRecord {
-    fn of(tokens: &Tokens) -> Self {
-        let exposed = |token: &Option<SecretString>| {
-            token.as_ref().map(|token| token.expose_secret().to_owned())
-        };
-        Self {
-            access: exposed(&tokens.access),
-            id: exposed(&tokens.id),
-        }
-    }
-
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(serde_json::to_vec(self).expect("tokens are text"))
-    }
-
-    fn into_tokens(self) -> Tokens {
-        Tokens {
-            access: self.access.map(SecretString::from),
-            id: self.id.map(SecretString::from),
-        }
-    }
-}
-
-fn encode(session: &Session) -> Vec<u8> {
-    serde_json::to_vec(session).expect("a session has string keys and no odd values")
-}
-
-fn session_key(member: &str) -> RecordKey {
-    RecordKey::new("session", member)
-}
-
-fn tokens_key(member: &str) -> RecordKey {
-    RecordKey::new("tokens", member)
-}
-
-/// The list of a person's sessions.
-fn user_index(identity: &Identity) -> RecordKey {
-    index_of(&identity.issuer, &identity.subject)
-}
-
-/// A user is issuer and subject together (OIDC Core §5.7). The length keeps the two apart.
-fn index_of(issuer: &str, subject: &str) -> RecordKey {
-    let mut hash = blake3::Hasher::new_derive_key("portcullis v1 sessions of a user");
-    hash.update(&(issuer.len() as u64).to_le_bytes());
-    hash.update(issuer.as_bytes());
-    hash.update(subject.as_bytes());
-    let name = URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes());
-    RecordKey::new("sessions-of", &name)
-}
-
-/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a rotated key
-/// changes no record's name.
-fn hash(id: &SessionId) -> String {
-    let hash = blake3::derive_key("portcullis v1 session id", id.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash)
 }
 
 #[cfg(test)]

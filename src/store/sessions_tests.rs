@@ -1,11 +1,14 @@
 //! Sessions above a store: their limits, their endings, and what a person's list of them says.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use async_trait::async_trait;
+use secrecy::ExposeSecret;
 
 use super::*;
-use crate::store::Record;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
+use crate::store::session_records::RECORD_FORMAT;
 
 fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
@@ -65,14 +68,29 @@ async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let id = sessions.begin(login()).await.expect("a session");
-    let token = sessions
-        .end(&id)
-        .await
-        .expect("an answer")
-        .expect("a token");
+    let ended = sessions.end(&id).await.expect("an answer");
+    let token = ended.id_token.expect("a token");
     assert_eq!(token.expose_secret(), "header.claims.signature");
+    assert_eq!(ended.identity, Some(login().identity));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
-    assert!(sessions.end(&id).await.expect("an answer").is_none());
+    let again = sessions.end(&id).await.expect("an answer");
+    assert!(again.id_token.is_none() && again.identity.is_none());
+}
+
+/// The tokens live as long as their session does, and are not left behind for the rest of its longest life.
+#[tokio::test]
+async fn tokens_end_with_their_session() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(90));
+        assert!(sessions.load(&id).await.expect("an answer").is_some());
+        assert!(sessions.tokens(&id).await.expect("an answer").id.is_some());
+    }
+    clock.advance(Duration::from_secs(100));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.tokens(&id).await.expect("an answer").id.is_none());
 }
 
 #[tokio::test]
@@ -102,6 +120,32 @@ async fn a_record_moved_to_another_key_is_nobodys() {
     assert!(sessions.load(&torn).await.expect("an answer").is_none());
 }
 
+#[tokio::test]
+async fn a_record_of_another_version_is_nobodys_and_stays() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(in_memory(&clock));
+    let sessions = sessions(store.clone(), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    let key = session_key(&hash(&id));
+    let stored = async || store.get(&key).await.expect("an answer").expect("a record");
+    let record = stored().await;
+    let context = key.as_str().as_bytes();
+    let opened = sessions
+        .keyring
+        .open(Purpose::Session, context, &record.value);
+    let mut plain = opened.expect("ours");
+    assert_eq!(plain[0], RECORD_FORMAT);
+    plain[0] += 1;
+    let sealed = sessions.seal(Purpose::Session, &key, &plain);
+    let lives = Duration::from_secs(100);
+    let written = store.replace(&key, record.version, &sealed, lives).await;
+    assert_eq!(written, Ok(true));
+    // Its use would be worth noting by now.
+    clock.advance(Duration::from_secs(50));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert_eq!(stored().await.value, sealed);
+}
+
 /// Deletes a session's record whenever it has been read.
 struct EndedMeanwhile(EmbeddedStore);
 
@@ -128,6 +172,9 @@ impl Store for EndedMeanwhile {
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
         self.0.replace(key, version, value, lifetime).await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.0.prolong(key, lifetime).await
     }
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.0.delete(key).await
@@ -160,6 +207,163 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     clock.advance(Duration::from_secs(50));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
     assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+/// Counts the writes that it is asked for, and refuses them, or does not answer, while it is told to.
+struct Refusing {
+    store: EmbeddedStore,
+    is_down: AtomicBool,
+    refuses: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Refusing {
+    fn new(clock: &Arc<ManualClock>) -> Arc<Self> {
+        Arc::new(Self {
+            store: in_memory(clock),
+            is_down: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+
+    /// How many writes there were since it was asked before.
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::SeqCst)
+    }
+
+    fn may_write(&self) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("a test says so".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Refusing {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable("a test says so".into()));
+        }
+        self.store.get(key).await
+    }
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.create(key, value, lifetime).await
+    }
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.replace(key, version, value, lifetime).await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.prolong(key, lifetime).await
+    }
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.delete(key).await
+    }
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.may_write()?;
+        self.store.enlist(index, member, lifetime).await
+    }
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.may_write()?;
+        self.store.delist(index, member).await
+    }
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.store.members(index).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_not_asked_to_at_every_request() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Refusing::new(&clock);
+    let sessions = sessions(store.clone(), &clock);
+    let (one, other) = (
+        sessions.begin(login()).await.expect("a session"),
+        sessions.begin(login()).await.expect("a session"),
+    );
+    clock.advance(Duration::from_secs(20));
+    store.refuse(true);
+    store.asked();
+    for id in [&one, &other, &one, &other] {
+        assert!(sessions.load(id).await.expect("an answer").is_some());
+    }
+    assert_eq!(store.asked(), 1, "one attempt, whoever is asked for");
+    // It is tried again, and what could not be noted is noted then.
+    store.refuse(false);
+    clock.advance(TOUCH_PAUSE);
+    assert!(sessions.load(&one).await.expect("an answer").is_some());
+    assert!(sessions.load(&other).await.expect("an answer").is_some());
+    clock.advance(Duration::from_secs(90));
+    assert!(sessions.load(&one).await.expect("an answer").is_some());
+    assert!(sessions.load(&other).await.expect("an answer").is_some());
+}
+
+/// What is logged by this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics").extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_worth_two_lines_however_many_ask() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let clock = Arc::new(ManualClock::default());
+    let store = Refusing::new(&clock);
+    let sessions = sessions(store.clone(), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    for is_down in [false, true, false] {
+        store.is_down.store(is_down, Ordering::SeqCst);
+        for _ in 0..100 {
+            assert_eq!(sessions.load(&id).await.is_err(), is_down);
+            assert_eq!(sessions.tokens(&id).await.is_err(), is_down);
+        }
+    }
+    let logged = logged.0.lock().expect("nobody panics").clone();
+    let logged = String::from_utf8(logged).expect("text");
+    let about = logged.lines().filter(|line| line.contains("looked up"));
+    assert_eq!(about.count(), 2, "{logged}");
 }
 
 async fn listed(store: &EmbeddedStore) -> Vec<String> {

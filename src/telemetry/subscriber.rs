@@ -1,14 +1,20 @@
 //! The log: one line an event, JSON for machines or plain for people, on standard output.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use tracing::Level;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// How lines look.
@@ -79,6 +85,21 @@ pub fn start(level: Level, format: Format) -> Result<Log, TryInitError> {
         .buffered_lines_limit(MAX_WAITING_LINES)
         .finish(io::stdout());
     let dropped = writer.error_counter();
+    tracing_subscriber::registry()
+        .with(layer(writer, level, format))
+        .try_init()?;
+    Ok(Log {
+        _writer: guard,
+        dropped,
+    })
+}
+
+/// What is written, and how.
+fn layer<S, W>(writer: W, level: Level, format: Format) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     // Other crates log what passes through them at their lower levels, cookies and tokens among it. So
     // `log.level` is for us alone.
     let ours = LevelFilter::from_level(level);
@@ -87,15 +108,117 @@ pub fn start(level: Level, format: Format) -> Result<Log, TryInitError> {
         .with_target("portcullis", ours)
         .with_target("audit", LevelFilter::INFO.max(ours));
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let layer = match format {
-        Format::Json => layer.json().flatten_event(true).boxed(),
-        Format::Pretty => layer.boxed(),
-    };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .try_init()?;
-    Ok(Log {
-        _writer: guard,
-        dropped,
-    })
+    match format {
+        Format::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+        Format::Pretty => layer
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_filter(filter)
+            .boxed(),
+    }
+}
+
+/// One field of a line for people. What would end the line or act on a terminal is escaped: names and errors come from
+/// outside.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    for c in format!("{value:?}").chars() {
+        if c.is_control() {
+            write!(writer, "{}", c.escape_default())?;
+        } else {
+            writer.write_char(c)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::decision::{Decision, Reason};
+    use crate::domain::forwarded::ForwardedRequest;
+    use crate::domain::identity::Identity;
+    use crate::domain::navigation::Initiator;
+    use crate::domain::proxies::ClientAddress;
+    use crate::telemetry::audit;
+
+    /// Ends a line, begins one, moves the cursor, and turns the terminal's colours and title.
+    const ATTACK: &str = "ada\r\n{\"event\":\"login\",\"subject\":\"root\"}\n\u{1b}[2J\u{1b}]0;root\u{7}\u{9b}2J\0\u{7f}";
+
+    /// What `speak` has written.
+    fn written(format: Format, speak: impl FnOnce()) -> String {
+        let file = Arc::new(tempfile::tempfile().expect("a file"));
+        let logs =
+            tracing_subscriber::registry().with(layer(Arc::clone(&file), Level::TRACE, format));
+        tracing::subscriber::with_default(logs, speak);
+        let (mut file, mut text) = (&*file, String::new());
+        file.rewind().expect("a file");
+        file.read_to_string(&mut text).expect("UTF-8");
+        text
+    }
+
+    /// One event for each way in which text from outside gets here.
+    fn speak() {
+        let somebody = Identity {
+            issuer: ATTACK.into(),
+            subject: ATTACK.into(),
+            username: Some(ATTACK.into()),
+            name: None,
+            email: None,
+            groups: vec![ATTACK.into()],
+        };
+        audit::login(&somebody);
+        audit::logout(&somebody);
+        let client = ClientAddress::Unknown;
+        audit::login_failed(ATTACK, &client);
+        let path = "/%0d%0a%1b[2J<b>\"quoted\"";
+        let request = ForwardedRequest::parse(
+            "GET",
+            "https",
+            "films.example.net",
+            path,
+            client,
+            Initiator::default(),
+            false,
+        );
+        let request = request.expect("a request");
+        let refused = Decision::Deny(Reason::ReservedUser(ATTACK));
+        audit::refused(ATTACK, &request, &refused, Some(ATTACK), Some(&somebody));
+        // As what a library says about somebody's answer.
+        tracing::warn!(error = %ATTACK, "as it displays");
+        tracing::warn!(groups = ?somebody.groups, "as it debugs");
+        tracing::warn!("within the message: {ATTACK}");
+    }
+
+    #[test]
+    fn whatever_is_logged_stays_within_its_line() {
+        const EVENTS: usize = 7;
+        for format in [Format::Json, Format::Pretty] {
+            let text = written(format, speak);
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), EVENTS, "{format:?}: {text}");
+            let acts = |c: &char| match format {
+                // Below a blank, as JSON has it. Whoever reads it as text has to know that it is not.
+                Format::Json => *c < ' ',
+                // The colours are ours.
+                Format::Pretty => c.is_control() && *c != '\u{1b}',
+            };
+            let acting: Vec<char> = lines.concat().chars().filter(acts).collect();
+            assert!(acting.is_empty(), "{format:?}: {acting:?} in {text}");
+            let foreign = text.contains("\u{1b}[2J") || text.contains("\u{1b}]");
+            assert!(!foreign, "{format:?}: {text:?}");
+            // Nothing is lost by that.
+            assert!(lines.iter().all(|line| line.contains("root")), "{text}");
+        }
+        for line in written(Format::Json, speak).lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert!(line["level"].is_string(), "{line}");
+        }
+    }
 }

@@ -46,6 +46,8 @@ engine() {
 # What somebody does who follows deploy/compose/README.md, in a copy of what they would have.
 project() {
 	rm -rf "$work/project"
+	# A clone that is its owner's alone.
+	umask 077
 	mkdir -p "$work/project/deploy/compose"
 	cp docker-compose.yml "$work/project/"
 	cp tests/compose/override.yml "$work/project/docker-compose.override.yml"
@@ -56,6 +58,7 @@ project() {
 	deploy/compose/setup.sh
 	openssl rand -hex 32 | tee client_secret >deploy/compose/secrets/oidc_client_secret
 	chmod 0444 client_secret
+	umask 022
 }
 
 # Ends the test. What the containers said is kept.
@@ -97,6 +100,7 @@ expect() { # WHAT COMMAND...
 	if "$@"; then say "ok: $what"; else failed "$what"; fi
 }
 refuse() { ! "$@"; }
+quietly() { "$@" >/dev/null; }
 
 # Caddy signs names below `home.arpa` by itself; those below `localhost` are loopback in every container.
 domain=house.home.arpa
@@ -108,18 +112,20 @@ project
 trap 'compose down --volumes --timeout 5 >"$work/down.log" 2>&1 || true' EXIT
 
 say "starting what the README starts first"
-: >caddy-root.crt
 up caddy pocket-id
 root=deploy/compose/data/caddy/caddy/pki/authorities/local/root.crt
 wait_for caddy test -s "$root"
-cp "$root" caddy-root.crt
-chmod 0444 caddy-root.crt
+install -m 0444 "$root" deploy/compose/portcullis/caddy-root.crt
+sed -i 's|^\[oidc\]$|&\nca_file = "/etc/portcullis/caddy-root.crt"|' deploy/compose/portcullis/portcullis.toml
 up
 wait_for portcullis healthy portcullis
 wait_for redis healthy redis
 say "ok: portcullis and redis are healthy"
 
-"$login" "https://whoami.$domain/" caddy-root.crt \
+expect "check takes the configuration" quietly compose exec -T portcullis portcullis check
+expect "a snippet for Caddy is printed" quietly compose exec -T portcullis portcullis snippet caddy
+
+"$login" "https://whoami.$domain/" deploy/compose/portcullis/caddy-root.crt \
 	docker-compose --project-name portcullis restart redis portcullis || failed "the login"
 
 expect "Caddy reaches /verify" connects caddy portcullis 9191

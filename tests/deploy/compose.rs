@@ -184,6 +184,30 @@ fn what_is_mounted_exists() {
     }
 }
 
+/// A second container of a service with a fixed address does not start while the first one runs.
+#[test]
+fn nobody_is_told_to_run_a_container_that_has_no_address_left() {
+    for guide in [
+        "deploy/compose/README.md",
+        "deploy/traefik/README.md",
+        "README.md",
+    ] {
+        assert!(!source(guide).contains("compose run"), "{guide}");
+    }
+}
+
+/// Whoever cloned this for themselves alone: the containers' users read what they are shown all the same.
+#[test]
+fn the_script_opens_what_is_mounted_read_only() {
+    let script = source("deploy/compose/setup.sh");
+    for line in [
+        "chmod a+rx caddy portcullis",
+        "chmod a+r caddy/Caddyfile portcullis/portcullis.toml",
+    ] {
+        assert!(script.lines().any(|written| written == line), "{line}");
+    }
+}
+
 /// The users of the containers are those that the script gives the folders to.
 #[test]
 fn the_script_knows_the_users() {

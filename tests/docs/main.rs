@@ -1,6 +1,7 @@
 //! The documents: what they show is run, what they name exists, and what exists they name.
 
 mod configuration;
+mod crates;
 mod examples;
 mod explain;
 mod links;

@@ -21,7 +21,7 @@ fn has_test(code: &str, name: &str) -> bool {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    tests_are_there("docs/security-cases.md", 40);
+    tests_are_there("docs/security-cases.md", 80);
     tests_are_there("docs/provider.md", 20);
 }
 

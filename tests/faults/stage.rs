@@ -193,7 +193,9 @@ impl Stage {
         tokio::time::sleep_until((self.phase_since + time).into()).await;
     }
 
-    /// The cause is gone: waits until what is seen is `expect`, which it must be for good from then on.
+    /// The cause is gone: waits until what is seen is `expect`, which it must be for good from then on. Where
+    /// that is something else than during the fault, [`changing`](Self::changing) comes before the mending:
+    /// the service may be quicker than whoever says that it is mended.
     ///
     /// # Errors
     ///

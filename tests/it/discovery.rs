@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use portcullis::oidc::{HttpError, ProviderError, RelyingParty};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::provider::lies::set;
 use crate::support::clock::TestClock;
 use crate::support::issuer::{Algorithm, Answer, Endpoint, FakeIssuer, settings};
 use crate::support::relying_party::{Discovering, PUBLIC_URL};
@@ -182,7 +183,7 @@ async fn the_request_is_what_a_strict_provider_wants() {
     let clock = TestClock::new();
     let issuer = FakeIssuer::start(&clock);
     let mut settings = issuer.settings(PUBLIC_URL);
-    settings.offline_access_when_offered = true;
+    settings.scopes_follow_metadata = true;
     settings.authorize_params = vec![("prompt".to_owned(), "login".to_owned())];
     let party = Discovering::start(settings, &clock);
     let first = party
@@ -219,6 +220,34 @@ async fn the_request_is_what_a_strict_provider_wants() {
     assert_ne!(first.secrets.nonce, second.secrets.nonce);
     assert_ne!(first.secrets.pkce_verifier, second.secrets.pkce_verifier);
     assert!(!first.url.as_str().contains(&first.secrets.pkce_verifier));
+}
+
+/// Where the configuration names no scopes: Keycloak, Google and Entra refuse what they do not list.
+#[actix_web::test]
+async fn groups_are_not_asked_of_a_provider_that_lists_its_scopes_without_them() {
+    #[rustfmt::skip]
+    let cases = [
+        (json!(["openid", "profile", "email"]),           true,  "openid profile email"),
+        (json!(["openid", "groups", "offline_access"]),   true,  "openid profile email groups offline_access"),
+        (Value::Null,                                     true,  "openid profile email groups"),
+        (json!(["openid", "profile", "email"]),           false, "openid profile email groups"),
+    ];
+    for (listed, follow, expected) in cases {
+        let clock = TestClock::new();
+        let issuer = FakeIssuer::start(&clock);
+        let scopes = listed.clone();
+        issuer.behave(|behaviour| {
+            let name = "scopes_supported";
+            behaviour.edit_metadata = Box::new(move |json| set(json, name, scopes.clone()));
+        });
+        let mut settings = issuer.settings(PUBLIC_URL);
+        settings.scopes_follow_metadata = follow;
+        let party = Discovering::start(settings, &clock);
+        let request = party.party.authorization_request(STATE).await;
+        let url = request.expect("a request").url;
+        let asked = url.query_pairs().find(|(name, _)| name == "scope");
+        assert_eq!(asked.expect("scopes").1, expected, "{listed} {follow}");
+    }
 }
 
 #[actix_web::test]

@@ -1,6 +1,6 @@
 //! Logout ends the session everywhere at once, and only when its owner asks.
 
-use crate::support::app::spawn_app;
+use crate::support::app::{owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 
 const FILMS: &str = "https://films.example.net/";
@@ -110,4 +110,68 @@ async fn after_a_logout_the_next_visit_is_a_new_login() {
         .await;
     let visit = browser.navigate(FILMS).await;
     assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
+}
+
+/// Where a logout leads stands in the configuration and the provider's metadata, and nowhere else.
+#[actix_web::test]
+async fn no_request_says_where_a_logout_leads() {
+    let app = spawn_app().await;
+    let wish = "?rd=https%3A%2F%2Fevil.example%2F&post_logout_redirect_uri=https%3A%2F%2Fevil.example%2F\
+                &redirect_uri=%2F%2Fevil.example&id_token_hint=evil&state=evil";
+    let front = "https://auth.example.net/";
+    let mut browser = Browser::new(&app);
+    for at_the_portal in [false, true] {
+        browser.navigate(FILMS).await;
+        let left = if at_the_portal {
+            browser.post(&format!("/logout{wish}"), "same-origin").await
+        } else {
+            browser
+                .open(&format!("{FILMS}.portcullis/logout{wish}"))
+                .await
+        };
+        assert!(left.location().starts_with(app.issuer.issuer()), "{left:?}");
+        assert!(!left.location().contains("evil"), "{left:?}");
+        browser.open(left.location()).await;
+        let told = app.issuer.logged_out().expect("the provider was told");
+        let back = told.get("post_logout_redirect_uri").map(String::as_str);
+        assert_eq!(back, Some("https://auth.example.net/signed-out"));
+        assert_eq!(told.get("state"), None);
+    }
+    // With nobody signed in, too; and what the provider may add on the way back is not looked at.
+    let nobody = browser.post(&format!("/logout{wish}"), "same-origin").await;
+    assert_eq!(nobody.location(), "https://auth.example.net/signed-out");
+    let asked = Browser::new(&app)
+        .open(&format!("{FILMS}.portcullis/logout{wish}"))
+        .await;
+    assert_eq!(asked.location(), "https://auth.example.net/logout");
+    for path in ["signed-out", "logout"] {
+        for query in [wish, "", "?state=", "?state=a&state=b"] {
+            let page = browser.open(&format!("{front}{path}{query}")).await;
+            assert_eq!(page.status, 200, "{path}{query}");
+            let whole = format!("{:?}{}", page.headers, page.body);
+            assert!(!whole.contains("evil"), "{path}{query}: {whole}");
+        }
+    }
+}
+
+/// Where the portal's own cookie is gone, and that of its domain is not, the session lives: it ends all the same before
+/// anybody is told so.
+#[actix_web::test]
+async fn at_the_portal_it_ends_the_session_of_the_domain_too() {
+    let app = spawn_app_with(|raw| {
+        raw.session.cookie_domains = Some(owned(&["example.net"]));
+    })
+    .await;
+    let mut browser = Browser::new(&app).sharing("example.net");
+    browser.navigate(FILMS).await;
+    let copied = browser.cookie_header("films.example.net");
+    browser.set_cookie("auth.example.net", "__Host-portcullis-sso", "lost");
+    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
+    // It is good for that alone: the portal knows nobody by it.
+    let whoami = browser.open("https://auth.example.net/whoami").await;
+    assert_eq!(whoami.status, 401);
+    let left = browser.post("/logout", "same-origin").await;
+    assert!(left.location().starts_with(app.issuer.issuer()), "{left:?}");
+    let with_copy = app.ask(FILMS).fetch().header("cookie", &copied);
+    assert_eq!(with_copy.send().await.status, 401);
 }

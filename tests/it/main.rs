@@ -1,6 +1,7 @@
 //! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
 //! for each subject.
 
+mod cookies;
 mod dialects;
 mod discovery;
 mod envoy;
@@ -8,10 +9,13 @@ mod full_disk;
 mod hostile;
 mod id_token;
 mod known_faults;
+mod limits;
 mod login;
 mod login_edges;
 mod logout;
+mod markup;
 mod nginx;
+mod pages;
 mod patterns;
 mod provider;
 mod redis;

@@ -167,6 +167,68 @@ async fn a_new_sealing_key_signs_nobody_out() {
 }
 
 /// With the line of docs/redis.md, word by word, and the password in a file.
+/// Whoever only begins a login leaves nothing behind.
+#[actix_web::test]
+async fn strangers_cost_no_record() {
+    let shared = Shared::start();
+    let app = shared.spawn().await;
+    for path in 0..20 {
+        let mut stranger = Browser::new(&app);
+        let login = stranger.open(&format!("{FILMS}{path}")).await;
+        let provider = stranger.open(login.location()).await;
+        assert!(provider.location().starts_with(app.issuer.issuer()));
+        stranger
+            .open("https://auth.example.net/callback?state=x&code=y")
+            .await;
+        stranger.ask(FILMS).fetch().send().await;
+    }
+    assert_eq!(shared.redis.ask(&["DBSIZE"]), "0");
+    Browser::new(&app).navigate(FILMS).await;
+    assert_ne!(shared.redis.ask(&["DBSIZE"]), "0", "a login does");
+}
+
+/// A record that cannot be read is nobody's; whatever it is, it is never a yes.
+#[actix_web::test]
+async fn a_record_that_cannot_be_read_lets_nobody_in() {
+    let shared = Shared::start();
+    let app = shared.spawn().await;
+    for spoil in [
+        &["SETRANGE", "KEY", "20", "spoilt"][..],
+        &["SET", "KEY", ""],
+        &["SET", "KEY", "{\"identity\":{}}"],
+        &["SET", "KEY", "[[[[[[[[[[[[[[[["],
+        &["APPEND", "KEY", "x"],
+    ] {
+        let mut browser = Browser::new(&app);
+        browser.navigate(FILMS).await;
+        assert!(is_let_in(&browser, FILMS).await);
+        for key in shared.redis.ask(&["KEYS", "*"]).lines() {
+            let words: Vec<&str> = spoil
+                .iter()
+                .map(|word| if *word == "KEY" { key } else { word })
+                .collect();
+            shared.redis.ask(&words);
+        }
+        assert!(!is_let_in(&browser, FILMS).await, "{spoil:?}");
+        let whoami = browser.open("https://auth.example.net/whoami").await;
+        assert_eq!(whoami.status, 401, "{spoil:?}");
+        // And it is in nobody's way.
+        shared.redis.ask(&["FLUSHALL"]);
+    }
+    // What is no record at all is a failure of the store.
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    for key in shared.redis.ask(&["KEYS", "*"]).lines() {
+        shared.redis.ask(&["DEL", key]);
+        shared.redis.ask(&["LPUSH", key, "x"]);
+    }
+    let answer = browser.ask(FILMS).fetch().send().await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.reason()),
+        (503, "store_unavailable".into())
+    );
+}
+
 #[actix_web::test]
 async fn the_documented_user_is_enough_for_everything() {
     let shared = Shared::start();

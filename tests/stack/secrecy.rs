@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::kit::ask::Ask;
+use crate::kit::cookies::FetchSite;
 use crate::kit::page::Hop;
 use crate::setup::{FILMS, NOTES, PORTAL, Stack};
 
@@ -168,11 +170,21 @@ fn bad_credentials(good: &str) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn the_log_is_one_json_object_a_line() {
     let stack = Stack::shared().await;
-    stack.signed_in("ada", FILMS).await;
-    for line in stack.gate.running.output().lines() {
+    let browser = stack.signed_in("ada", FILMS).await;
+    // A neighbour's page that writes is refused, and that is written down with its path.
+    let path = "/%0d%0a%7b%22event%22:%22login%22%7d%1b%5b2J-in-a-path";
+    let agent = "an-agent-that-nobody-writes-down";
+    let ask = Ask::fetch(&stack.url(FILMS, path)).method(Method::POST);
+    let ask = ask.site(FetchSite::SameSite).header("User-Agent", agent);
+    assert_eq!(browser.ask(ask).await.unwrap().status, 403);
+    let is_there = |line: &str| line.contains(path);
+    stack.gate.running.wait_for_line(is_there).await.unwrap();
+    let output = stack.gate.running.output();
+    for line in output.lines() {
         let parsed: Result<Value, _> = serde_json::from_str(line);
         assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");
     }
+    assert!(!output.contains(agent), "{output}");
 }
 
 #[tokio::test]

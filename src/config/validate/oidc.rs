@@ -117,7 +117,7 @@ pub(super) fn settings(
         client_id: client_id?,
         client_secret,
         scopes,
-        offline_access_when_offered: raw.scopes.is_none(),
+        scopes_follow_metadata: raw.scopes.is_none(),
         redirect_uri: page(portal, "/callback")?,
         post_logout_redirect_uri: page(portal, "/signed-out")?,
         username_claim: username_claim?,

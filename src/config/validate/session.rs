@@ -23,12 +23,14 @@ pub(super) fn session(
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<SessionSettings> {
-    let store = store::store(raw, inline, files, problems);
+    let store_timeout = store::timeout(raw, problems);
+    let store = store::store(raw, inline, store_timeout, files, problems);
     let secret = store::secret(raw, store.as_ref(), files, problems);
     let lifetime = lifetime(raw, problems);
     let cookie_domains = cookie_domains(raw, problems);
     Some(SessionSettings {
         store: store?,
+        store_timeout,
         secret: secret?,
         lifetime,
         cookie_domains,

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use secrecy::ExposeSecret;
@@ -16,6 +18,12 @@ use crate::config::{SessionSecret, StoreLocation};
 
 const STORE: &str = "session.store";
 const SECRET_FILE: &str = "session.secret_file";
+const TIMEOUT: &str = "session.store_timeout";
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Below this, nothing that is far away answers in time; above it, proxies give up before us.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
 
 /// Where sessions are kept when nobody says so. systemd's `StateDirectory=portcullis` makes the folder.
 const DEFAULT_FILE: &str = "/var/lib/portcullis/portcullis.redb";
@@ -27,10 +35,11 @@ const KEY_FILE: &str = "session.key";
 pub(super) fn store(
     raw: &RawSession,
     inline: bool,
+    timeout: Duration,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<StoreLocation> {
-    let location = location(raw, inline, files, problems);
+    let location = location(raw, inline, timeout, files, problems);
     if let Some(StoreLocation::Memory | StoreLocation::File(_)) = &location {
         redis_store::none(raw, problems);
     }
@@ -40,6 +49,7 @@ pub(super) fn store(
 fn location(
     raw: &RawSession,
     inline: bool,
+    timeout: Duration,
     files: &Files<'_>,
     problems: &mut Problems,
 ) -> Option<StoreLocation> {
@@ -57,7 +67,8 @@ fn location(
             file(files.folders.configuration.join(path), problems)
         }
         Some((scheme, _)) if redis_store::SCHEMES.contains(&scheme) => {
-            redis_store::settings(written, raw, inline, files, problems).map(StoreLocation::Redis)
+            redis_store::settings(written, raw, inline, timeout, files, problems)
+                .map(StoreLocation::Redis)
         }
         other => {
             let known = ["file", "memory"].into_iter().chain(redis_store::SCHEMES);
@@ -72,6 +83,15 @@ fn location(
             None
         }
     }
+}
+
+/// How long one call to the store may take, whichever it is.
+pub(super) fn timeout(raw: &RawSession, problems: &mut Problems) -> Duration {
+    let timeout = raw.store_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    if !TIMEOUTS.contains(&timeout) {
+        problems.at(TIMEOUT, "must be between 50ms and 30s");
+    }
+    timeout
 }
 
 /// The path of a `file:` URL, as it is written: nothing in it is decoded.
@@ -139,6 +159,14 @@ fn why_unusable(path: &Path) -> Result<bool, String> {
 /// finds again.
 fn why_not_makeable(path: &Path) -> Result<(), String> {
     let shown = path.display();
+    if path.file_name().is_none() {
+        return Err("names no file".to_owned());
+    }
+    if path.is_symlink() {
+        return Err(format!(
+            "{shown} is a link that leads nowhere: is what it leads to mounted?"
+        ));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -195,18 +223,11 @@ fn keys(file: &Path, problems: &mut Problems) -> Option<SessionSecret> {
         return Files::take(SECRET_FILE, file, secrets::read_keys(file), problems)
             .map(SessionSecret::Keys);
     }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
-        problems.at(
-            SECRET_FILE,
-            format!(
-                "{} cannot be made: its folder does not exist",
-                file.display()
-            ),
-        );
-        return None;
+    match why_not_makeable(file) {
+        Ok(()) => Some(SessionSecret::ToBeMade(file.to_owned())),
+        Err(reason) => {
+            problems.at(SECRET_FILE, reason);
+            None
+        }
     }
-    Some(SessionSecret::ToBeMade(file.to_owned()))
 }

@@ -31,7 +31,7 @@ pub(in crate::http) struct Subrequest;
 
 /// At `/.portcullis/` of the portal's listener: the location of nginx that leads there from a protected host. The
 /// answer goes to the browser as it is.
-pub(in crate::http) struct Location;
+pub(in crate::http) struct PortalLocation;
 
 impl Dialect for Subrequest {
     const OWN_PATHS: OwnPaths = OwnPaths::Refused;
@@ -55,7 +55,7 @@ impl Dialect for Subrequest {
     }
 }
 
-impl Dialect for Location {
+impl Dialect for PortalLocation {
     const OWN_PATHS: OwnPaths = OwnPaths::Alone;
 
     fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {

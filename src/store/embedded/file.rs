@@ -63,7 +63,9 @@ pub enum OpenError {
 
 /// Opens the store at `path`, or makes one where there is none.
 pub(super) fn open_or_make(path: &Path) -> Result<Database, OpenError> {
-    if !is_there(path) {
+    let followed = followed(path)?;
+    let path = followed.as_path();
+    if !is_there(path)? {
         return make(path);
     }
     let database = open(path, false)?;
@@ -91,7 +93,7 @@ fn make(path: &Path) -> Result<Database, OpenError> {
         }
         Ok(database) => database,
     };
-    if is_there(path) {
+    if is_there(path)? {
         // Another process has made it since we looked. What is locked here is of no use to anybody.
         let _ = fs::remove_file(&new);
         drop(database);
@@ -186,8 +188,23 @@ pub(super) fn build(backend: impl redb::StorageBackend) -> Result<Database, Data
 }
 
 /// An empty file is none: whoever made it had a store in mind.
-fn is_there(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+fn is_there(path: &Path) -> Result<bool, OpenError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len() > 0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // Nobody knows what a new one would be put in the place of.
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// Where a link leads. One that leads nowhere is left as it is: what it leads to may only be not mounted, and a new
+/// file in its place would be a store without anybody in it.
+fn followed(path: &Path) -> Result<PathBuf, OpenError> {
+    if path.is_symlink() {
+        fs::canonicalize(path).map_err(|error| unreadable(path, &error))
+    } else {
+        Ok(path.to_owned())
+    }
 }
 
 fn name_while_made(path: &Path) -> PathBuf {

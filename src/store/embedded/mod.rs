@@ -221,6 +221,14 @@ impl Store for EmbeddedStore {
         self.change(change).await.and_then(is_done)
     }
 
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        let change = Change::Prolong {
+            key: key.as_str().to_owned(),
+            ends: self.clock.now().plus(lifetime),
+        };
+        self.change(change).await.and_then(is_done)
+    }
+
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         let change = Change::Delete {
             key: key.as_str().to_owned(),

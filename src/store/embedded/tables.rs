@@ -40,6 +40,8 @@ pub(super) enum Change {
         value: Vec<u8>,
         ends: Timestamp,
     },
+    /// The record as it is, with another end.
+    Prolong { key: String, ends: Timestamp },
     /// No record.
     Delete { key: String },
     /// An entry of an index, in the place of the one that may be there.
@@ -231,6 +233,7 @@ impl<'t> Tables<'t> {
                 self.remove(key)?;
                 self.put(key, value, *ends)
             }
+            Change::Prolong { key, ends } => self.prolong(key, *ends),
             Change::Delete { key } => {
                 let lived = self.living(key)?.is_some();
                 self.remove(key)?;
@@ -302,6 +305,24 @@ impl<'t> Tables<'t> {
         self.last_version += 1;
         let record = (self.last_version, ends.seconds(), value);
         self.records.insert(key, record)?;
+        self.record_ends.insert((ends.seconds(), key), ())?;
+        Ok(Outcome::Done)
+    }
+
+    fn prolong(&mut self, key: &str, ends: Timestamp) -> Result<Outcome, redb::Error> {
+        let found = self.records.get(key)?.map(|found| {
+            let (version, ended, value) = found.value();
+            (version, ended, value.to_vec())
+        });
+        let Some((version, ended, value)) =
+            found.filter(|(_, ended, _)| self.now.seconds() < *ended)
+        else {
+            return Ok(Outcome::NotDone);
+        };
+        self.has_changed = true;
+        self.record_ends.remove((ended, key))?;
+        self.records
+            .insert(key, (version, ends.seconds(), value.as_slice()))?;
         self.record_ends.insert((ends.seconds(), key), ())?;
         Ok(Outcome::Done)
     }

@@ -179,6 +179,27 @@ async fn the_file_is_for_its_owner_alone_and_made_whole() {
 }
 
 #[tokio::test]
+async fn a_link_is_followed_and_never_replaced() {
+    let place = Place::new();
+    let disk = place.folder.path().join("disk");
+    std::os::unix::fs::symlink(disk.join("store"), place.path()).expect("a link");
+    // The disk is not mounted.
+    assert!(
+        place
+            .refusal()
+            .starts_with("the session store FILE cannot be opened: ")
+    );
+    fs::create_dir(&disk).expect("a folder");
+    fs::write(disk.join("store"), "").expect("a written file");
+    let store = place.open();
+    put(&store, "a").await;
+    store.close().await;
+    assert!(place.path().is_symlink());
+    assert!(fs::metadata(disk.join("store")).expect("a file").len() > 0);
+    assert!(value_of(&place.open(), "a").await.is_some());
+}
+
+#[tokio::test]
 async fn a_file_in_use_is_refused() {
     let place = Place::new();
     let store = place.open();

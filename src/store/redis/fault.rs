@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Lost(String),
     /// Redis answered, and this is what it said.
     Answered(StoreError),
+    /// Redis answered so, and by now the same address may lead to one that answers otherwise.
+    Demoted(StoreError),
 }
 
 const NO_PERMISSION: &str = "our Redis user may not do this (NOPERM): see \"The user\" in docs/redis.md for \
@@ -55,6 +57,9 @@ pub(super) fn fault(error: &RedisError, access: Access) -> Fault {
         _ => return unreachable(format!("Redis answers with an error ({code})")),
     };
     match access {
+        Access::Writes if code == "READONLY" => {
+            Fault::Demoted(StoreError::Refused(words.to_owned()))
+        }
         Access::Writes => Fault::Answered(StoreError::Refused(words.to_owned())),
         Access::Reads => unreachable(words.to_owned()),
     }
@@ -111,7 +116,7 @@ pub(super) fn greeting_words(error: &RedisError) -> String {
         _ => {
             return match fault(error, Access::Reads) {
                 Fault::Lost(words) | Fault::Answered(StoreError::Unreachable(words)) => words,
-                Fault::Answered(other) => other.to_string(),
+                Fault::Answered(other) | Fault::Demoted(other) => other.to_string(),
             };
         }
     };
@@ -152,8 +157,10 @@ mod tests {
         ];
         for (line, word) in refusals {
             for access in [Access::Reads, Access::Writes] {
-                let Fault::Answered(error) = fault(&answered(line), access) else {
-                    unreachable!("{line}: the connection is in order");
+                let error = match fault(&answered(line), access) {
+                    Fault::Answered(error) => error,
+                    Fault::Demoted(error) if word == "READONLY" => error,
+                    other => unreachable!("{line}: the connection is in order: {other:?}"),
                 };
                 assert!(error.to_string().contains(word), "{line}: {error}");
                 let refused = matches!(error, StoreError::Refused(_));

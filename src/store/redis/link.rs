@@ -30,6 +30,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Redis that closes each of them would be asked without end.
 const BRIEF: Duration = Duration::from_millis(500);
 
+/// How old a connection has to be to be made anew because Redis has become a replica. The address may lead to its
+/// successor by now; where it does not, this keeps the attempts few.
+const BETWEEN_SUCCESSIONS: Duration = Duration::from_secs(5);
+
 /// The link. Ends with whoever holds it.
 pub(super) struct Link {
     state: Arc<watch::Sender<State>>,
@@ -52,6 +56,7 @@ struct Up {
     connection: MultiplexedConnection,
     /// Tells this connection from those before and after it.
     number: u64,
+    since: Instant,
 }
 
 impl State {
@@ -121,6 +126,12 @@ impl Link {
             };
             match fault(&error, access) {
                 Fault::Answered(error) => return Err(error),
+                Fault::Demoted(error) => {
+                    if up.since.elapsed() >= BETWEEN_SUCCESSIONS {
+                        self.leave(up.number, &State::Connecting);
+                    }
+                    return Err(error);
+                }
                 Fault::Lost(reason) => {
                     self.leave(up.number, &State::Connecting);
                     if attempts == 0 {
@@ -207,6 +218,7 @@ impl Supervisor {
                     self.state.send_replace(State::Up(Up {
                         connection: connection.clone(),
                         number,
+                        since,
                     }));
                     self.hold(connection, driver, number).await;
                     self.pause = FIRST_PAUSE;

@@ -109,6 +109,16 @@ impl RedisStore {
         answer
     }
 
+    /// The same for what needs no room. It goes well while Redis is full, so that it does tells nothing of other
+    /// writes.
+    async fn write_in_place<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let answer = self.link.ask(command, Access::Writes).await;
+        if let Err(error) = &answer {
+            self.note_refusal(Some(error));
+        }
+        answer
+    }
+
     /// One line when writes begin to be refused, and one when they are no more.
     fn note_refusal(&self, error: Option<&StoreError>) {
         let refused = match error {
@@ -195,8 +205,14 @@ impl Store for RedisStore {
         self.write(&command).await
     }
 
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        let mut command = cmd("PEXPIRE");
+        self.write_in_place(command.arg(name_of(key)).arg(milliseconds(lifetime)))
+            .await
+    }
+
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.write(cmd("DEL").arg(name_of(key))).await
+        self.write_in_place(cmd("DEL").arg(name_of(key))).await
     }
 
     async fn enlist(
@@ -211,7 +227,7 @@ impl Store for RedisStore {
     }
 
     async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.write(script(&self.scripts.delist, index).arg(member))
+        self.write_in_place(script(&self.scripts.delist, index).arg(member))
             .await
     }
 

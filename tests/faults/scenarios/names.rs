@@ -83,6 +83,7 @@ pub async fn fail_and_move(stage: &mut Stage) -> Result<Outcome> {
     stage.hold(stage.time(1.5, 20.0)).await;
     service.expect_health(200, 503).await?;
 
+    stage.changing();
     let answer = redis.ask(&["CONFIG", "SET", "bind", "127.0.0.2"]);
     if answer != "OK" {
         return Err(Failure(format!("Redis does not move: {answer}")));

@@ -71,8 +71,8 @@ pub async fn down_at_start(stage: &mut Stage) -> Result<Outcome> {
     service.expect_health(200, 503).await?;
     stage.hold(stage.time(1.5, 20.0)).await;
     service.expect_health(200, 503).await?;
-    redis.restart();
     stage.changing();
+    redis.restart();
     let ready = service.ready_within(RECOVERY_LIMIT).await?;
     stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
     service.running()?;
@@ -94,6 +94,7 @@ pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
     expect_page(&page, 503, NOT_NOW)?;
     service.expect_health(200, 503).await?;
     stage.hold(stage.time(1.5, 20.0)).await;
+    stage.changing();
     redis.restart();
     stage.recover(Expect::CALM).await?;
     let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
@@ -146,6 +147,7 @@ pub async fn frozen(stage: &mut Stage) -> Result<Outcome> {
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(2.5, 60.0)).await;
     service.expect_health(200, 503).await?;
+    stage.changing();
     redis.thaw();
     stage.recover(Expect::CALM).await?;
     let grown = memory_grown(&mut service, before)?;
@@ -178,6 +180,7 @@ pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
     if open > MOST_CONNECTIONS {
         return Err(Failure(format!("{open} connections to Redis")));
     }
+    stage.changing();
     relay.set(Weather::Fine);
     stage.recover(Expect::CALM).await?;
     let grown = memory_grown(&mut service, before)?;
@@ -343,8 +346,8 @@ pub async fn password_changed(stage: &mut Stage) -> Result<Outcome> {
     redis.ask(&["-a", "the-second-one", "CLIENT", "KILL", "TYPE", "normal"]);
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(1.5, 10.0)).await;
-    write_password(&file, "the-second-one")?;
     stage.changing();
+    write_password(&file, "the-second-one")?;
     stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
     service.running()?;
     if service.log().contains("the-second-one") || service.log().contains("the-first-one") {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::lies::{both, claim, claims, date, header, published, signed_with, token, twice};
+use super::lies::{both, claim, claims, date, header, published, set, signed_with, token, twice};
 use super::trial::{Ends, Row, run};
 use crate::support::issuer::{Algorithm, Behaviour, CLIENT_SECRET, Part};
 use Ends::{Refused, SignedIn};
@@ -96,6 +96,7 @@ async fn each_lie_about_the_parties_is_caught() {
         ("aud twice",                 twice(Part::Claims, "aud", json!("other")),       Refused("id_token_malformed")),
         ("no audience",               claim("aud", json!([])),                          Refused("id_token_aud")),
         ("aud a number",              claim("aud", json!(1)),                           Refused("id_token_claim_type")),
+        ("aud with us alone",         among(json!(["portcullis"]), Value::Null),        SignedIn),
         ("a number among aud",        claim("aud", json!(["portcullis", 1])),           Refused("id_token_claim_type")),
         // Core §3.1.3.7 no. 3 to 5: others beside us only where `azp` says that the token was issued to us.
         ("others too, no azp",        among(json!(["portcullis", "other"]), Value::Null),          Refused("id_token_foreign_aud")),
@@ -145,8 +146,9 @@ async fn each_lie_about_the_time_is_caught() {
         ("iat within the leeway",     date("iat", 60),                                  SignedIn),
         ("iat ahead",                 date("iat", 61),                                  Refused("id_token_not_yet_valid")),
         ("iat ahead, nbf not",        Box::new(iat_ahead_of_nbf),                       Refused("id_token_not_yet_valid")),
-        ("iat some minutes ago",      date("iat", -300),                                SignedIn),
-        ("iat long ago",              date("iat", -301),                                Refused("id_token_stale")),
+        ("dated back, like Entra's",  Box::new(like_entra),                             SignedIn),
+        ("iat some minutes ago",      date("iat", -480),                                SignedIn),
+        ("iat long ago",              date("iat", -481),                                Refused("id_token_stale")),
         ("nbf within the leeway",     date("nbf", 60),                                  SignedIn),
         ("nbf ahead",                 date("nbf", 61),                                  Refused("id_token_not_yet_valid")),
         ("nbf as text",               claim("nbf", json!("0")),                         Refused("id_token_claim_type")),
@@ -170,6 +172,9 @@ async fn odd_claims_do_not_fail_a_login() {
         ("groups one text",           claim("groups", json!("media")),                  SignedIn),
         ("groups with nonsense",      claim("groups", json!(["media", 1, null, {}])),   SignedIn),
         ("groups without end",        claim("groups", json!(vec!["g"; 1_001])),         Refused("too_many_groups")),
+        ("groups kept elsewhere",     Box::new(groups_elsewhere),                       Refused("groups_elsewhere")),
+        ("another claim elsewhere",   claim("_claim_names", json!({ "address": "src1" })), SignedIn),
+        ("nonsense about elsewhere",  claim("_claim_names", json!("src1")),             SignedIn),
         ("depth without end",         token(deep_claims),                               Refused("id_token_signature")),
     ];
     run(rows, |_| {}).await;
@@ -212,11 +217,33 @@ fn null_exp(behaviour: &mut Behaviour) {
     behaviour.edit_claims = Box::new(|claims| claims["exp"] = Value::Null);
 }
 
+/// What Entra says of somebody with more groups than fit: where to ask for them.
+fn groups_elsewhere(behaviour: &mut Behaviour) {
+    behaviour.edit_claims = Box::new(|claims| {
+        set(claims, "groups", Value::Null);
+        claims["_claim_names"] = json!({ "groups": "src1" });
+        claims["_claim_sources"] =
+            json!({ "src1": { "endpoint": "https://id.example.org/groups" } });
+    });
+    behaviour.edit_userinfo = Box::new(|claims| set(claims, "groups", Value::Null));
+}
+
 fn iat_ahead_of_nbf(behaviour: &mut Behaviour) {
     behaviour.edit_claims = Box::new(|claims| {
         let now = claims["iat"].as_u64().expect("a date");
         claims["nbf"] = json!(now);
         claims["iat"] = json!(now + 61);
+    });
+}
+
+/// A little over five minutes back, valid for an hour from now, and without `azp`.
+fn like_entra(behaviour: &mut Behaviour) {
+    behaviour.edit_claims = Box::new(|claims| {
+        let back = claims["iat"].as_u64().expect("a date") - 302;
+        claims["iat"] = json!(back);
+        claims["nbf"] = json!(back);
+        claims["exp"] = json!(back + 3_900);
+        set(claims, "azp", Value::Null);
     });
 }
 

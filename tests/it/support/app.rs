@@ -25,9 +25,9 @@ pub struct TestApp {
     pub client: Client,
     /// Where its browsers are.
     pub from: String,
-    verify: Door,
-    portal: Door,
-    admin: Door,
+    pub verify: Door,
+    pub portal: Door,
+    pub admin: Door,
     raw: RawConfig,
     /// The service stops when this goes.
     stop: oneshot::Sender<()>,
@@ -35,9 +35,10 @@ pub struct TestApp {
 }
 
 /// A listener, and a client for it.
-struct Door {
+pub struct Door {
     client: Client,
     base: String,
+    address: Option<SocketAddr>,
 }
 
 impl Door {
@@ -53,7 +54,16 @@ impl Door {
             (client.unix_socket(socket), "http://localhost".to_owned())
         };
         let client = client.build().expect("a client");
-        Self { client, base }
+        Self {
+            client,
+            base,
+            address,
+        }
+    }
+
+    /// Where it is, unless it is a socket.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("a TCP address")
     }
 
     fn request(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
@@ -293,8 +303,7 @@ impl TestApp {
 
     /// Sends bytes to `server.listen` as they are.
     pub async fn send_raw(&self, request: &[u8]) -> String {
-        let address = self.verify.base.trim_start_matches("http://");
-        let mut stream = tokio::net::TcpStream::connect(address)
+        let mut stream = tokio::net::TcpStream::connect(self.verify.address())
             .await
             .expect("it listens");
         stream.write_all(request).await.expect("it reads");

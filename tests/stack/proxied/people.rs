@@ -18,6 +18,7 @@ pub async fn a_stranger_signs_in_and_comes_back(stack: &Proxied) {
     let login = stack.url(PORTAL, "/login?");
     assert!(page.header("location").starts_with(&login));
     assert_eq!(page.header("cache-control"), "no-store");
+    assert_eq!(page.header("referrer-policy"), "no-referrer");
 
     let page = browser.sign_in(&url, "ben").await.unwrap();
     let found = (page.status, page.url.as_str());
@@ -33,6 +34,8 @@ pub async fn a_stranger_signs_in_and_comes_back(stack: &Proxied) {
         assert_eq!(seen.all(name), [value], "{name}");
     }
     assert_eq!(seen.all("cookie"), Vec::<&str>::new());
+    let host = format!("{FILMS}:{}", stack.https_port);
+    assert_eq!(seen.all("host"), [host]);
 }
 
 pub async fn programs_are_told_to_sign_in(stack: &Proxied) {

@@ -1,5 +1,7 @@
 //! Redis down, killed, frozen, full, read-only, and back again.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use super::*;
 
 /// So many calls fail within this, once it is known that Redis does not answer.
@@ -91,6 +93,8 @@ async fn frozen_while_nobody_asks() {
 /// A line to a server that holds everything back for a while, or for ever.
 struct Line {
     port: u16,
+    /// Where new connections lead.
+    server: Arc<AtomicU16>,
     delay: tokio::sync::watch::Sender<Option<Duration>>,
 }
 
@@ -100,8 +104,11 @@ impl Line {
         let listener = listener.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (delay, watched) = tokio::sync::watch::channel(Some(Duration::ZERO));
+        let server = Arc::new(AtomicU16::new(server));
+        let leads_to = server.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                let server = leads_to.load(Ordering::SeqCst);
                 let far = tokio::net::TcpStream::connect(("127.0.0.1", server)).await;
                 let far = Arc::new(far.expect("the server"));
                 let near = Arc::new(near);
@@ -109,7 +116,11 @@ impl Line {
                 tokio::spawn(carry(far, near, watched.clone()));
             }
         });
-        Self { port, delay }
+        Self {
+            port,
+            server,
+            delay,
+        }
     }
 }
 
@@ -199,8 +210,12 @@ async fn full_it_is_read_and_takes_what_frees_room() {
     // A logout goes through.
     assert_eq!(store.delete(&key("a")).await, Ok(true));
     assert_eq!(store.delist(&key("index"), "a").await, Ok(()));
+    // Which is not taken for the end of it.
+    let refused = || store.refused.lock().expect("nobody panics").clone();
+    assert_eq!(refused(), Some(StoreError::Full));
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(create(&store, "b").await, Ok(true));
+    assert_eq!(refused(), None);
 }
 
 #[tokio::test]
@@ -232,6 +247,7 @@ async fn a_read_only_replica_is_read() {
             .replace(&key("a"), read.version, b"", MINUTE)
             .await
             .map(drop),
+        store.prolong(&key("a"), MINUTE).await.map(drop),
         store.delete(&key("a")).await.map(drop),
         store.enlist(&key("index"), "b", MINUTE).await,
         store.delist(&key("index"), "a").await,
@@ -242,6 +258,24 @@ async fn a_read_only_replica_is_read() {
     }
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(create(&store, "b").await, Ok(true));
+}
+
+/// The address leads to another server by now, and the old one, which has become a replica, closes no connection.
+#[tokio::test]
+async fn the_successor_of_a_primary_is_found() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let line = Line::to(old.port).await;
+    let store = open(settings(line.port));
+    assert_eq!(create(&store, "a").await, Ok(true));
+    old.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    line.server.store(new.port, Ordering::SeqCst);
+    let start = Instant::now();
+    while let Err(error) = create(&store, "b").await {
+        assert!(start.elapsed() < RECOVERY * 3, "{error}");
+        assert!(store.ping().await.is_ok(), "it is read all the while");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(new.ask(&["DBSIZE"]), "1");
 }
 
 #[tokio::test]

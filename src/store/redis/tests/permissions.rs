@@ -60,6 +60,7 @@ async fn the_documented_user_may_do_nothing_that_is_not_needed() {
             create(&store, "a").await?;
             let read = store.get(&key("a")).await?.expect("a record");
             store.replace(&key("a"), read.version, b"b", MINUTE).await?;
+            store.prolong(&key("a"), MINUTE).await?;
             store.delete(&key("a")).await?;
             store.enlist(&key("index"), "a", MINUTE).await?;
             store.members(&key("index")).await?;

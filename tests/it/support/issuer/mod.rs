@@ -366,7 +366,7 @@ pub fn settings(issuer: &str, public_url: &str) -> OidcSettings {
         client_id: LiveSecret::new(CLIENT_ID.into()),
         client_secret: Some(LiveSecret::new(CLIENT_SECRET.into())),
         scopes: scopes.map(str::to_owned).to_vec(),
-        offline_access_when_offered: false,
+        scopes_follow_metadata: false,
         redirect_uri: page("/callback"),
         post_logout_redirect_uri: page("/signed-out"),
         username_claim: claim("preferred_username"),

@@ -1,0 +1,87 @@
+//! What a session's records are called in the store, and what is sealed in them.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::identity::Identity;
+use crate::domain::session::SessionId;
+use crate::domain::upstream_key::Tokens;
+use crate::store::RecordKey;
+
+/// The form of what is sealed in a record. One of another form is nobody's: taken for one of this form, it would lose
+/// what only the other has as soon as its use is noted.
+pub(super) const RECORD_FORMAT: u8 = 1;
+
+/// Tokens as they are stored.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TokenRecord {
+    access: Option<String>,
+    id: Option<String>,
+}
+
+impl TokenRecord {
+    pub(super) fn of(tokens: &Tokens) -> Self {
+        let exposed = |token: &Option<SecretString>| {
+            token.as_ref().map(|token| token.expose_secret().to_owned())
+        };
+        Self {
+            access: exposed(&tokens.access),
+            id: exposed(&tokens.id),
+        }
+    }
+
+    pub(super) fn into_tokens(self) -> Tokens {
+        Tokens {
+            access: self.access.map(SecretString::from),
+            id: self.id.map(SecretString::from),
+        }
+    }
+}
+
+pub(super) fn encode(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut plain = Zeroizing::new(vec![RECORD_FORMAT]);
+    serde_json::to_writer(&mut *plain, record).expect("records have string keys and no odd values");
+    plain
+}
+
+/// `None` for what another version wrote.
+pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
+    let (format, record) = plain.split_first()?;
+    if *format != RECORD_FORMAT {
+        return None;
+    }
+    serde_json::from_slice(record).ok()
+}
+
+pub(super) fn session_key(member: &str) -> RecordKey {
+    RecordKey::new("session", member)
+}
+
+pub(super) fn tokens_key(member: &str) -> RecordKey {
+    RecordKey::new("tokens", member)
+}
+
+/// The list of a person's sessions.
+pub(super) fn user_index(identity: &Identity) -> RecordKey {
+    index_of(&identity.issuer, &identity.subject)
+}
+
+/// A user is issuer and subject together (OIDC Core §5.7). The length keeps the two apart.
+pub(super) fn index_of(issuer: &str, subject: &str) -> RecordKey {
+    let mut hash = blake3::Hasher::new_derive_key("portcullis v1 sessions of a user");
+    hash.update(&(issuer.len() as u64).to_le_bytes());
+    hash.update(issuer.as_bytes());
+    hash.update(subject.as_bytes());
+    let name = URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes());
+    RecordKey::new("sessions-of", &name)
+}
+
+/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a rotated key
+/// changes no record's name.
+pub(super) fn hash(id: &SessionId) -> String {
+    let hash = blake3::derive_key("portcullis v1 session id", id.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash)
+}
