@@ -1,5 +1,6 @@
 //! The unit for systemd: that it is one, how much it is confined, and that it is told what it waits for.
 
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -64,7 +65,8 @@ fn it_is_confined_as_the_module_s_is() {
 fn analyze() -> Option<Command> {
     let found = tool_if_there("systemd-analyze");
     if found.is_none() {
-        println!("no systemd-analyze on this machine: the unit is not looked at");
+        let word = "no systemd-analyze on this machine: the unit is not looked at";
+        let _ = writeln!(std::io::stderr(), "{word}");
     }
     found.map(Command::new)
 }
@@ -104,7 +106,7 @@ fn little_is_left_open() {
     let security = output(asked.arg(threshold).arg(root().join(UNIT)));
     let said = String::from_utf8_lossy(&security.stdout);
     let overall = said.lines().find(|line| line.contains("exposure level"));
-    println!("{}", overall.expect("a sum"));
+    let _ = writeln!(std::io::stderr(), "{}", overall.expect("a sum"));
 }
 
 /// `Type=notify`: whatever is ordered after the unit starts when it takes connections, and not before.
