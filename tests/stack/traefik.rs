@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
@@ -50,7 +52,28 @@ async fn the_entry_point_can_drop_every_lookalike() {
     a_member_gets_in(Lookalikes::EntryPoint).await;
 }
 
-async fn a_member_gets_in(lookalikes: Lookalikes) {
+/// A new app at Traefik, as its file tells people to write it.
+fn new_app() -> String {
+    format!(
+        "  routers:
+    room:
+      rule: Host(`{ROOM}`)
+      middlewares: [portcullis-admins-policy]
+      service: app-any
+      tls: {{}}
+"
+    )
+}
+
+/// Everything that has to run, and goes when this is dropped.
+struct Behind {
+    https_port: u16,
+    public_url: String,
+    root: Vec<u8>,
+    _running: (Running, Caddy, Gate, Provider, Upstream, TempDir),
+}
+
+async fn start_all(lookalikes: Lookalikes) -> Behind {
     let folder = folder().unwrap();
     let (https_port, gate_ports) = (ports::free(), gate::Ports::free());
     let app = Upstream::start("films").unwrap();
@@ -94,16 +117,6 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     .await
     .unwrap();
     let certificate = |host: &str| caddy.certificate_of(host);
-    // A new app at Traefik, as its file tells people to write it.
-    let room = format!(
-        "  routers:
-    room:
-      rule: Host(`{ROOM}`)
-      middlewares: [portcullis-admins-policy]
-      service: app-any
-      tls: {{}}
-"
-    );
     let places = Places {
         program: program(),
         configuration: &gate.configuration,
@@ -111,12 +124,12 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
         https_port,
         hosts: &[PORTAL, FILMS, NOTES, ROOM],
         app_port: app.port,
-        changes: &[("  routers:\n", &room)],
+        changes: &[("  routers:\n", &new_app())],
         certificate: &certificate,
     };
     let routes = routes(&places).unwrap();
     let probe = format!("https://{FILMS}:{https_port}/");
-    let _traefik = start(
+    let traefik = start(
         folder.path(),
         https_port,
         &routes,
@@ -126,9 +139,24 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     )
     .await
     .unwrap();
+    Behind {
+        https_port,
+        public_url,
+        root,
+        _running: (traefik, caddy, gate, provider, app, folder),
+    }
+}
 
+async fn a_member_gets_in(lookalikes: Lookalikes) {
+    let behind = start_all(lookalikes).await;
+    let Behind {
+        https_port,
+        public_url,
+        root,
+        ..
+    } = &behind;
     let url = |path: &str| format!("https://{FILMS}:{https_port}{path}");
-    let browser = Browser::new(&root).unwrap();
+    let browser = Browser::new(root).unwrap();
     let page = browser
         .ask(Ask::navigation(&url("/page?x=1")))
         .await
@@ -172,10 +200,10 @@ async fn a_member_gets_in(lookalikes: Lookalikes) {
     assert_eq!(made_up, None);
     assert!(!page.body.contains(&session), "{}", page.body);
 
-    let eve = Browser::new(&root).unwrap();
+    let eve = Browser::new(root).unwrap();
     let page = eve.sign_in(&url("/"), "eve").await.unwrap();
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
-    a_policy_is_named_by_the_router(&root, https_port).await;
+    a_policy_is_named_by_the_router(root, *https_port).await;
 }
 
 /// A wildcard that needs no touch: the app has a router with a policy, and nothing in our configuration. What has no
