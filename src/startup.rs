@@ -1,13 +1,12 @@
 //! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
 //! nowhere else.
 
+mod socket;
+
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -19,15 +18,17 @@ use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 
+use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
-use crate::config::{Config, Listen, SecretError, StoreLocation, WatchedSecret};
+use crate::config::{Config, Listen, SecretError, SocketAccess, StoreLocation, WatchedSecret};
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
-use crate::http::{Http, routes};
+use crate::http::{Http, keep_to_its_statuses, routes};
+
 use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -123,15 +124,28 @@ impl Application {
             cookie_domains: CookieDomains::new(config.session.cookie_domains),
             warnings: Warnings::default(),
         };
-        let http = Http::new(Arc::new(gate), server.trusted_proxies, server.proxy_secret);
+        let (dialects, sockets) = (server.dialects, server.sockets);
+        let http = Http::new(
+            Arc::new(gate),
+            server.trusted_proxies,
+            server.proxy_secret,
+            dialects.clone(),
+        );
         let http = Data::new(http);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let (verify_server, verify) = serve(&server.listen, cores, &http, routes::verify)?;
+        let spoken = dialects.clone();
+        let verify_routes = move |config: &mut ServiceConfig| routes::verify(&spoken, config);
+        let (verify_server, verify) = serve(&server.listen, sockets, cores, &http, verify_routes)?;
         let portal_routes =
-            move |config: &mut ServiceConfig| routes::portal_at(&portal_path, config);
-        let (portal_server, portal) =
-            serve(&server.portal_listen, PORTAL_WORKERS, &http, portal_routes)?;
-        let (admin_server, admin) = serve(&server.admin_listen, 1, &http, routes::admin)?;
+            move |config: &mut ServiceConfig| routes::portal_at(&portal_path, &dialects, config);
+        let (portal_server, portal) = serve(
+            &server.portal_listen,
+            sockets,
+            PORTAL_WORKERS,
+            &http,
+            portal_routes,
+        )?;
+        let (admin_server, admin) = serve(&server.admin_listen, sockets, 1, &http, routes::admin)?;
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
@@ -203,6 +217,7 @@ fn open_store(
 
 fn serve(
     listen: &Listen,
+    sockets: SocketAccess,
     workers: usize,
     http: &Data<Http>,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -213,6 +228,7 @@ fn serve(
             .app_data(http.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
+            .wrap(from_fn(keep_to_its_statuses))
             .configure(routes.clone())
     };
     let server = HttpServer::new(app)
@@ -230,7 +246,7 @@ fn serve(
             let listener = TcpListener::bind(address).map_err(refused)?;
             server.listen(listener)
         }
-        Listen::Unix(path) => server.listen_uds(unix_listener(path).map_err(refused)?),
+        Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),
     };
     let server = server.map_err(refused)?;
     let address = server
@@ -239,39 +255,4 @@ fn serve(
         .copied()
         .filter(|_| matches!(listen, Listen::Tcp(_)));
     Ok((server.run(), address))
-}
-
-/// Listens on a socket in the file system. Whoever may open it counts as the proxy, so it is for its owner and
-/// group alone.
-fn unix_listener(path: &Path) -> io::Result<UnixListener> {
-    remove_dead_socket(path)?;
-    // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
-    let made = temporary_name(path);
-    let listener = UnixListener::bind(&made)?;
-    std::fs::set_permissions(&made, PermissionsExt::from_mode(0o660))
-        .and_then(|()| std::fs::rename(&made, path))
-        .inspect_err(|_| {
-            // The socket is of no use; a file left over is the lesser evil.
-            let _ = std::fs::remove_file(&made);
-        })?;
-    Ok(listener)
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    PathBuf::from(name)
-}
-
-/// A socket that a killed process left over answers nobody. One that answers is somebody's.
-fn remove_dead_socket(path: &Path) -> io::Result<()> {
-    let is_socket = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.file_type().is_socket(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !is_socket || UnixStream::connect(path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    std::fs::remove_file(path)
 }

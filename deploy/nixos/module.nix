@@ -287,6 +287,8 @@ in
       # The provider may be down, and so may the network: neither keeps it from starting.
       after = [ "network.target" ];
       serviceConfig = {
+        # It says itself when it answers, and when it stops.
+        Type = "notify";
         ExecStart = "${cfg.package}/bin/portcullis serve --config ${configuration}";
         LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") credentials;
         Restart = "on-failure";

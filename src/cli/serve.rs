@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::load;
@@ -47,6 +48,13 @@ fn complain(error: &str) {
     let _ = writeln!(std::io::stderr(), "error: {error}");
 }
 
+/// Tells systemd (sd_notify(3)), where it asks to be told. The listeners take connections from [`Application::build`] on.
+fn tell_manager(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "the service manager cannot be told how this is");
+    }
+}
+
 async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &config.warnings {
         tracing::warn!(path = warning.path, "{}", warning.message);
@@ -71,12 +79,14 @@ async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::erro
         %admin,
         "portcullis is up"
     );
+    tell_manager(&NotifyState::Ready);
     let stop = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal, "stopping");
+        tell_manager(&NotifyState::Stopping);
     };
     let telling = actix_web::rt::spawn(dropped.keep_telling());
     let ended = application.run_until(stop).await;

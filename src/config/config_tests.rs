@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::dialects::Dialects;
 use crate::domain::policy::Requirement;
 use crate::domain::relying_party::ClientAuth;
 use std::net::Ipv4Addr;
@@ -103,6 +104,8 @@ fn what_is_not_given_has_its_default() {
     assert_eq!(server.portal_listen.to_string(), "127.0.0.1:9192");
     assert_eq!(server.admin_listen.to_string(), "127.0.0.1:9193");
     assert_eq!(server.portal.to_string(), "auth.example.net");
+    assert_eq!(server.dialects, Dialects::default());
+    assert_eq!((server.sockets.mode, server.sockets.group), (0o660, None));
     assert!(server.trusted_proxies.trust(Ipv4Addr::LOCALHOST.into()));
     assert!(
         !server
@@ -160,10 +163,18 @@ fn bad_servers_are_refused() {
         (|raw| raw.server.trusted_proxies = texts(&["10.0.0.1", "0.0.0.0/0"]), "server.trusted_proxies[1]: 0.0.0.0/0 holds a large part of the internet: whoever speaks from there could say that they are anybody"),
         (|raw| raw.server.trusted_proxies = texts(&["caddy"]),             "server.trusted_proxies: \"caddy\" is not a network such as \"10.0.0.0/8\" or \"fd00::/8\""),
         (|raw| raw.server.proxy_secret_file = Some("x".into()),            "server.proxy_secret_file: /nowhere/x cannot be read: it does not exist"),
+        (|raw| raw.server.dialects = texts(&[]),                           "server.dialects: must name one at least: no proxy could ask anything otherwise"),
+        (|raw| raw.server.dialects = texts(&["ngnix"]),                    "server.dialects: must be one of \"forward-auth\", \"nginx\", \"envoy\" (did you mean \"nginx\"?)"),
+        (|raw| raw.server.dialects = texts(&["nginx", "forward_auth"]),    "server.dialects[1]: must be one of \"forward-auth\", \"nginx\", \"envoy\" (did you mean \"forward-auth\"?)"),
+        (|raw| raw.server.dialects = texts(&["caddy"]),                    "server.dialects: must be one of \"forward-auth\", \"nginx\", \"envoy\""),
+        (|raw| raw.server.socket_mode = Some("660x".into()),               "server.socket_mode: must be permission bits in octal, as text: \"0660\" for owner and group"),
+        (|raw| raw.server.socket_group = Some("no-such-group".into()),     "server.socket_group: there is no group of this name on this machine"),
     ]);
     check_warnings(&[
         (|raw| raw.server.trusted_proxies = texts(&[]),                    "server.trusted_proxies: is empty: every request to server.listen will be refused"),
         (|raw| raw.server.trusted_proxies = texts(&["10.0.0.1/8"]),        "server.trusted_proxies: 10.0.0.1/8 is taken for the network 10.0.0.0/8"),
+        (|raw| raw.server.socket_mode = Some("0600".into()),               "server.socket_mode: none of the listeners is a socket (\"unix:/path\")"),
+        (|raw| { raw.server.listen = Some("unix:/run/a".into()); raw.server.socket_mode = Some("0666".into()); }, "server.socket_mode: every user of this machine may open the socket, and whoever may open it counts as the proxy"),
         (|raw| raw.server.danger_allow_http = true,                        "server.danger_allow_http: cookies go without `Secure` and without `__Host-`: for development only"),
     ]);
     check_fine(&[
@@ -171,6 +182,8 @@ fn bad_servers_are_refused() {
         |raw| raw.server.listen = Some("localhost:9191".into()),
         |raw| { raw.server.listen = Some("127.0.0.1:0".into()); raw.server.portal_listen = Some("127.0.0.1:0".into()); },
         |raw| { raw.server.listen = Some("unix:/run/a".into()); raw.server.trusted_proxies = texts(&[]); },
+        |raw| { raw.server.listen = Some("unix:/run/a".into()); raw.server.socket_mode = Some("0600".into()); raw.server.socket_group = Some("0".into()); },
+        |raw| raw.server.dialects = texts(&["forward-auth", "nginx", "envoy"]),
         |raw| raw.server.public_url = Some("https://auth.example.net:8443/".into()),
     ]);
 }

@@ -39,6 +39,7 @@ pub use self::watch::WatchedSecret;
 pub use crate::domain::session_key::SessionKey;
 pub use crate::telemetry::subscriber::Format as LogFormat;
 
+use crate::domain::dialects::Dialects;
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
@@ -87,6 +88,10 @@ pub struct Server {
     pub trusted_proxies: TrustedProxies,
     /// What every request of the proxy must carry in `Portcullis-Proxy`.
     pub proxy_secret: Option<SecretString>,
+    /// In which dialects it may ask.
+    pub dialects: Dialects,
+    /// Who may open the sockets among the listeners.
+    pub sockets: SocketAccess,
     /// Cookies without `Secure` and without prefixes: for development.
     pub allow_http: bool,
 }
@@ -98,6 +103,15 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A socket in the file system.
     Unix(PathBuf),
+}
+
+/// Who may open a socket in the file system, apart from its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketAccess {
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its group; `None` for that of the process.
+    pub group: Option<u32>,
 }
 
 /// Where sessions are kept, and for how long.

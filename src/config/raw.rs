@@ -51,6 +51,14 @@ pub struct RawServer {
     pub trusted_proxies: Option<Vec<String>>,
     /// What every request of the proxy must carry in `Portcullis-Proxy`.
     pub proxy_secret_file: Option<PathBuf>,
+    /// In which dialects proxies ask: `forward-auth`, `nginx`, `envoy`.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub dialects: Option<Vec<String>>,
+    /// Permission bits of Unix sockets, in octal.
+    pub socket_mode: Option<String>,
+    /// Their group: a name or a number.
+    pub socket_group: Option<String>,
     /// Plain `http` for development.
     pub danger_allow_http: bool,
     /// Lets the portal lie under a path of another host than the issuer's: whatever else is served on that host can act

@@ -54,6 +54,9 @@ pub enum ForwardedError {
     /// Bytes that are not text.
     #[error("{0} holds bytes that are not ASCII")]
     NotText(&'static str),
+    /// Not a scheme, a host and a path in one.
+    #[error("{0} is not an absolute URL")]
+    NotAUrl(&'static str),
     /// Not an HTTP token (RFC 9110 §5.6.2).
     #[error("the method is not an HTTP token")]
     Method,

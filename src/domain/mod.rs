@@ -3,6 +3,7 @@
 
 pub mod cookie_scope;
 pub mod decision;
+pub mod dialects;
 pub mod explanation;
 pub mod forwarded;
 pub mod header_plan;

@@ -9,12 +9,24 @@ use crate::flows::challenge::{challenge, is_insecure};
 use crate::flows::tell::{Person, tell};
 use crate::flows::{Gate, enter, logout};
 
+/// What becomes of a request below `/.portcullis/` of a protected host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnPaths {
+    /// It is answered, as all others are.
+    Answered,
+    /// It is refused: whoever asks cannot hand on an answer with several cookies.
+    Refused,
+    /// It is answered, and nothing else is.
+    Alone,
+}
+
 /// Checks `request`. `named` is the policy in the path that the proxy asked (`/verify/policy/{name}`).
 /// Whatever cannot be decided does not pass.
 pub async fn verify<'g>(
     gate: &'g Gate,
     request: &ForwardedRequest,
     named: Option<&str>,
+    own_paths: OwnPaths,
     credentials: &Credentials,
 ) -> Answer<'g> {
     let refuse = |decision| Answer::Refuse(Refusal::new(request, decision));
@@ -23,8 +35,10 @@ pub async fn verify<'g>(
         Err(none) => return refuse(no_service(none, request, is_insecure(gate, request))),
     };
     // Only the plain spelling acts; no other is for the app either, in case it reads it like that.
-    if is_reserved(request.target.path()) {
-        return match request.target.path().strip_prefix(RESERVED_PREFIX) {
+    let path = request.target.path();
+    if is_reserved(path) || own_paths == OwnPaths::Alone {
+        let name = path.strip_prefix(RESERVED_PREFIX);
+        return match name.filter(|_| own_paths != OwnPaths::Refused) {
             Some("enter") => enter::enter(gate, request, service, credentials).await,
             Some("logout") => logout::logout_at_host(gate, request, service, credentials).await,
             _ => refuse(Decision::Deny(Reason::ReservedPath)),

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::domain::decision::{Decision, Reason};
+use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
 use crate::domain::telling::{Told, Value};
@@ -103,15 +104,18 @@ pub(super) fn untrusted(id: &str) -> HttpResponse {
 }
 
 /// 404: the proxy asks at an address where nothing is answered.
-pub(super) fn no_such_question(id: &str) -> HttpResponse {
-    let detail = "The proxy asks at an address that is none of the gate's: it is /verify, or \
-                  /verify/policy/ and a name.";
+pub(super) fn no_such_question(id: &str, dialects: &Dialects) -> HttpResponse {
+    let places: Vec<&str> = dialects.iter().map(Dialect::asked_at).collect();
+    let detail = format!(
+        "The proxy asks at an address that is none of the gate's: it is {}.",
+        places.join("; or ")
+    );
     problem(
         StatusCode::NOT_FOUND,
         id,
         "Not found",
         "no_such_question",
-        detail,
+        &detail,
         None,
     )
 }

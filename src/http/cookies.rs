@@ -3,6 +3,7 @@
 //! Every name begins with `portcullis` behind its prefix, so that a proxy can cut them all out with one
 //! expression before the app sees them. `__Host-` makes the browser hold each to one host, over https.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
@@ -23,6 +24,10 @@ const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
 
 /// How long a browser counts the rounds of a loop: one goes round in milliseconds.
 const LOOP_TIME: Duration = Duration::from_secs(10);
+
+/// What parts two cookies. Envoy joins several lines with commas, and some apps take these for the same; a value of
+/// ours holds none.
+const SEPARATORS: [u8; 2] = [b';', b','];
 
 /// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
 const MAX_TRIED: usize = 8;
@@ -252,7 +257,7 @@ impl<'a> Cookies<'a> {
     pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let lines = headers.get_all(COOKIE).map(HeaderValue::as_bytes);
         let pairs = lines
-            .flat_map(|line| line.split(|byte| *byte == b';'))
+            .flat_map(|line| line.split(|byte| SEPARATORS.contains(byte)))
             .filter_map(|pair| std::str::from_utf8(pair).ok())
             .filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
             .filter(|(name, _)| is_our_name(name.as_bytes()));
@@ -273,18 +278,31 @@ pub(super) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut kept: Vec<u8> = Vec::new();
     for line in headers.get_all(COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
-            let pair = pair.trim_ascii();
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            if pair.is_empty() || is_our_name(name.trim_ascii()) {
+            let pair = without_ours_within(pair);
+            if pair.is_empty() {
                 continue;
             }
             if !kept.is_empty() {
                 kept.extend(b"; ");
             }
-            kept.extend(pair);
+            kept.extend(pair.iter());
         }
     }
     (!kept.is_empty()).then_some(kept)
+}
+
+/// A cookie, and what follows it behind commas, without those of ours.
+fn without_ours_within(pair: &[u8]) -> Cow<'_, [u8]> {
+    let is_ours = |part: &&[u8]| {
+        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+        is_our_name(name.trim_ascii())
+    };
+    let parts = || pair.split(|byte| *byte == b',');
+    if !parts().any(|part| is_ours(&part)) {
+        return Cow::Borrowed(pair.trim_ascii());
+    }
+    let kept: Vec<&[u8]> = parts().filter(|part| !is_ours(part)).collect();
+    Cow::Owned(kept.join(&b',').trim_ascii().to_vec())
 }
 
 /// Whether a cookie of this name is ours: `portcullis` behind at most one prefix, and what we may add to it.
@@ -343,7 +361,7 @@ mod tests {
     #[test]
     #[rustfmt::skip] // the columns are the point
     fn ours_are_cut_out_and_the_rest_stays_as_it_is() {
-        let cases: [Case; 14] = [
+        let cases: [Case; 18] = [
             (&[b"a=1; b=2"],                                      Some(b"a=1; b=2")),
             (&[b"__Host-portcullis=x"],                           None),
             (&[b"a=1; __Host-portcullis=x; b=2"],                 Some(b"a=1; b=2")),
@@ -357,6 +375,10 @@ mod tests {
             (&[b"Portcullis=1"],                                  Some(b"Portcullis=1")),
             (&[b"a=portcullis=x"],                                Some(b"a=portcullis=x")),
             (&[b"a=\xff\xfe; portcullis=x"],                      Some(b"a=\xff\xfe")),
+            (&[b"a=1,__Host-portcullis=x,b=2; c=3"],              Some(b"a=1,b=2; c=3")),
+            (&[b"a=1, __Host-portcullis-flow=x"],                 Some(b"a=1")),
+            (&[b"__Host-portcullis=x,portcullis-hops=1"],         None),
+            (&[b"a=1, 2,3; b=,"],                                 Some(b"a=1, 2,3; b=,")),
             (&[],                                                 None),
         ];
         for (lines, expected) in cases {

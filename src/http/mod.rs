@@ -9,6 +9,7 @@ use actix_web::http::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::domain::dialects::Dialects;
 use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
 use crate::http::cookies::CookieNames;
@@ -29,7 +30,8 @@ mod portal;
 pub mod routes;
 
 pub(crate) use self::answers::UNTRUSTED;
-pub(crate) use self::dialect::caddy_traefik::read as read_forwarded;
+pub use self::dialect::nginx::keep_to_its_statuses;
+pub(crate) use self::dialect::read_forwarded;
 
 /// How many addresses that are not our proxies' are named in the log, one line each. There may be any
 /// number of them.
@@ -40,6 +42,7 @@ pub struct Http {
     gate: Arc<Gate>,
     trusted_proxies: TrustedProxies,
     proxy_secret: Option<SecretString>,
+    dialects: Dialects,
     cookies: CookieNames,
     login_limit: LoginLimit,
     named_peers: Mutex<HashSet<IpAddr>>,
@@ -61,12 +64,14 @@ impl Http {
         gate: Arc<Gate>,
         trusted_proxies: TrustedProxies,
         proxy_secret: Option<SecretString>,
+        dialects: Dialects,
     ) -> Self {
         Self {
             cookies: CookieNames::new(!gate.allow_http),
             gate,
             trusted_proxies,
             proxy_secret,
+            dialects,
             login_limit: LoginLimit::default(),
             named_peers: Mutex::default(),
         }

@@ -3,21 +3,42 @@
 use actix_web::Resource;
 use actix_web::web::{Data, ServiceConfig, get, head, post, resource, scope, to};
 
+use crate::domain::dialects::{Dialect, Dialects};
+use crate::domain::paths::RESERVED_PREFIX;
 use crate::http::Http;
-use crate::http::dialect::caddy_traefik;
+use crate::http::dialect::caddy_traefik::CaddyTraefik;
+use crate::http::dialect::check::{check, check_policy, elsewhere};
+use crate::http::dialect::envoy::{self, Envoy};
+use crate::http::dialect::nginx;
 use crate::http::{admin, login, logout, portal};
 
 /// `server.listen`: for the proxy alone. Any method, because proxies differ in what they send.
-pub fn verify(config: &mut ServiceConfig) {
-    config
-        .service(resource("/verify").to(caddy_traefik::check))
-        .service(resource("/verify/policy/{name}").to(caddy_traefik::check_policy))
-        .default_service(to(caddy_traefik::elsewhere));
+pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
+    if dialects.hold(Dialect::ForwardAuth) {
+        config
+            .service(resource(Dialect::ForwardAuth.path()).to(check::<CaddyTraefik>))
+            .service(resource("/verify/policy/{name}").to(check_policy::<CaddyTraefik>));
+    }
+    if dialects.hold(Dialect::Nginx) {
+        let named = format!("{}/policy/{{name}}", nginx::PREFIX);
+        config
+            .app_data(nginx::AskedHere)
+            .service(resource(nginx::PREFIX).to(check::<nginx::Subrequest>))
+            .service(resource(named).to(check_policy::<nginx::Subrequest>));
+    }
+    if dialects.hold(Dialect::Envoy) {
+        config.service(scope(envoy::PREFIX).default_service(to(check::<Envoy>)));
+    }
+    config.default_service(to(elsewhere));
 }
 
 /// `server.portal_listen`: what browsers see, below `path`, which is empty where the portal has a host of its own.
 /// Served as asked: the proxy does not strip it.
-pub fn portal_at(path: &str, config: &mut ServiceConfig) {
+pub fn portal_at(path: &str, dialects: &Dialects, config: &mut ServiceConfig) {
+    if dialects.hold(Dialect::Nginx) {
+        let own_paths = RESERVED_PREFIX.trim_end_matches('/');
+        config.service(scope(own_paths).default_service(to(check::<nginx::PortalLocation>)));
+    }
     if path.is_empty() {
         portal(config);
     } else {

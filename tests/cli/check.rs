@@ -54,6 +54,17 @@ fn a_good_configuration_is_summed_up() {
     assert_eq!(checked.stdout, expected);
 }
 
+#[test]
+fn the_paths_of_each_dialect_are_shown() {
+    let folder = Folder::new();
+    let text = GOOD.replace("[oidc]", "dialects = [\"nginx\", \"envoy\"]\n[oidc]");
+    let file = folder.write("portcullis.toml", &text);
+    let checked = Run::new(["check", "--config"]).arg(&file).done();
+    let first = checked.stdout.lines().next();
+    let expected = "listen         127.0.0.1:9191 (/verify/nginx, /verify/envoy)";
+    assert_eq!(first, Some(expected));
+}
+
 /// Every pattern, and everything that an administrator would want to see before it goes live.
 #[test]
 fn each_pattern_is_summed_up_in_words() {

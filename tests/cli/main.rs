@@ -8,6 +8,7 @@ mod health;
 mod presets;
 mod schema;
 mod snippet;
+mod sockets;
 mod support;
 
 use support::Run;

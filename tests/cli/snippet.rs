@@ -175,14 +175,19 @@ fn services_can_be_chosen() {
 fn what_there_is_no_snippet_for_is_said() {
     let cases = [
         (
-            "traefik",
+            "haproxy",
             "",
-            "error: there is no snippet for \"traefik\"; this version has one for caddy\n",
+            "error: there is no snippet for \"haproxy\"; there are some for caddy, traefik, nginx and envoy\n",
         ),
         (
             "caddy",
             "flims",
             "error: no service is called \"flims\"; there are: any, films\n",
+        ),
+        (
+            "traefik",
+            "",
+            "error: server.listen: Traefik cannot reach a socket: it takes an address, such as \"127.0.0.1:9191\"\n",
         ),
     ];
     for (proxy, service, said) in cases {
@@ -199,5 +204,148 @@ fn what_there_is_no_snippet_for_is_said() {
             ),
             (1, "", said)
         );
+    }
+}
+
+/// Its answers are for whoever asks in a dialect that is named.
+#[test]
+fn a_dialect_that_is_not_answered_is_spoken_of() {
+    for (proxy, wanted) in [("nginx", "nginx"), ("envoy", "envoy")] {
+        let printed = snippet(SEVERAL, &[proxy]);
+        let line = format!("dialects = [\"forward-auth\", \"{wanted}\"]");
+        let said = format!(
+            "warning: server.dialects: \"{wanted}\" is missing, so this proxy would get no answer: say {line}\n"
+        );
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, &*said));
+        assert!(printed.stdout.contains(&format!("\n#     {line}\n")));
+
+        let dialects = format!("dialects = [\"{wanted}\"]\n    listen =");
+        let named = SEVERAL.replacen("listen =", &dialects, 1);
+        let printed = snippet(&named, &[proxy]);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+        assert!(!printed.stdout.contains("dialects"), "{}", printed.stdout);
+        let caddy = snippet(&named, &["caddy"]);
+        assert!(
+            caddy.stderr.contains("\"forward-auth\" is missing"),
+            "{}",
+            caddy.stderr
+        );
+    }
+}
+
+#[test]
+fn sockets_and_ports_are_those_of_the_configuration() {
+    for (proxy, expected) in [
+        (
+            "nginx",
+            &[
+                "    server unix:/run/portcullis/verify.sock;\n",
+                "    server 127.0.0.1:9292;\n",
+                "    listen 8443 ssl http2;\n    server_name auth.example.net;\n",
+                "    listen 9443 ssl http2;\n    server_name\n        movies.example.net;\n",
+                "X-Original-URL    $scheme://$host:9443$request_uri;\n",
+                "    # *.apps.example.net /policy/authenticated;\n",
+            ][..],
+        ),
+        (
+            "envoy",
+            &[
+                "address: { pipe: { path: \"/run/portcullis/verify.sock\" } }",
+                "socket_address: { address: \"127.0.0.1\", port_value: 9292 }",
+                "socket_address: { address: 0.0.0.0, port_value: 8443 }",
+                "domains: [\"*.apps.example.net\"]\n",
+            ],
+        ),
+    ] {
+        let printed = snippet(SEVERAL, &[proxy]);
+        for part in expected {
+            assert!(printed.stdout.contains(part), "{part}\n{}", printed.stdout);
+        }
+    }
+}
+
+const SHARED: &str = r#"
+    [services.mealie]
+    host = "mealie.example.net"
+    posture = "native_oidc"
+    [services.plex]
+    host = "plex.home.example.net"
+    posture = "passthrough"
+    "#;
+
+/// What is open is not asked about, but where browsers send it a cookie that opens other apps as well, and the proxy
+/// cannot take that out by itself.
+#[test]
+fn open_services_are_asked_about_only_for_their_cookies() {
+    let text = SEVERAL
+        .replace("unix:/run/portcullis/verify.sock", "127.0.0.1:9191")
+        .replace(
+            "store = \"memory:\"",
+            "store = \"memory:\"\ncookie_domains = [\"home.example.net\"]",
+        );
+    let text = format!("{text}{SHARED}");
+    let part = |text: &str, from: &str, to: &str| -> String {
+        let (_, rest) = text.split_once(from).expect(from);
+        rest.split(to).next().unwrap_or_default().to_owned()
+    };
+    let traefik = snippet(&text, &["traefik"]).stdout;
+    let router = |name: &str| part(&traefik, &format!("    app-{name}:\n"), "service:");
+    assert!(!router("mealie").contains("middlewares"));
+    assert!(router("plex").contains("middlewares: [portcullis]"));
+    assert!(router("films").contains("middlewares: [portcullis]"));
+
+    let nginx = snippet(&text, &["nginx"]).stdout;
+    let open = part(&nginx, "# The apps that are not protected.\n", "\n}\n");
+    assert!(open.contains("mealie.example.net") && !open.contains("plex."));
+    assert!(!open.contains("auth_request"), "{open}");
+
+    let envoy = snippet(&text, &["envoy"]).stdout;
+    let host = |name: &str| {
+        part(
+            &envoy,
+            &format!("            - name: app-{name}\n"),
+            "routes:",
+        )
+    };
+    assert!(host("mealie").contains("*not_protected"));
+    assert!(!host("plex").contains("*not_protected"));
+    assert!(!host("films").contains("*not_protected"));
+}
+
+/// A service that leaves its policy to the proxy: nobody gets in until one is named.
+#[test]
+fn traefik_gets_a_middleware_for_each_policy() {
+    let text = SEVERAL.replace("unix:/run/portcullis/verify.sock", "127.0.0.1:9191");
+    let text = format!("{text}[policies]\nadmins = {{ allowed_groups = [\"admins\"] }}\n");
+    let printed = snippet(&text, &["traefik"]).stdout;
+    for part in [
+        "portcullis-admins-policy:\n      chain:\n        middlewares: [portcullis-clean, portcullis-ask-admins]\n",
+        "address: \"http://127.0.0.1:9191/verify/policy/admins\"\n",
+        "address: \"http://127.0.0.1:9191/verify/policy/authenticated\"\n",
+        "rule: 'HostRegexp(`^.+\\.apps\\.example\\.net$`)'\n",
+    ] {
+        assert!(printed.contains(part), "{part}\n{printed}");
+    }
+    for never in ["policy/bypass", "policy/optional", "policy/deny"] {
+        assert!(!printed.contains(never), "{never}");
+    }
+    let alone = snippet(&text, &["traefik", "films"]).stdout;
+    assert!(!alone.contains("/verify/policy/"), "{alone}");
+}
+
+/// The secret itself is in nobody's output.
+#[test]
+fn a_secret_of_the_proxy_is_left_to_be_filled_in() {
+    let text = SEVERAL
+        .replace("unix:/run/portcullis/verify.sock", "127.0.0.1:9191")
+        .replace(
+            "public_url =",
+            "proxy_secret_file = \"/run/secrets/oidc_client_secret\"\n    public_url =",
+        );
+    for proxy in ["caddy", "traefik", "nginx", "envoy"] {
+        let printed = snippet(&text, &[proxy]);
+        assert_eq!(printed.code, 0, "{}", printed.stderr);
+        assert!(printed.stdout.contains("\"SECRET\""), "{proxy}");
+        assert!(!printed.stdout.contains("hunter2"), "{proxy}");
     }
 }

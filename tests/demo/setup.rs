@@ -85,6 +85,7 @@ impl Demo {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level: "info",
+                server: "",
                 session: "",
                 rules: &apps::rules(&key_file),
             },

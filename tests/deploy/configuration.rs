@@ -45,6 +45,14 @@ pub fn compose_configuration() -> (Configuration, Vec<(String, String)>) {
     )
 }
 
+/// The configuration that `deploy/traefik/docker-compose.yml` runs with.
+pub fn traefik_configuration() -> (Configuration, Vec<(String, String)>) {
+    of(
+        "deploy/traefik/docker-compose.yml",
+        "deploy/traefik/portcullis/portcullis.toml",
+    )
+}
+
 #[test]
 fn the_compose_file_s_passes() {
     let (configuration, variables) = compose_configuration();
@@ -56,10 +64,7 @@ fn the_compose_file_s_passes() {
 
 #[test]
 fn traefik_s_passes() {
-    let (configuration, variables) = of(
-        "deploy/traefik/docker-compose.yml",
-        "deploy/traefik/portcullis/portcullis.toml",
-    );
+    let (configuration, variables) = traefik_configuration();
     configuration.check(&variables);
 }
 

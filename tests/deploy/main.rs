@@ -6,5 +6,7 @@ mod compose;
 mod configuration;
 mod dockerfile;
 mod nixos;
+mod snippets;
 mod support;
+mod systemd;
 mod traefik;

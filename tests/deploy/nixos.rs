@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Configuration, output, root, texts, tool};
 
 /// What NixOS makes of the example with these definitions beside it. `None` without Nix.
-fn evaluated(extra: &str) -> Option<Value> {
+pub fn evaluated(extra: &str) -> Option<Value> {
     let output = output(&mut evaluate(extra)?);
     Some(serde_json::from_slice(&output.stdout).expect("JSON"))
 }

@@ -73,6 +73,11 @@ impl Configuration {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).expect("a changed mode");
     }
 
+    /// Where it is.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// `portcullis check`: it has to pass without a word of warning. Returns the summary.
     pub fn check(&self, variables: &[(String, String)]) -> String {
         self.run("check", variables)
@@ -94,7 +99,7 @@ impl Configuration {
 }
 
 /// The binary, with no variables of its environment.
-fn portcullis<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub fn portcullis<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.env_clear().args(arguments);
     command

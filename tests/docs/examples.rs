@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use config::{Config, File, FileFormat};
-use portcullis::domain::identity_headers::DEFAULT_HEADERS;
 use tempfile::TempDir;
 
 use crate::markdown::{Document, documents, root, source};
@@ -231,27 +230,4 @@ fn caddy_takes_the_caddyfiles() {
         let said = String::from_utf8_lossy(&validated.stderr);
         assert!(validated.status.success(), "{name}: {said}");
     }
-}
-
-/// What Traefik copies to the app, and what it takes away before.
-#[test]
-fn traefik_is_told_every_header() {
-    let mut count = 0;
-    for document in documents() {
-        for block in document.blocks_of("yaml") {
-            let copied = block.text.split("authResponseHeaders: [").nth(1);
-            let copied = copied.and_then(|rest| rest.split(']').next());
-            let mut expected: Vec<&str> = DEFAULT_HEADERS.iter().map(|(name, _)| *name).collect();
-            for name in &expected {
-                for lookalike in [name.replace('-', "_"), name.replace('-', ".")] {
-                    let dropped = format!("{lookalike}: \"\"\n");
-                    assert!(block.text.contains(&dropped), "{lookalike}");
-                }
-            }
-            expected.push("Cookie");
-            assert_eq!(copied, Some(expected.join(", ").as_str()));
-            count += 1;
-        }
-    }
-    assert_eq!(count, 1, "the README shows it");
 }

@@ -66,11 +66,11 @@ async fn a_body_is_never_waited_for() {
     ];
     for (what, rest) in lengths {
         for (address, line, headers, expected) in [
-            (app.portal, "POST /logout", "", 303),
-            (app.portal, "POST /login", "", 405),
-            (app.portal, "POST /nothing", "", 404),
-            (app.verify, "POST /verify", asked, 200),
-            (app.admin, "POST /health/live", "", 404),
+            (app.portal.address(), "POST /logout", "", 303),
+            (app.portal.address(), "POST /login", "", 405),
+            (app.portal.address(), "POST /nothing", "", 404),
+            (app.verify.address(), "POST /verify", asked, 200),
+            (app.admin.address(), "POST /health/live", "", 404),
         ] {
             let begun = Instant::now();
             let request = format!("{line} HTTP/1.1\r\nHost: auth.example.net\r\n{headers}{rest}");
@@ -94,7 +94,9 @@ async fn what_stands_in_a_body_is_no_request() {
         format!("Content-Length: {length}\r\n\r\n{hidden}"),
         format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{hidden}\r\n0\r\n\r\n"),
     ] {
-        let mut stream = TcpStream::connect(app.portal).await.expect("a connection");
+        let mut stream = TcpStream::connect(app.portal.address())
+            .await
+            .expect("a connection");
         let request = format!("POST /nothing HTTP/1.1\r\n{host}{body}{last}");
         let written = stream.write_all(request.as_bytes()).await;
         written.expect("it fits what the system buffers");
@@ -122,7 +124,7 @@ async fn what_is_no_plain_request_is_refused() {
     let head = "GET / HTTP/1.1\r\nHost: auth.example.net\r\n";
     let post = "POST /logout HTTP/1.1\r\nHost: auth.example.net\r\n";
     for (what, expected) in [(format!("{head}\r\n"), 200), (format!("{post}\r\n"), 303)] {
-        let found = status(app.portal, what.as_bytes()).await;
+        let found = status(app.portal.address(), what.as_bytes()).await;
         assert_eq!(found, Some(expected), "a plain one: {what}");
     }
     let cases = [
@@ -159,7 +161,11 @@ async fn what_is_no_plain_request_is_refused() {
         ),
     ];
     for (what, request) in cases {
-        for address in [app.verify, app.portal, app.admin] {
+        for address in [
+            app.verify.address(),
+            app.portal.address(),
+            app.admin.address(),
+        ] {
             let found = status(address, request.as_bytes()).await;
             // Not 404 or the like, which would be the answer to a request.
             let refused = matches!(found, None | Some(400 | 414 | 431));
@@ -175,10 +181,14 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     const SLOW: usize = 50;
     let app = spawn_app().await;
     let mut slow = Vec::new();
-    for address in [app.verify, app.portal, app.admin]
-        .into_iter()
-        .cycle()
-        .take(SLOW)
+    for address in [
+        app.verify.address(),
+        app.portal.address(),
+        app.admin.address(),
+    ]
+    .into_iter()
+    .cycle()
+    .take(SLOW)
     {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         let begun = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await;

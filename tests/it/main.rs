@@ -2,7 +2,9 @@
 //! for each subject.
 
 mod cookies;
+mod dialects;
 mod discovery;
+mod envoy;
 mod full_disk;
 mod hostile;
 mod id_token;
@@ -12,12 +14,14 @@ mod login;
 mod login_edges;
 mod logout;
 mod markup;
+mod nginx;
 mod pages;
 mod patterns;
 mod provider;
 mod redis;
 mod redis_outages;
 mod seed;
+mod sockets;
 mod store_file;
 mod support;
 mod verify;

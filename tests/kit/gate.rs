@@ -29,6 +29,8 @@ impl Ports {
 pub struct Gate {
     pub running: Running,
     pub ports: Ports,
+    /// The file.
+    pub configuration: PathBuf,
     pub session_secret_file: PathBuf,
 }
 
@@ -40,6 +42,8 @@ pub struct Settings<'a> {
     pub client_secret_file: &'a Path,
     pub ca_file: &'a Path,
     pub log_level: &'a str,
+    /// TOML: further lines of the table `server`.
+    pub server: &'a str,
     /// TOML: further lines of the table `session`. Without a store among them, sessions are kept in a file.
     pub session: &'a str,
     /// TOML: policies and services.
@@ -72,6 +76,7 @@ impl Gate {
         Ok(Self {
             running,
             ports: settings.ports,
+            configuration: file,
             session_secret_file,
         })
     }
@@ -96,6 +101,7 @@ listen = "127.0.0.1:{verify}"
 portal_listen = "127.0.0.1:{portal}"
 admin_listen = "127.0.0.1:{admin}"
 public_url = "{public_url}"
+{server}
 
 [oidc]
 issuer = "{issuer}"
@@ -117,6 +123,7 @@ level = "{level}"
         portal = settings.ports.portal,
         admin = settings.ports.admin,
         public_url = settings.public_url,
+        server = settings.server,
         issuer = settings.issuer,
         client_id = settings.client_id,
         client_secret = settings.client_secret_file.display(),

@@ -63,11 +63,28 @@ impl RawClient {
         target: &[u8],
         lines: &str,
     ) -> Result<RawAnswer> {
+        let lines = format!("Host: {host}\r\n{lines}Connection: close\r\n");
+        self.send_lines(port, host, method, target, &lines).await
+    }
+
+    /// The same with exactly these header lines, to the one that `server_name` (of TLS) leads to.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_lines(
+        &self,
+        port: u16,
+        server_name: &str,
+        method: &str,
+        target: &[u8],
+        lines: &str,
+    ) -> Result<RawAnswer> {
         let mut request = format!("{method} ").into_bytes();
         request.extend_from_slice(target);
-        let rest = format!(" HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n");
+        let rest = format!(" HTTP/1.1\r\n{lines}\r\n");
         request.extend_from_slice(rest.as_bytes());
-        let (config, name) = (Arc::clone(&self.config), host.to_owned());
+        let (config, name) = (Arc::clone(&self.config), server_name.to_owned());
         let exchanged = tokio::task::spawn_blocking(move || exchange(config, port, name, &request));
         exchanged.await.map_err(Failure::new)?
     }

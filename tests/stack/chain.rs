@@ -131,6 +131,7 @@ impl Chain {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level: plan.log_level,
+                server: "",
                 session: &fill(plan.session),
                 rules: &fill(plan.rules),
             },

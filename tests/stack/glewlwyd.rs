@@ -267,6 +267,7 @@ async fn start(folder: &Path) -> Result<Chain> {
             client_secret_file: &client_secret_file,
             ca_file: &caddy.root_certificate(),
             log_level: "info",
+            server: "",
             session: "",
             rules: &format!(
                 "[policies]\nmedia = {{ allowed_groups = [\"media\"] }}\n\n\

@@ -143,6 +143,7 @@ impl Stack {
                 client_secret_file: &provider.client_secret_file,
                 ca_file: &caddy.root_certificate(),
                 log_level,
+                server: "",
                 session: "",
                 rules: RULES,
             },

@@ -5,8 +5,10 @@
 //! reach the app of a stranger.
 
 use crate::chain::{Chain, POLICIES, Plan};
+use crate::kit::printed::Places;
 use crate::kit::raw::RawClient;
 use crate::kit::{caddy, ports};
+use crate::setup::program;
 use crate::traefik::{self, Lookalikes};
 
 /// Below `/public/` everybody may; the rest is for the group media.
@@ -200,16 +202,20 @@ async fn no_spelling_of_a_protected_path_gets_past_traefik() {
             .unwrap();
     }
     let https_port = ports::free();
-    let hosts = [OPENED, CLOSED];
-    let lookalikes = Lookalikes::Middleware;
-    let routes = traefik::routes(
-        chain.gate.ports,
-        chain.app.port,
-        &chain.caddy,
-        &hosts,
-        lookalikes,
-    );
+    let certificate = |host: &str| chain.caddy.certificate_of(host);
+    let places = Places {
+        program: program(),
+        configuration: &chain.gate.configuration,
+        services: &["opened", "closed"],
+        https_port,
+        hosts: &[OPENED, CLOSED],
+        app_port: chain.app.port,
+        changes: &[],
+        certificate: &certificate,
+    };
+    let routes = traefik::routes(&places).unwrap();
     let probe = format!("https://{OPENED}:{https_port}/secret");
+    let lookalikes = Lookalikes::Middleware;
     let running = traefik::start(
         chain.folder(),
         https_port,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, SessionSecret, StoreLocation};
 use crate::domain::cookie_scope::{CookieDomains, CookieScope};
+use crate::domain::dialects::Dialect;
 use crate::domain::host::Host;
 use crate::domain::policy::Requirement;
 use crate::domain::service::Service;
@@ -32,7 +33,8 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(config) = self;
         let server = &config.server;
-        writeln!(f, "listen         {} (/verify)", server.listen)?;
+        let paths: Vec<&str> = server.dialects.iter().map(Dialect::path).collect();
+        writeln!(f, "listen         {} ({})", server.listen, paths.join(", "))?;
         writeln!(f, "portal_listen  {}", server.portal_listen)?;
         writeln!(f, "admin_listen   {}", server.admin_listen)?;
         writeln!(f, "public_url     {}", server.public_url)?;

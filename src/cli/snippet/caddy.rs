@@ -1,8 +1,7 @@
 //! The Caddyfile: the snippets that all sites share, the portal, and a site for each service.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use super::caddy_block;
+use super::places::{Place, is_https, place, port, portal_path, why_open};
 use crate::config::{Config, Listen};
 use crate::domain::service::{Posture, Service, ServicePolicy};
 use crate::domain::service_host::ServiceHost;
@@ -16,7 +15,8 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
     } else {
         ""
     };
-    let gate = caddy_block::gate(&verify, config.services.copied_headers());
+    let secret = config.server.proxy_secret.is_some();
+    let gate = caddy_block::gate(&verify, config.services.copied_headers(), secret);
     let mut text = format!("{INTRODUCTION}{early}\n{gate}");
     if has_open_sites(config) {
         text.push_str(&caddy_block::strip());
@@ -83,9 +83,9 @@ const APPS: &str = "\
 fn portal(config: &Config) -> String {
     let site = format!("{}{}", scheme(config), config.server.portal);
     let upstream = dial(&config.server.portal_listen);
-    match config.server.public_url.path().trim_end_matches('/') {
-        "" => format!("{PORTAL}{site} {{\n\treverse_proxy {upstream}\n}}\n"),
-        path => format!(
+    match portal_path(config) {
+        None => format!("{PORTAL}{site} {{\n\treverse_proxy {upstream}\n}}\n"),
+        Some(path) => format!(
             "{SHARED_PORTAL}{site} {{
 	@portcullis path {path} {path}/*
 	handle @portcullis {{
@@ -120,15 +120,9 @@ fn has_open_sites(config: &Config) -> bool {
 }
 
 fn open_site(config: &Config, service: &Service) -> String {
-    let why = match service.posture {
-        Posture::NativeOidc => "logs people in at the provider itself",
-        _ => "has a login of its own",
-    };
     format!(
-        "# {}: not protected, since its posture is {}: the app {why}.\n\
-         {} {{\n\timport portcullis_strip\n\t{UPSTREAM}\n}}\n",
-        service.name,
-        service.posture.as_str(),
+        "# {}\n{} {{\n\timport portcullis_strip\n\t{UPSTREAM}\n}}\n",
+        why_open(service),
         addresses(config, service)
     )
 }
@@ -143,7 +137,7 @@ fn site(config: &Config, service: &Service) -> String {
 }
 
 fn addresses(config: &Config, service: &Service) -> String {
-    let address = |host: &ServiceHost| match (host.port, config.server.portal.port) {
+    let address = |host: &ServiceHost| match (host.port, port(config, host)) {
         (None, Some(port)) => format!("{}{host}:{port}", scheme(config)),
         _ => format!("{}{host}", scheme(config)),
     };
@@ -153,24 +147,14 @@ fn addresses(config: &Config, service: &Service) -> String {
 
 /// Caddy serves `https` unless a site says otherwise.
 fn scheme(config: &Config) -> &'static str {
-    match config.server.public_url.scheme() {
-        "http" => "http://",
-        _ => "",
-    }
+    if is_https(config) { "" } else { "http://" }
 }
 
-/// Where Caddy reaches a listener of ours on the same machine.
+/// How Caddy writes where it reaches a listener of ours.
 fn dial(listen: &Listen) -> String {
-    match listen {
-        Listen::Unix(path) => format!("unix/{}", path.display()),
-        Listen::Tcp(address) => {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-                ip => ip,
-            };
-            SocketAddr::new(ip, address.port()).to_string()
-        }
+    match place(listen) {
+        Place::Socket(path) => format!("unix/{}", path.display()),
+        Place::Address(address) => address.to_string(),
     }
 }
 
@@ -182,7 +166,6 @@ mod tests {
     fn listeners_are_dialled_as_caddy_writes_them() {
         let tcp = |address: &str| dial(&Listen::Tcp(address.parse().expect("an address")));
         assert_eq!(tcp("127.0.0.1:9191"), "127.0.0.1:9191");
-        assert_eq!(tcp("0.0.0.0:9191"), "127.0.0.1:9191");
         assert_eq!(tcp("[::]:9191"), "[::1]:9191");
         let socket = Listen::Unix("/run/portcullis/verify.sock".into());
         assert_eq!(dial(&socket), "unix//run/portcullis/verify.sock");

@@ -6,15 +6,17 @@ const STRIP: &str = r#"	request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)
 	request_header -Portcullis-Key
 "#;
 
-/// The snippet that asks `verify`, and has Caddy copy the headers `names`.
-pub(super) fn gate(verify: &str, names: &[String]) -> String {
+/// The snippet that asks `verify`, and has Caddy copy the headers `names`. `secret` says whether the proxy must show
+/// `server.proxy_secret_file`.
+pub(super) fn gate(verify: &str, names: &[String], secret: bool) -> String {
     let (told, guarded) = if names.is_empty() {
         (String::new(), String::new())
     } else {
         (copying(names), connection(names) + &lookalikes(names))
     };
     let begins = BLOCK_BEGINS.replace("ADDRESS", verify);
-    format!("{begins}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}}}\n")
+    let shown = if secret { SECRET } else { "" };
+    format!("{begins}{shown}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}}}\n")
 }
 
 /// The snippet that only takes our own credentials out.
@@ -29,6 +31,12 @@ const BLOCK_BEGINS: &str = "\
 	forward_auth ADDRESS {
 		# The `?` drops the client's query, which is no business of this request.
 		uri /verify?
+";
+
+/// The text itself is for whoever runs it to fill in: what we print is no secret.
+const SECRET: &str = "\
+		# In the place of SECRET: the text of `server.proxy_secret_file`. Then nobody else may read this.
+		header_up Portcullis-Proxy \"SECRET\"
 ";
 
 const BLOCK_GOES_ON: &str =
@@ -119,7 +127,7 @@ fn pattern(names: &[String]) -> String {
 
 /// Every character that a regular expression could take for more than itself, behind a backslash. Letters,
 /// digits, `-` and `_` are never more.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {

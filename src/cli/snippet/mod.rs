@@ -2,7 +2,13 @@
 
 mod caddy;
 mod caddy_block;
+mod envoy;
+mod lookalikes;
+mod nginx;
+mod places;
+mod traefik;
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +16,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::Config;
+use crate::domain::dialects::Dialect;
 use crate::domain::service::Service;
 
 /// For which proxy, and which services.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The proxy: caddy
+    /// The proxy: caddy, traefik, nginx or envoy
     #[arg(value_name = "PROXY")]
     proxy: String,
     /// The services [default: all]
@@ -23,22 +30,93 @@ pub(super) struct Arguments {
     services: Vec<String>,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Proxy {
+    Caddy,
+    Traefik,
+    Nginx,
+    Envoy,
+}
+
+impl Proxy {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "caddy" => Some(Self::Caddy),
+            "traefik" => Some(Self::Traefik),
+            "nginx" => Some(Self::Nginx),
+            "envoy" => Some(Self::Envoy),
+            _ => None,
+        }
+    }
+
+    /// In which it asks.
+    const fn dialect(self) -> Dialect {
+        match self {
+            Self::Caddy | Self::Traefik => Dialect::ForwardAuth,
+            Self::Nginx => Dialect::Nginx,
+            Self::Envoy => Dialect::Envoy,
+        }
+    }
+}
+
 /// Prints the snippet. 1 when the configuration, the proxy or a service cannot be used.
 pub(super) fn run(config: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    if arguments.proxy != "caddy" {
+    let Some(proxy) = Proxy::named(&arguments.proxy) else {
         return super::complain(&format!(
-            "there is no snippet for \"{}\"; this version has one for caddy",
+            "there is no snippet for \"{}\"; there are some for caddy, traefik, nginx and envoy",
             arguments.proxy
         ));
-    }
+    };
     let config = match super::load(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match chosen(&config, &arguments.services) {
-        Ok(services) => super::print(&caddy::snippet(&config, &services)),
+    let printed = chosen(&config, &arguments.services)
+        .and_then(|services| snippet(proxy, &config, &services));
+    match printed {
+        Ok(text) => {
+            if let Some(wanted) = missing_dialect(proxy, &config) {
+                let dialect = proxy.dialect().as_str();
+                // There is nowhere left to complain to.
+                let _ = writeln!(
+                    io::stderr(),
+                    "warning: server.dialects: \"{dialect}\" is missing, so this proxy would get no answer: say {wanted}"
+                );
+            }
+            super::print(&text)
+        }
         Err(error) => super::complain(&error),
     }
+}
+
+fn snippet(proxy: Proxy, config: &Config, services: &[&Service]) -> Result<String, String> {
+    let note = missing_dialect(proxy, config);
+    match proxy {
+        Proxy::Caddy => Ok(caddy::snippet(config, services)),
+        Proxy::Traefik => traefik::snippet(config, services),
+        Proxy::Nginx => nginx::snippet(config, services, note.as_deref()),
+        Proxy::Envoy => envoy::snippet(config, services, note.as_deref()),
+    }
+}
+
+/// What to write below `[server]`, where the proxy would ask in vain, since its dialect is not answered.
+fn missing_dialect(proxy: Proxy, config: &Config) -> Option<String> {
+    let dialects = &config.server.dialects;
+    if dialects.hold(proxy.dialect()) {
+        return None;
+    }
+    let all = dialects.iter().chain([proxy.dialect()]);
+    let all: Vec<String> = all
+        .map(|dialect| format!("\"{}\"", dialect.as_str()))
+        .collect();
+    Some(format!("dialects = [{}]", all.join(", ")))
+}
+
+/// What a template makes of it.
+fn rendered(template: &impl askama::Template) -> Result<String, String> {
+    let text = template.render();
+    text.map(|text| text + "\n")
+        .map_err(|error| format!("the snippet cannot be written: {error}"))
 }
 
 fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Service>, String> {

@@ -12,6 +12,7 @@ mod server;
 mod service_workers;
 mod services;
 mod session;
+mod sockets;
 mod store;
 mod upstream;
 mod urls;

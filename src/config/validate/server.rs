@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::networks::proxy_network;
-use super::{Files, item, urls};
+use super::{Files, item, one_of, sockets, urls};
 use crate::config::problems::Problems;
 use crate::config::raw::RawServer;
 use crate::config::{Listen, Server};
+use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::host::Authority;
 use crate::domain::proxies::TrustedProxies;
 
@@ -46,6 +47,10 @@ pub(super) fn server(
         None => None,
         Some(file) => Some(files.secret("server.proxy_secret_file", file, problems)?),
     };
+    let dialects = dialects(raw, problems);
+    let listeners = [&listen, &portal_listen, &admin_listen];
+    let is_socket = |listen: &&Option<Listen>| matches!(listen, Some(Listen::Unix(_)));
+    let sockets = sockets::access(raw, listeners.iter().any(is_socket), problems);
     if raw.danger_allow_http {
         problems.warn(
             "server.danger_allow_http",
@@ -61,6 +66,8 @@ pub(super) fn server(
         portal,
         trusted_proxies,
         proxy_secret,
+        dialects: dialects?,
+        sockets: sockets?,
         allow_http: raw.danger_allow_http,
     })
 }
@@ -161,6 +168,30 @@ fn public_url(raw: &RawServer, problems: &mut Problems) -> Option<(Url, Authorit
         refuse("the host is none that browsers can go to");
     }
     sound.then_some((url, authority))
+}
+
+fn dialects(raw: &RawServer, problems: &mut Problems) -> Option<Dialects> {
+    const PATH: &str = "server.dialects";
+    let Some(written) = &raw.dialects else {
+        return Some(Dialects::default());
+    };
+    if written.is_empty() {
+        problems.at(
+            PATH,
+            "must name one at least: no proxy could ask anything otherwise",
+        );
+        return None;
+    }
+    let choices = Dialect::ALL.map(|dialect| (dialect.as_str(), dialect));
+    let mut found = Vec::new();
+    for (index, name) in written.iter().enumerate() {
+        let path = item(PATH, index, written.len());
+        let dialect = one_of(Some(name), &choices, &path, problems).flatten()?;
+        if !found.contains(&dialect) {
+            found.push(dialect);
+        }
+    }
+    Dialects::new(found)
 }
 
 fn trusted_proxies(

@@ -1,3 +1,119 @@
 //! How proxies ask, one file a dialect. Each reads only its own headers, and no other spelling of them.
+//!
+//! A dialect turns a proxy's request into a description, and an answer into what its proxy takes. What lies between
+//! is [`check`]'s, and the same for all.
+
+use actix_web::http::header::HeaderMap;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
+use crate::domain::proxies::TrustedProxies;
+use crate::domain::service_table::ServiceTable;
+use crate::flows::verify::OwnPaths;
+use crate::http::sole_value;
 
 pub(super) mod caddy_traefik;
+pub(super) mod check;
+mod client;
+pub(super) mod envoy;
+pub(super) mod nginx;
+
+/// How one kind of proxy asks.
+pub(super) trait Dialect {
+    /// What becomes of paths below `/.portcullis/`.
+    const OWN_PATHS: OwnPaths = OwnPaths::Answered;
+
+    /// The proxy's description of the original request.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardedError`] for what is missing, doubled or malformed: falling back to another header would be falling
+    /// back to the client's.
+    fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError>;
+
+    /// Puts an answer into the form that the proxy takes. `_refused` is the word for the reason, where it is a refusal.
+    fn fit(answer: HttpResponse, _refused: Option<&'static str>) -> HttpResponse {
+        answer
+    }
+}
+
+/// The original request in the proxy's words.
+pub(super) struct Description<'r> {
+    method: &'r str,
+    scheme: &'r str,
+    host: &'r str,
+    target: &'r str,
+    /// The lines of `X-Forwarded-For` in the order received; never none.
+    clients: Vec<&'r str>,
+}
+
+/// The original request as Caddy and Traefik describe it.
+///
+/// # Errors
+///
+/// [`ForwardedError`], for the first part that is missing, doubled or malformed.
+pub(crate) fn read_forwarded(
+    headers: &HeaderMap,
+    trusted_proxies: &TrustedProxies,
+    services: &ServiceTable,
+) -> Result<ForwardedRequest, ForwardedError> {
+    let description = caddy_traefik::describe(headers)?;
+    read(&description, headers, trusted_proxies, services)
+}
+
+/// The original request: what the proxy says of it, and what the client's own `headers` say.
+fn read(
+    description: &Description<'_>,
+    headers: &HeaderMap,
+    trusted_proxies: &TrustedProxies,
+    services: &ServiceTable,
+) -> Result<ForwardedRequest, ForwardedError> {
+    let mut request = ForwardedRequest::parse(
+        description.method,
+        description.scheme,
+        description.host,
+        description.target,
+        trusted_proxies.client_address(description.clients.iter().copied()),
+        client::initiator(headers),
+        client::overrides_method(headers),
+    )?;
+    request.copy_list = client::copy_list(headers);
+    request.asked_headers = client::asked_headers(headers, services.asked_headers());
+    Ok(request)
+}
+
+/// The value of the proxy's header `shown`, which is `name` in lower case.
+///
+/// # Errors
+///
+/// [`ForwardedError`], unless it came once, in ASCII.
+fn one<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+    shown: &'static str,
+) -> Result<&'a str, ForwardedError> {
+    if !headers.contains_key(name) {
+        return Err(ForwardedError::Missing(shown));
+    }
+    let value = sole_value(headers, name).ok_or(ForwardedError::Repeated(shown))?;
+    match std::str::from_utf8(value) {
+        Ok(value) if value.is_ascii() => Ok(value),
+        _ => Err(ForwardedError::NotText(shown)),
+    }
+}
+
+/// The lines of `X-Forwarded-For`, which may be several.
+///
+/// # Errors
+///
+/// [`ForwardedError`], when there is none, or one is not text.
+fn forwarded_for(headers: &HeaderMap) -> Result<Vec<&str>, ForwardedError> {
+    const SHOWN: &str = "X-Forwarded-For";
+    let lines = headers.get_all("x-forwarded-for").map(|line| line.to_str());
+    let lines = lines.collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|_| ForwardedError::NotText(SHOWN))?;
+    if lines.is_empty() {
+        return Err(ForwardedError::Missing(SHOWN));
+    }
+    Ok(lines)
+}

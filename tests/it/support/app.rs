@@ -11,6 +11,7 @@ use portcullis::startup::Application;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::clock::TestClock;
@@ -24,13 +25,64 @@ pub struct TestApp {
     pub client: Client,
     /// Where its browsers are.
     pub from: String,
-    pub verify: SocketAddr,
-    pub portal: SocketAddr,
-    pub admin: SocketAddr,
+    pub verify: Door,
+    pub portal: Door,
+    pub admin: Door,
     raw: RawConfig,
     /// The service stops when this goes.
     stop: oneshot::Sender<()>,
     running: JoinHandle<io::Result<()>>,
+}
+
+/// A listener, and a client for it.
+pub struct Door {
+    client: Client,
+    base: String,
+    address: Option<SocketAddr>,
+}
+
+impl Door {
+    fn of(address: Option<SocketAddr>, listen: Option<&str>) -> Self {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        let (client, base) = if let Some(address) = address {
+            (client, format!("http://{address}"))
+        } else {
+            let socket = listen.and_then(|listen| listen.strip_prefix("unix:"));
+            let socket = socket.expect("a socket, where there is no address");
+            (client.unix_socket(socket), "http://localhost".to_owned())
+        };
+        let client = client.build().expect("a client");
+        Self {
+            client,
+            base,
+            address,
+        }
+    }
+
+    /// Where it is, unless it is a socket.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("a TCP address")
+    }
+
+    fn request(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path_and_query}", self.base);
+        self.client.request(method, url)
+    }
+}
+
+/// Which proxy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    Caddy,
+    Nginx,
+    Envoy,
+}
+
+/// Has the service answer every proxy.
+pub fn every_dialect(raw: &mut RawConfig) {
+    raw.server.dialects = Some(owned(&["forward-auth", "nginx", "envoy"]));
 }
 
 /// What came back.
@@ -92,11 +144,14 @@ fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
     let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a valid test configuration");
     portcullis::oidc::install_crypto_provider();
     let application = Application::build(config, Arc::new(clock.clone())).expect("an application");
-    let address = "a TCP address";
+    let server = &raw.server;
     let (verify, portal, admin) = (
-        application.verify_address().expect(address),
-        application.portal_address().expect(address),
-        application.admin_address().expect(address),
+        Door::of(application.verify_address(), server.listen.as_deref()),
+        Door::of(
+            application.portal_address(),
+            server.portal_listen.as_deref(),
+        ),
+        Door::of(application.admin_address(), server.admin_listen.as_deref()),
     );
     let (stop, stopped) = oneshot::channel::<()>();
     let running = rt::spawn(application.run_until(async {
@@ -192,30 +247,40 @@ impl TestApp {
         start(self.raw, self.issuer, self.clock)
     }
 
-    /// What a proxy asks about a request for `url` (`https://host/target`).
+    /// What Caddy asks about a request for `url` (`https://host/target`).
     pub fn ask(&self, url: &str) -> Ask<'_> {
+        self.ask_as(Proxy::Caddy, url)
+    }
+
+    /// What `proxy` asks about it.
+    pub fn ask_as(&self, proxy: Proxy, url: &str) -> Ask<'_> {
         let (scheme, rest) = url.split_once("://").expect("a scheme");
         let slash = rest.find('/').unwrap_or(rest.len());
         let (host, target) = rest.split_at(slash);
-        let mut ask = Ask {
+        let target = if target.is_empty() { "/" } else { target };
+        let ask = Ask {
             app: self,
+            proxy,
             method: Method::GET,
             path: "/verify".into(),
             headers: HeaderMap::new(),
         };
-        for (name, value) in [
-            ("x-forwarded-method", "GET"),
-            ("x-forwarded-proto", scheme),
-            ("x-forwarded-host", host),
-            (
-                "x-forwarded-uri",
-                if target.is_empty() { "/" } else { target },
-            ),
-            ("x-forwarded-for", &self.from),
-        ] {
-            ask = ask.header(name, value);
+        let ask = ask.header("x-forwarded-for", &self.from);
+        match proxy {
+            Proxy::Caddy => ask
+                .header("x-forwarded-method", "GET")
+                .header("x-forwarded-proto", scheme)
+                .header("x-forwarded-host", host)
+                .header("x-forwarded-uri", target),
+            Proxy::Nginx => ask
+                .at("/verify/nginx")
+                .header("x-original-method", "GET")
+                .header("x-original-url", &format!("{scheme}://{host}{target}")),
+            Proxy::Envoy => ask
+                .at(&format!("/verify/envoy{target}"))
+                .header("host", host)
+                .header("x-forwarded-proto", scheme),
         }
-        ask
     }
 
     /// A request to the portal, by way of the proxy.
@@ -230,22 +295,33 @@ impl TestApp {
         method: Method,
         path_and_query: &str,
     ) -> reqwest::RequestBuilder {
-        let url = format!("http://{}{path_and_query}", self.portal);
-        self.client
-            .request(method, url)
+        self.portal
+            .request(method, path_and_query)
             .header("host", "auth.example.net")
             .header("x-forwarded-for", from)
     }
 
+    /// Sends bytes to `server.listen` as they are.
+    pub async fn send_raw(&self, request: &[u8]) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.verify.address())
+            .await
+            .expect("it listens");
+        stream.write_all(request).await.expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     pub async fn health(&self, name: &str) -> Answer {
-        let url = format!("http://{}/health/{name}", self.admin);
-        answer(self.client.get(url)).await
+        let path = format!("/health/{name}");
+        answer(self.admin.request(Method::GET, &path)).await
     }
 }
 
 /// One question of a proxy.
 pub struct Ask<'a> {
     app: &'a TestApp,
+    proxy: Proxy,
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -273,7 +349,11 @@ impl Ask<'_> {
 
     /// The method of the original request.
     pub fn method(self, method: &str) -> Self {
-        self.header("x-forwarded-method", method)
+        match self.proxy {
+            Proxy::Caddy => self.header("x-forwarded-method", method),
+            Proxy::Nginx => self.header("x-original-method", method),
+            Proxy::Envoy => self.by(Method::from_bytes(method.as_bytes()).expect("a method")),
+        }
     }
 
     /// The method of the proxy's own request.
@@ -301,8 +381,15 @@ impl Ask<'_> {
     }
 
     pub async fn send(self) -> Answer {
-        let url = format!("http://{}{}", self.app.verify, self.path);
-        let request = self.app.client.request(self.method, url);
+        let request = self.app.verify.request(self.method, &self.path);
+        answer(request.headers(self.headers)).await
+    }
+}
+
+impl Ask<'_> {
+    /// Asks for `path_and_query` at the portal's listener instead.
+    pub async fn send_to_portal(self, path_and_query: &str) -> Answer {
+        let request = self.app.portal.request(self.method, path_and_query);
         answer(request.headers(self.headers)).await
     }
 }

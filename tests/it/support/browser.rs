@@ -6,13 +6,15 @@ use std::collections::HashMap;
 use reqwest::Method;
 use url::Url;
 
-use super::app::{Answer, Ask, TestApp, answer};
+use super::app::{Answer, Ask, Proxy, TestApp, answer};
 
 /// A chain longer than this is a loop.
 const MAX_REDIRECTS: usize = 20;
 
 pub struct Browser<'a> {
     app: &'a TestApp,
+    /// What stands before the apps.
+    proxy: Proxy,
     cookies: HashMap<String, HashMap<String, String>>,
     /// Hosts whose cookies are thrown away.
     forgets: Vec<&'static str>,
@@ -48,11 +50,18 @@ impl<'a> Browser<'a> {
     pub fn new(app: &'a TestApp) -> Self {
         Self {
             app,
+            proxy: Proxy::Caddy,
             cookies: HashMap::new(),
             forgets: Vec::new(),
             shares: None,
             from: app.from.clone(),
         }
+    }
+
+    /// Has it reach the apps through `proxy`.
+    pub fn through(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// From now on, the proxy asks `app`.
@@ -101,11 +110,34 @@ impl<'a> Browser<'a> {
             let path = &parsed[url::Position::BeforePath..url::Position::AfterQuery];
             let request = self.app.portal_from(&self.from, Method::GET, path);
             answer(request.header("cookie", self.cookie_header(&host))).await
+        } else if self.proxy == Proxy::Nginx {
+            self.open_at_nginx(url).await
         } else {
             self.ask(url).navigation().send().await
         };
         self.keep(&host, &end);
         end
+    }
+
+    /// As nginx has it: our own paths lead to the portal's listener, and a 401 that says where to sign in becomes a
+    /// redirect.
+    async fn open_at_nginx(&self, url: &str) -> Answer {
+        let ask = self.ask(url).navigation();
+        let own = url
+            .splitn(4, '/')
+            .nth(3)
+            .filter(|path| path.starts_with(".portcullis/"));
+        if let Some(path) = own {
+            return ask.send_to_portal(&format!("/{path}")).await;
+        }
+        let mut answer = ask.send().await;
+        let taken = [200, 401, 403].contains(&answer.status.as_u16());
+        assert!(taken, "nginx takes no {}", answer.status);
+        if answer.headers.contains_key("location") {
+            assert_eq!(answer.status, 401);
+            answer.status = reqwest::StatusCode::FOUND;
+        }
+        answer
     }
 
     async fn visit_issuer(&self, url: &Url) -> Answer {
@@ -132,7 +164,7 @@ impl<'a> Browser<'a> {
     pub fn ask(&self, url: &str) -> Ask<'a> {
         let parsed = Url::parse(url).expect("a URL");
         let host = parsed.host_str().expect("a host");
-        let ask = self.app.ask(url);
+        let ask = self.app.ask_as(self.proxy, url);
         match self.cookie_header(host) {
             cookies if cookies.is_empty() => ask,
             cookies => ask.header("cookie", &cookies),

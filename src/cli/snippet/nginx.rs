@@ -1,0 +1,214 @@
+//! nginx's configuration: one file for `conf.d`, with a `server` for the portal and one for the apps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+
+use super::caddy_block::escape;
+use super::places::{
+    Place, is_asked_about, is_https, is_policy_from_proxy, place, policies_to_name, port,
+    portal_path, why_open,
+};
+use super::rendered;
+use crate::config::{Config, Listen};
+use crate::domain::service::Service;
+use crate::domain::service_host::ServiceHost;
+
+#[derive(Template)]
+#[template(path = "nginx.conf", escape = "none")]
+struct File<'a> {
+    /// What to write in our own configuration first.
+    note: Option<&'a str>,
+    verify: String,
+    portal: String,
+    portal_host: String,
+    /// As a regular expression has it.
+    portal_path: Option<String>,
+    /// `listen` of the portal's server, after the word.
+    portal_listen: String,
+    /// `$host`, with a port where browsers name one.
+    portal_authority: String,
+    https: bool,
+    secret: bool,
+    copy_list: String,
+    headers: Vec<Header<'a>>,
+    apps: Vec<App<'a>>,
+    /// Services whose policy the proxy is to name: their hosts.
+    from_proxy: Vec<String>,
+    /// A policy to show there.
+    policy: &'a str,
+    /// `listen` of each port that browsers use.
+    listens: BTreeSet<String>,
+    /// One for each of these ports.
+    protected: Vec<Server>,
+    open: Vec<Server>,
+}
+
+struct Header<'a> {
+    name: &'a str,
+    /// In lower case and with `_`, as nginx's variables are.
+    variable: String,
+}
+
+struct App<'a> {
+    name: &'a str,
+    hosts: Vec<String>,
+    /// Says that nothing is asked about it, and why.
+    open: Option<String>,
+    asked: bool,
+}
+
+#[derive(Default)]
+struct Server {
+    listen: String,
+    authority: String,
+    names: Vec<String>,
+}
+
+/// The configuration for `services`. What is copied is for all services, whichever are chosen. `note` is what our own
+/// configuration lacks.
+///
+/// # Errors
+///
+/// Where some service sets a header that nginx cannot copy.
+pub(super) fn snippet(
+    config: &Config,
+    services: &[&Service],
+    note: Option<&str>,
+) -> Result<String, String> {
+    let server = &config.server;
+    let copied = config.services.copied_headers();
+    if let Some(name) = copied.iter().find(|name| !is_copied(name)) {
+        return Err(format!(
+            "nginx cannot copy the header \"{name}\": its name may have letters, digits, - and _"
+        ));
+    }
+    let chosen = |asked: bool| {
+        let services = services.iter();
+        let services = services.filter(|service| is_asked_about(config, service) == asked);
+        servers(config, services.copied())
+    };
+    let (protected, open) = (chosen(true), chosen(false));
+    let portal_listen = listen(config, server.portal.port);
+    let listens = protected.iter().chain(&open).map(|server| &server.listen);
+    let listens = listens.chain([&portal_listen]).cloned().collect();
+    let policies = policies_to_name(config);
+    rendered(&File {
+        note,
+        verify: reached(&server.listen),
+        portal: reached(&server.portal_listen),
+        portal_host: server.portal.host.to_string(),
+        portal_path: portal_path(config).map(pattern),
+        portal_listen,
+        portal_authority: authority(server.portal.port),
+        https: is_https(config),
+        secret: server.proxy_secret.is_some(),
+        copy_list: copied.join(" "),
+        headers: copied.iter().map(|name| header(name)).collect(),
+        apps: services
+            .iter()
+            .map(|service| app(config, service))
+            .collect(),
+        from_proxy: services
+            .iter()
+            .filter(|service| is_policy_from_proxy(service))
+            .flat_map(|service| service.hosts.iter().map(name))
+            .collect(),
+        policy: policies.first().copied().unwrap_or("authenticated"),
+        listens,
+        protected,
+        open,
+    })
+}
+
+/// Whether a variable of nginx can stand for it.
+fn is_copied(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+fn header(name: &str) -> Header<'_> {
+    Header {
+        name,
+        variable: name.to_ascii_lowercase().replace('-', "_"),
+    }
+}
+
+fn pattern(path: &str) -> String {
+    let segments: Vec<String> = path.split('/').map(escape).collect();
+    segments.join("/")
+}
+
+fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
+    App {
+        name: &service.name,
+        hosts: service.hosts.iter().map(name).collect(),
+        open: service.is_open().then(|| why_open(service)),
+        asked: is_asked_about(config, service),
+    }
+}
+
+/// A server for each port.
+fn servers<'a>(config: &Config, services: impl Iterator<Item = &'a Service>) -> Vec<Server> {
+    let mut by_port: BTreeMap<Option<u16>, Vec<String>> = BTreeMap::new();
+    for host in services.flat_map(|service| &service.hosts) {
+        let names = by_port.entry(port(config, host)).or_default();
+        names.push(name(host));
+    }
+    let server = |(port, names)| Server {
+        listen: listen(config, port),
+        authority: authority(port),
+        names,
+    };
+    by_port.into_iter().map(server).collect()
+}
+
+/// As `server_name` and `map` have it.
+fn name(host: &ServiceHost) -> String {
+    let host = ServiceHost {
+        port: None,
+        ..host.clone()
+    };
+    host.to_string()
+}
+
+fn listen(config: &Config, port: Option<u16>) -> String {
+    if is_https(config) {
+        format!("{} ssl http2", port.unwrap_or(443))
+    } else {
+        port.unwrap_or(80).to_string()
+    }
+}
+
+/// nginx's `$host` has no port.
+fn authority(port: Option<u16>) -> String {
+    port.map_or_else(|| "$host".to_owned(), |port| format!("$host:{port}"))
+}
+
+/// As `server` of an `upstream` has it.
+fn reached(listen: &Listen) -> String {
+    match place(listen) {
+        Place::Address(address) => address.to_string(),
+        Place::Socket(path) => format!("unix:{}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_named_as_nginx_names_them() {
+        let variable = |name| header(name).variable;
+        assert_eq!(variable("Remote-User"), "remote_user");
+        assert_eq!(variable("X-Api_Key"), "x_api_key");
+        assert!(is_copied("X-Api_Key1"));
+        assert!(!is_copied("X.Api-Key"));
+    }
+
+    #[test]
+    fn a_path_means_itself() {
+        assert_eq!(pattern("/auth"), "/auth");
+        assert_eq!(pattern("/a.b/c+d"), r"/a\.b/c\+d");
+    }
+}

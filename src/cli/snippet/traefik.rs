@@ -1,0 +1,121 @@
+//! Traefik's dynamic configuration: the middlewares, and a router for the portal and for each service.
+
+use askama::Template;
+
+use super::lookalikes::lookalikes;
+use super::places::{
+    Place, is_asked_about, is_https, is_policy_from_proxy, place, policies_to_name, portal_path,
+    why_open,
+};
+use super::rendered;
+use crate::config::{Config, Listen};
+use crate::domain::service::Service;
+use crate::domain::service_host::{HostPattern, ServiceHost};
+
+/// What many apps read as one.
+const MARKS: [char; 3] = ['-', '_', '.'];
+
+#[derive(Template)]
+#[template(path = "traefik.yml", escape = "none")]
+struct File<'a> {
+    verify: String,
+    portal: String,
+    portal_rule: String,
+    /// The provider's host, where the portal lies under a path of it.
+    shared_host: Option<String>,
+    copied: &'a [String],
+    copy_list: String,
+    lookalikes: Vec<String>,
+    secret: bool,
+    https: bool,
+    /// Those that a router may name.
+    policies: Vec<&'a str>,
+    apps: Vec<App<'a>>,
+}
+
+struct App<'a> {
+    name: &'a str,
+    /// Says that nothing is asked about it, and why.
+    open: Option<String>,
+    /// Whether it is asked about, so that nothing of ours reaches it.
+    asked: bool,
+    from_proxy: bool,
+    rule: String,
+    /// For whole domains: below every router that names a host.
+    priority: Option<usize>,
+}
+
+/// The dynamic configuration for `services`. What is copied is for all services, whichever are chosen.
+///
+/// # Errors
+///
+/// Where a listener is a socket: Traefik asks over addresses alone.
+pub(super) fn snippet(config: &Config, services: &[&Service]) -> Result<String, String> {
+    let server = &config.server;
+    let portal_host = &server.portal.host;
+    let path = portal_path(config);
+    let copied = config.services.copied_headers();
+    let needs_policy = services.iter().any(|service| is_policy_from_proxy(service));
+    rendered(&File {
+        verify: url("server.listen", &server.listen)?,
+        portal: url("server.portal_listen", &server.portal_listen)?,
+        portal_rule: match path {
+            None => format!("Host(`{portal_host}`)"),
+            Some(path) => {
+                format!("Host(`{portal_host}`) && (Path(`{path}`) || PathPrefix(`{path}/`))")
+            }
+        },
+        shared_host: path.map(|_| portal_host.to_string()),
+        copied,
+        copy_list: copied.join(" "),
+        lookalikes: lookalikes(copied, &MARKS),
+        secret: server.proxy_secret.is_some(),
+        https: is_https(config),
+        policies: if needs_policy {
+            policies_to_name(config)
+        } else {
+            Vec::new()
+        },
+        apps: services
+            .iter()
+            .map(|service| app(config, service))
+            .collect(),
+    })
+}
+
+fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
+    let rules: Vec<String> = service.hosts.iter().map(rule).collect();
+    let domains = service.hosts.iter().filter_map(|host| match &host.pattern {
+        HostPattern::Exact(_) => None,
+        HostPattern::Below(above) => Some(above.as_str().split('.').count()),
+    });
+    App {
+        name: &service.name,
+        open: service.is_open().then(|| why_open(service)),
+        asked: is_asked_about(config, service),
+        from_proxy: is_policy_from_proxy(service),
+        rule: rules.join(" || "),
+        priority: domains.min(),
+    }
+}
+
+fn rule(host: &ServiceHost) -> String {
+    match &host.pattern {
+        HostPattern::Exact(name) => format!("Host(`{name}`)"),
+        HostPattern::Below(above) => {
+            format!(
+                r"HostRegexp(`^.+\.{}$`)",
+                above.as_str().replace('.', r"\.")
+            )
+        }
+    }
+}
+
+fn url(key: &str, listen: &Listen) -> Result<String, String> {
+    match place(listen) {
+        Place::Address(address) => Ok(format!("http://{address}")),
+        Place::Socket(_) => Err(format!(
+            "{key}: Traefik cannot reach a socket: it takes an address, such as \"127.0.0.1:9191\""
+        )),
+    }
+}

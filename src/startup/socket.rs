@@ -1,0 +1,63 @@
+//! A socket in the file system to listen on. Whoever may open it counts as the proxy.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use crate::config::SocketAccess;
+
+/// Listens at `path`, where those whom `access` names may come.
+///
+/// # Errors
+///
+/// When something else is there, or the socket cannot be made or given to its group.
+pub(super) fn unix_listener(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
+    remove_dead_socket(path)?;
+    // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
+    let made = temporary_name(path);
+    let listener = UnixListener::bind(&made)?;
+    give_to_group(&made, access)
+        .and_then(|()| std::fs::set_permissions(&made, PermissionsExt::from_mode(access.mode)))
+        .and_then(|()| std::fs::rename(&made, path))
+        .inspect_err(|_| {
+            // The socket is of no use; a file left over is the lesser evil.
+            let _ = std::fs::remove_file(&made);
+        })?;
+    Ok(listener)
+}
+
+fn give_to_group(path: &Path, access: SocketAccess) -> io::Result<()> {
+    let Some(group) = access.group else {
+        return Ok(());
+    };
+    chown(path, None, Some(group)).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            error.kind(),
+            format!(
+                "the user that this runs as is not in the group {group} (server.socket_group), so the socket \
+                 cannot be given to it"
+            ),
+        ),
+        _ => error,
+    })
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
+}
+
+/// A socket that a killed process left over answers nobody. One that answers is somebody's.
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let is_socket = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type().is_socket(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !is_socket || UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    std::fs::remove_file(path)
+}

@@ -1,0 +1,178 @@
+//! The examples for each proxy: what `portcullis snippet` prints for the example of a configuration, which the proxies
+//! themselves take.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::{Configuration, SECRETS, output, portcullis, source, tool};
+
+const CONFIGURATION: &str = "deploy/examples/portcullis.toml";
+
+/// With everything that a snippet may have to say something about.
+const FULL: &str = r#"
+[server]
+public_url = "https://id.example.net:8443/auth"
+dialects = ["forward-auth", "nginx", "envoy"]
+proxy_secret_file = "/run/secrets/proxy_secret"
+[oidc]
+issuer = "https://id.example.net:8443"
+client_id = "portcullis"
+[session]
+store = "memory:"
+cookie_domains = ["home.example.net"]
+[policies]
+admins = { allowed_groups = ["admins"] }
+[services.any]
+host = "*.apps.example.net"
+policy = "from_proxy"
+[services.films]
+host = ["films.example.net", "movies.example.net:9443"]
+policy = "authenticated"
+headers = ["Remote-User", "X-Forwarded-Preferred-Username"]
+[services.mealie]
+host = "mealie.example.net"
+posture = "native_oidc"
+[services.plex]
+host = "plex.home.example.net"
+posture = "passthrough"
+"#;
+
+/// What is printed for `configuration`, with an app and a certificate filled in.
+fn filled_in(proxy: &str, text: &str, folder: &Path) -> String {
+    let configuration = Configuration::new("portcullis.toml", text);
+    let printed = portcullis(["snippet", proxy, "--config"])
+        .arg(configuration.file())
+        .output()
+        .expect("the binary runs");
+    assert!(printed.status.success(), "{printed:?}");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    let mut filled = printed
+        .replace(":PORT", ":3000")
+        .replace(" PORT ", " 3000 ");
+    let (chain, key) = certificate(folder);
+    for tls in ["/etc/nginx/tls", "/etc/envoy/tls"] {
+        filled = filled
+            .replace(
+                &format!("{tls}/fullchain.pem"),
+                &chain.display().to_string(),
+            )
+            .replace(&format!("{tls}/privkey.pem"), &key.display().to_string());
+    }
+    filled
+}
+
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["example.net".to_owned()]);
+    let made = made.expect("a certificate");
+    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    fs::write(&chain, made.cert.pem()).expect("a written file");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("a written file");
+    (chain, key)
+}
+
+/// Calls `see` with both configurations.
+fn each(see: impl Fn(&str)) {
+    for text in [source(CONFIGURATION).as_str(), FULL] {
+        see(text);
+    }
+}
+
+#[test]
+fn the_examples_are_what_is_printed() {
+    for (proxy, file) in [
+        ("caddy", "Caddyfile.example"),
+        ("traefik", "deploy/traefik/dynamic.yml"),
+        ("nginx", "deploy/nginx/portcullis.conf"),
+        ("envoy", "deploy/envoy/envoy.yaml"),
+    ] {
+        let configuration = Configuration::new("portcullis.toml", &source(CONFIGURATION));
+        let printed = portcullis(["snippet", proxy, "--config"])
+            .arg(configuration.file())
+            .output()
+            .expect("the binary runs");
+        let printed = String::from_utf8(printed.stdout).expect("text");
+        assert!(!printed.contains(SECRETS), "{proxy}");
+        assert_eq!(printed, source(file), "{file}");
+    }
+}
+
+#[test]
+fn caddy_takes_what_is_printed() {
+    let Some(caddy) = tool("caddy") else {
+        return;
+    };
+    each(|text| {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("Caddyfile");
+        fs::write(&file, filled_in("caddy", text, folder.path())).expect("a written file");
+        let mut validate = Command::new(&caddy);
+        validate
+            .args(["validate", "--adapter", "caddyfile", "--config"])
+            .arg(&file)
+            .env("HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path());
+        output(&mut validate);
+    });
+}
+
+#[test]
+fn nginx_takes_what_is_printed() {
+    let Some(nginx) = tool("nginx") else {
+        return;
+    };
+    each(|text| {
+        let folder = TempDir::new().expect("a folder");
+        let here = folder.path().display();
+        let printed = filled_in("nginx", text, folder.path());
+        let temporary: String = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
+            .map(|what| format!("{what}_temp_path {here}/{what};\n"))
+            .concat();
+        let file = folder.path().join("nginx.conf");
+        let whole = format!(
+            "pid {here}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{printed}}}\n"
+        );
+        fs::write(&file, whole).expect("a written file");
+        let mut test = Command::new(&nginx);
+        test.args(["-t", "-e", "stderr", "-p"]).arg(folder.path());
+        let said = output(test.arg("-c").arg(&file));
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(!said.contains("[warn]"), "{said}");
+    });
+}
+
+#[test]
+fn envoy_takes_what_is_printed() {
+    let Some(envoy) = tool("envoy") else {
+        return;
+    };
+    each(|text| {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("envoy.yaml");
+        fs::write(&file, filled_in("envoy", text, folder.path())).expect("a written file");
+        let mut validate = Command::new(&envoy);
+        validate.args(["--mode", "validate", "--log-level", "warning", "-c"]);
+        let said = output(validate.arg(&file));
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(
+            !said.contains("Deprecated") && !said.contains("deprecated"),
+            "{said}"
+        );
+    });
+}
+
+/// That Traefik takes it is shown by the tests that run one: it has no command that only looks.
+#[test]
+fn what_traefik_is_given_is_yaml() {
+    each(|text| {
+        let folder = TempDir::new().expect("a folder");
+        let printed = filled_in("traefik", text, folder.path());
+        let read: Result<serde_json::Value, _> = serde_saphyr::from_str(&printed);
+        let read = read.expect("YAML");
+        let routers = read["http"]["routers"].as_object().expect("routers");
+        assert!(routers.len() > 3, "{printed}");
+    });
+}
