@@ -25,10 +25,6 @@ const PREFIXES: [&str; 2] = ["__Host-", "__Secure-"];
 /// How long a browser counts the rounds of a loop: one goes round in milliseconds.
 const LOOP_TIME: Duration = Duration::from_secs(10);
 
-/// What parts two cookies. Envoy joins several lines with commas, and some apps take these for the same; a value of
-/// ours holds none.
-const SEPARATORS: [u8; 2] = [b';', b','];
-
 /// How many cookies of one name are tried. A neighbour on the same domain can set more of them.
 const MAX_TRIED: usize = 8;
 
@@ -257,7 +253,8 @@ impl<'a> Cookies<'a> {
     pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let lines = headers.get_all(COOKIE).map(HeaderValue::as_bytes);
         let pairs = lines
-            .flat_map(|line| line.split(|byte| SEPARATORS.contains(byte)))
+            // Never at commas: a neighbour's `a=x,__Host-portcullis=…; Domain=…` would be what browsers refuse.
+            .flat_map(|line| line.split(|byte| *byte == b';'))
             .filter_map(|pair| std::str::from_utf8(pair).ok())
             .filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
             .filter(|(name, _)| is_our_name(name.as_bytes()));
@@ -291,7 +288,8 @@ pub(super) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
     (!kept.is_empty()).then_some(kept)
 }
 
-/// A cookie, and what follows it behind commas, without those of ours.
+/// A cookie, and what follows it behind commas, without those of ours: Envoy joins several lines like that, and some
+/// apps take a comma for a semicolon. A value of ours holds none.
 fn without_ours_within(pair: &[u8]) -> Cow<'_, [u8]> {
     let is_ours = |part: &&[u8]| {
         let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -438,6 +436,21 @@ mod tests {
         let found =
             names.host_session(&Cookies::read(&sent), (&films, CookieScope::Host), &keyring);
         assert_eq!(found, Some(id));
+    }
+
+    /// A neighbour on the same domain may set such a cookie, and none of our name.
+    #[test]
+    fn a_cookie_within_another_ones_value_is_none() {
+        let keyring = Keyring::ephemeral();
+        let names = CookieNames::new(true);
+        let films = host("films.example.net");
+        let id = SessionId::from_bytes([7; 32]);
+        let value = bind(&keyring, Purpose::HostCookie, &films, &id);
+        let line = format!("a=x,__Host-portcullis={value}");
+        let sent = headers(&[line.as_bytes()]);
+        let found =
+            names.host_session(&Cookies::read(&sent), (&films, CookieScope::Host), &keyring);
+        assert_eq!(found, None);
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn open_services_are_asked_about_only_for_their_cookies() {
     };
     let traefik = snippet(&text, &["traefik"]).stdout;
     let router = |name: &str| part(&traefik, &format!("    app-{name}:\n"), "service:");
-    assert!(!router("mealie").contains("middlewares"));
+    assert!(router("mealie").contains("middlewares: [portcullis-strip]"));
     assert!(router("plex").contains("middlewares: [portcullis]"));
     assert!(router("films").contains("middlewares: [portcullis]"));
 
@@ -310,6 +310,45 @@ fn open_services_are_asked_about_only_for_their_cookies() {
     assert!(host("mealie").contains("*not_protected"));
     assert!(!host("plex").contains("*not_protected"));
     assert!(!host("films").contains("*not_protected"));
+}
+
+/// The most specific name wins, whatever else the same service is called.
+#[test]
+fn traefik_gets_a_router_for_each_domain() {
+    let text = SEVERAL.replace("unix:/run/portcullis/verify.sock", "127.0.0.1:9191");
+    let text = format!(
+        "{text}[services.wide]\nhost = [\"x.a.example.org\", \"*.example.org\"]\npolicy = \"authenticated\"\n\
+         [services.narrow]\nhost = \"*.a.example.org\"\npolicy = \"authenticated\"\n"
+    );
+    let printed = snippet(&text, &["traefik"]).stdout;
+    for part in [
+        "    app-wide:\n      rule: 'Host(`x.a.example.org`)'\n      middlewares",
+        "    app-wide--2:\n      rule: 'HostRegexp(`^.+\\.example\\.org$`)'\n",
+        "      priority: 2\n      middlewares: [portcullis]\n      service: app-wide\n",
+        "      priority: 3\n      middlewares: [portcullis]\n      service: app-narrow\n",
+    ] {
+        assert!(printed.contains(part), "{part}\n{printed}");
+    }
+}
+
+/// A request to the one that is left out would be decided as its own, and sent to the other.
+#[test]
+fn a_domain_is_not_printed_without_the_hosts_below_it() {
+    let text = format!(
+        "{SEVERAL}[services.wide]\nhost = \"*.example.org\"\npolicy = \"authenticated\"\n[services.narrow]\nhost = \
+         \"x.example.org\"\npolicy = \"authenticated\"\n"
+    );
+    for proxy in ["caddy", "nginx", "envoy"] {
+        let refused = snippet(&text, &[proxy, "wide"]);
+        assert_eq!(refused.code, 1, "{}", refused.stdout);
+        assert!(
+            refused.stderr.contains("name \"narrow\" as well"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(snippet(&text, &[proxy, "wide", "narrow"]).code, 0);
+        assert_eq!(snippet(&text, &[proxy, "narrow"]).code, 0);
+    }
 }
 
 /// A service that leaves its policy to the proxy: nobody gets in until one is named.

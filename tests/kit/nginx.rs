@@ -58,7 +58,6 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     scgi_temp_path {folder}/scgi;
     uwsgi_temp_path {folder}/uwsgi;
-    client_max_body_size 8m;
 {servers}}}
 ",
         folder = folder.display(),

@@ -29,7 +29,7 @@ behind_envoy! {
     forged_descriptions_change_nothing
     what_is_served_is_what_was_decided_about
     a_network_is_known_by_the_client_s_address
-    cookies_in_several_lines_are_read
+    cookies_joined_by_commas_are_nobodys_and_kept_from_the_app
     odd_targets_let_nobody_in
     a_logout_at_the_host_ends_the_session
     our_own_paths_are_no_way_in

@@ -16,8 +16,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::Config;
+use crate::domain::cookie_scope::is_under;
 use crate::domain::dialects::Dialect;
+use crate::domain::host::Host;
 use crate::domain::service::Service;
+use crate::domain::service_host::HostPattern;
 
 /// For which proxy, and which services.
 #[derive(Debug, Args)]
@@ -134,5 +137,32 @@ fn chosen<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Service>, 
             )
         })
     };
-    names.iter().map(find).collect()
+    let chosen = names.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let is_left_out = |service: &&Arc<Service>| !names.contains(&service.name);
+    for service in &chosen {
+        for other in all.iter().filter(is_left_out) {
+            if let Some(domain) = caught(service, other) {
+                return Err(format!(
+                    "\"*.{domain}\" of \"{0}\" holds a host of \"{1}\" too, which would be decided as \"{1}\" and end \
+                     up at \"{0}\": name \"{1}\" as well",
+                    service.name, other.name
+                ));
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// The domain of `service` that holds a host of `other`: a proxy that knows the first alone would send it there.
+fn caught<'a>(service: &'a Service, other: &Service) -> Option<&'a Host> {
+    let mut domains = service.hosts.iter().filter_map(|host| match &host.pattern {
+        HostPattern::Below(above) => Some(above),
+        HostPattern::Exact(_) => None,
+    });
+    domains.find(|above| {
+        other.hosts.iter().any(|host| {
+            let (HostPattern::Exact(name) | HostPattern::Below(name)) = &host.pattern;
+            name != *above && is_under(name, above)
+        })
+    })
 }

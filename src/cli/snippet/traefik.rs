@@ -31,6 +31,8 @@ struct File<'a> {
     /// Those that a router may name.
     policies: Vec<&'a str>,
     apps: Vec<App<'a>>,
+    /// Whether any of them is not asked about.
+    any_open: bool,
 }
 
 struct App<'a> {
@@ -40,8 +42,15 @@ struct App<'a> {
     /// Whether it is asked about, so that nothing of ours reaches it.
     asked: bool,
     from_proxy: bool,
+    /// One for all of its names, and one for each domain: only so does the most specific win, as it does here.
+    routers: Vec<Router>,
+}
+
+struct Router {
+    /// What tells it from the app's first one.
+    suffix: String,
     rule: String,
-    /// For whole domains: below every router that names a host.
+    /// For whole domains: below every router that names a host, and above those of wider domains.
     priority: Option<usize>,
 }
 
@@ -80,22 +89,41 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> Result<String, 
             .iter()
             .map(|service| app(config, service))
             .collect(),
+        any_open: services
+            .iter()
+            .any(|service| !is_asked_about(config, service)),
     })
 }
 
 fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
-    let rules: Vec<String> = service.hosts.iter().map(rule).collect();
-    let domains = service.hosts.iter().filter_map(|host| match &host.pattern {
-        HostPattern::Exact(_) => None,
-        HostPattern::Below(above) => Some(above.as_str().split('.').count()),
-    });
+    let (mut names, mut rules) = (Vec::new(), Vec::new());
+    for host in &service.hosts {
+        match &host.pattern {
+            HostPattern::Exact(_) => names.push(rule(host)),
+            HostPattern::Below(above) => {
+                let labels = above.as_str().split('.').count();
+                rules.push((rule(host), Some(labels)));
+            }
+        }
+    }
+    if !names.is_empty() {
+        rules.insert(0, (names.join(" || "), None));
+    }
+    let router = |(number, (rule, priority)): (usize, (String, Option<usize>))| Router {
+        suffix: match number {
+            0 => String::new(),
+            // No name of a service ends like this.
+            _ => format!("--{}", number + 1),
+        },
+        rule,
+        priority,
+    };
     App {
         name: &service.name,
         open: service.is_open().then(|| why_open(service)),
         asked: is_asked_about(config, service),
         from_proxy: is_policy_from_proxy(service),
-        rule: rules.join(" || "),
-        priority: domains.min(),
+        routers: rules.into_iter().enumerate().map(router).collect(),
     }
 }
 

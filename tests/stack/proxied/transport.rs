@@ -6,6 +6,38 @@ use super::Proxied;
 use crate::kit::ask::Ask;
 use crate::setup::FILMS;
 
+/// Several lines are joined with commas here, and a cookie behind a comma is within another one's value: a neighbour
+/// on the same domain could set it there, in spite of its prefix.
+pub async fn cookies_joined_by_commas_are_nobodys_and_kept_from_the_app(stack: &Proxied) {
+    let ben = stack.signed_in("ben", FILMS).await;
+    let cookie = ben.cookie(&stack.url(FILMS, "/"), "__Host-portcullis");
+    let cookie = cookie.expect("signed in");
+    let raw = stack.raw();
+    let cases = [
+        (
+            "Cookie: theme=dark\r\nCookie: __Host-portcullis={}\r\n",
+            401,
+        ),
+        (
+            "Cookie: __Host-portcullis={}; theme=a,__Host-portcullis={}\r\n",
+            200,
+        ),
+    ];
+    for (lines, status) in cases {
+        let lines = format!(
+            "Host: {FILMS}:{}\r\nConnection: close\r\n{}",
+            stack.https_port,
+            lines.replace("{}", &cookie)
+        );
+        let answer = raw
+            .send_lines(stack.https_port, FILMS, "GET", b"/", &lines)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, Some(status), "{lines}: {}", answer.text);
+        assert!(!answer.text.contains(&cookie), "{}", answer.text);
+    }
+}
+
 /// HTTP/2 sends each cookie in a line of its own, and so may anybody.
 pub async fn cookies_in_several_lines_are_read(stack: &Proxied) {
     let ben = stack.signed_in("ben", FILMS).await;
