@@ -1,12 +1,13 @@
 //! A protected app that shows the request it got: as a page to people, as JSON to programs.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Result, html, ports};
+use super::{Failure, Result, html};
 
 /// Headers whose values the app keeps to itself.
 const CREDENTIALS: [&str; 2] = ["x-api-key", "authorization"];
@@ -69,7 +70,7 @@ pub struct Upstream {
 impl Upstream {
     /// # Errors
     ///
-    /// When its port was taken meanwhile.
+    /// When the system gives it no port.
     pub fn start(name: &str) -> Result<Self> {
         Self::start_with_key(name, None)
     }
@@ -78,9 +79,11 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// When its port was taken meanwhile.
+    /// When the system gives it no port.
     pub fn start_with_key(name: &str, own_key: Option<OwnKey>) -> Result<Self> {
-        let port = ports::free();
+        // Held from here on: a port that is looked up first and taken later may be somebody else's by then.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::of("app"))?;
+        let port = listener.local_addr().map_err(Failure::of("app"))?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let state = web::Data::new(State {
             name: name.to_owned(),
@@ -97,7 +100,7 @@ impl Upstream {
             })
             .workers(1)
             .disable_signals()
-            .bind(("127.0.0.1", port));
+            .listen(listener);
             match bound {
                 Ok(listening) => {
                     let _ = started.send(Ok(()));
