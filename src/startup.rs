@@ -24,6 +24,7 @@ use crate::config::watch::keep_watching;
 use crate::config::{Config, Listen, SecretError, SocketAccess, StoreLocation, WatchedSecret};
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
+use crate::flows::refresh::Refresher;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
@@ -35,6 +36,7 @@ use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::store::users::Users;
 
 /// How long a connection may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +47,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(150);
 
 /// How long requests may take to end once the service stops, in seconds.
 const DRAIN_SECONDS: u64 = 10;
+
+/// How long renewals that are under way may take then: as long as the provider may take to answer, and the store after it.
+const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
 
 /// Threads that serve the portal. A login waits for the provider; it does not compute.
 const PORTAL_WORKERS: usize = 2;
@@ -78,6 +83,7 @@ pub enum StartError {
 pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
+    refresher: Refresher,
     store: Arc<dyn Store>,
     watched: Vec<WatchedSecret>,
     verify: Option<SocketAddr>,
@@ -106,15 +112,26 @@ impl Application {
         )?;
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
+        let sessions = Arc::new(Sessions::new(
+            store.clone(),
+            keyring.clone(),
+            clock.clone(),
+            config.session.lifetime,
+        ));
+        let users = Arc::new(Users::new(store.clone(), keyring.clone(), clock.clone()));
+        let refresher = Refresher::new(
+            sessions.clone(),
+            users.clone(),
+            relying_party.clone(),
+            clock.clone(),
+            config.session.renewal,
+        );
         let gate = Gate {
             services: config.services,
             policies: config.policies,
-            sessions: Sessions::new(
-                store.clone(),
-                keyring.clone(),
-                clock.clone(),
-                config.session.lifetime,
-            ),
+            sessions,
+            users,
+            refresher: refresher.clone(),
             handover: Handover::new(keyring.clone(), clock.clone()),
             keyring,
             relying_party: relying_party.clone(),
@@ -149,6 +166,7 @@ impl Application {
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
+            refresher,
             store,
             watched: config.watched,
             verify,
@@ -193,6 +211,7 @@ impl Application {
                 ended.map(drop)
             }
         };
+        self.refresher.drain(RENEWAL_DRAIN).await;
         discovery.abort();
         watching.abort();
         self.store.close().await;

@@ -160,7 +160,7 @@ async fn complete(
             session: (*id).clone(),
         };
     }
-    let session = match begin_session(gate, signed_in).await {
+    let session = match begin_session(gate, signed_in, attempt.secrets.nonce).await {
         Ok(session) => session,
         Err(error) => return not_stored(error),
     };
@@ -179,11 +179,7 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
     let target = request.state.and_then(|state| target_in_state(gate, state));
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let session = match &request.session {
-        Some(id) => gate
-            .sessions
-            .load(id)
-            .await
-            .map(|session| session.map(|_| id)),
+        Some(id) => gate.session(id).await.map(|session| session.map(|_| id)),
         None => Ok(None),
     };
     let login_url = match &target {
@@ -197,8 +193,14 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
     }
 }
 
-async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, StoreError> {
+async fn begin_session(
+    gate: &Gate,
+    signed_in: SignedIn,
+    nonce: String,
+) -> Result<SessionId, StoreError> {
     let identity = signed_in.identity.clone();
+    // First, so that there is no session of somebody who is not known.
+    gate.users.note(&identity).await?;
     let session = gate
         .sessions
         .begin(Login {
@@ -206,7 +208,10 @@ async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, St
             tokens: Tokens {
                 access: Some(signed_in.access_token),
                 id: Some(signed_in.id_token),
+                refresh: signed_in.refresh_token,
             },
+            expires_in: signed_in.expires_in,
+            nonce,
             auth_time: signed_in.auth_time,
             amr: signed_in.amr,
             sid: signed_in.sid,

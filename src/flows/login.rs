@@ -120,7 +120,7 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         };
     }
     if let Some(id) = &request.session {
-        match gate.sessions.load(id).await {
+        match gate.session(id).await {
             Ok(Some(_)) => {
                 let onward = onward(gate, id, target.as_ref(), flow, bounced);
                 return LoginAnswer::Onward {

@@ -14,9 +14,11 @@ use crate::domain::return_to::{ReturnTo, ReturnToError};
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
+use crate::flows::refresh::Refresher;
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::store::users::Users;
 
 pub mod answer;
 pub mod attempt;
@@ -26,6 +28,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
+pub mod refresh;
 mod tell;
 pub mod verify;
 
@@ -39,7 +42,11 @@ pub struct Gate {
     /// The policies that a proxy may name.
     pub policies: Policies,
     /// Who is signed in.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
+    /// Who has ever been, of late.
+    pub users: Arc<Users>,
+    /// What keeps sessions up to date.
+    pub refresher: Refresher,
     /// What seals and opens.
     pub keyring: Arc<Keyring>,
     /// Login links and tickets.

@@ -67,7 +67,7 @@ async fn judge<'g>(
     if !demand.ignores_identity()
         && let Some(id) = &credentials.session
     {
-        match gate.sessions.load(id).await {
+        match gate.session(id).await {
             Ok(session) => identity = session.map(|session| session.identity),
             Err(error) => {
                 tracing::debug!(%error, "a session could not be looked up");

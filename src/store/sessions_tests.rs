@@ -27,7 +27,10 @@ fn login() -> Login {
         tokens: Tokens {
             access: None,
             id: Some(SecretString::from("header.claims.signature")),
+            refresh: None,
         },
+        expires_in: None,
+        nonce: String::new(),
         auth_time: None,
         amr: vec!["phr".into()],
         sid: None,
@@ -179,6 +182,9 @@ impl Store for EndedMeanwhile {
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.0.delete(key).await
     }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.0.delete_version(key, version).await
+    }
     async fn enlist(
         &self,
         index: &RecordKey,
@@ -279,6 +285,10 @@ impl Store for Refusing {
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.may_write()?;
         self.store.delete(key).await
+    }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.delete_version(key, version).await
     }
     async fn enlist(
         &self,
