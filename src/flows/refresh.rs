@@ -354,7 +354,7 @@ impl Shared {
             Found::WithoutTokens(session) => {
                 let ended = self.sessions.end(id).await;
                 let result = ended.map_or(RefreshResult::NotStored, |_| RefreshResult::TokensGone);
-                return Some((result, session));
+                return Some((result, *session));
             }
         };
         let session = renewing.session.clone();
@@ -381,7 +381,8 @@ impl Shared {
         let Some(refresh_token) = tokens.refresh.take() else {
             return self.end(&renewing, RefreshResult::TokensGone).await;
         };
-        let refreshed = match self.relying_party.refresh(&refresh_token).await {
+        let issuer = &renewing.session.identity.issuer;
+        let refreshed = match self.relying_party.refresh(&refresh_token, issuer).await {
             Ok(refreshed) => refreshed,
             Err(error) => return self.failed(&renewing, &error).await,
         };

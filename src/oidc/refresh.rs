@@ -130,12 +130,19 @@ pub struct Confirmed {
 }
 
 impl RelyingParty {
-    /// Asks for new tokens. Ends within seven seconds.
+    /// Asks for new tokens. `issuer` is who gave the refresh token: nobody else is shown it. Ends within seven seconds.
     ///
     /// # Errors
     ///
     /// See [`RefreshError`]. Only some of them say something about the grant.
-    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Refreshed, RefreshError> {
+    pub async fn refresh(
+        &self,
+        refresh_token: &SecretString,
+        issuer: &str,
+    ) -> Result<Refreshed, RefreshError> {
+        if issuer != self.settings.issuer {
+            return Err(RefreshError::SomebodyElse);
+        }
         let asked = async {
             let provider = self.known_provider().await?;
             let credentials = Credentials::of(&self.settings);

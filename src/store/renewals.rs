@@ -77,7 +77,7 @@ pub enum Found {
     /// All of it.
     Whole(Box<Renewing>),
     /// A session whose tokens are gone, or do not open.
-    WithoutTokens(Session),
+    WithoutTokens(Box<Session>),
     /// Nothing: it has ended.
     Nothing,
 }
@@ -120,7 +120,7 @@ impl Sessions {
                 tokens,
                 version,
             })),
-            None => Found::WithoutTokens(session),
+            None => Found::WithoutTokens(Box::new(session)),
         })
     }
 
