@@ -48,7 +48,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(150);
 /// How long requests may take to end once the service stops, in seconds.
 const DRAIN_SECONDS: u64 = 10;
 
-/// How long renewals that are under way may take then: as long as the provider may take to answer, and the store after it.
+/// How long renewals that are under way may take then. A provider that takes longer may leave their people to sign in again.
 const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
 
 /// Threads that serve the portal. A login waits for the provider; it does not compute.

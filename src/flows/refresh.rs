@@ -34,7 +34,7 @@ const WAIT: Duration = Duration::from_millis(2_700);
 const MAX_FLIGHTS: usize = 256;
 
 /// The longest that one renewal may take, with waiting for another holder of the lease who dies.
-const FLIGHT_TIMEOUT: Duration = Duration::from_secs(60);
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How often it is looked what another holder of the lease has done.
 const POLL: Duration = Duration::from_millis(150);
@@ -388,9 +388,10 @@ impl Shared {
         };
         let answered = self.clock.now();
         // Most providers know the old one no more. So the new one is kept before anything can go wrong with the rest.
-        let is_rotated = refreshed.refresh_token.is_some();
-        tokens.refresh = refreshed.refresh_token.clone().or(Some(refresh_token));
-        if is_rotated
+        let replaced = refreshed.refresh_token().cloned();
+        let is_replaced = replaced.is_some();
+        tokens.refresh = replaced.or(Some(refresh_token));
+        if is_replaced
             && let Err(result) = kept(self.sessions.keep_tokens(&mut renewing, &tokens).await)
         {
             return result;
@@ -405,7 +406,7 @@ impl Shared {
             Err(error) => return self.failed(&renewing, &error).await,
         };
         let serial = renewing.serial() + 1;
-        let renewal = Renewal::of(serial, true, refreshed.expires_in, answered);
+        let renewal = Renewal::of(serial, true, refreshed.expires_in(), answered);
         let tokens = Tokens {
             access: Some(confirmed.access_token),
             // The provider wants the newest one back at logout.

@@ -93,7 +93,7 @@ impl OAuth2TokenResponse for TokenAnswer {
     }
 
     fn token_type(&self) -> &CoreTokenType {
-        // `exchange` lets nothing else pass.
+        // `check_access_token` lets nothing else pass.
         &BEARER
     }
 
@@ -167,35 +167,41 @@ impl Credentials {
     }
 }
 
-/// The tokens that came of a code, or of a refresh token.
+/// The tokens that came of a code, or of a refresh token. Nothing of them is checked yet.
 #[derive(Debug)]
 pub(super) struct Granted {
     pub(super) access_token: AccessToken,
+    token_type: Option<String>,
     pub(super) id_token: Option<SecretString>,
     pub(super) refresh_token: Option<SecretString>,
     pub(super) expires_in: Option<Duration>,
 }
 
-impl TokenAnswer {
-    /// Takes what can be used.
-    fn into_granted(self) -> Result<Granted, RedeemError> {
+impl From<TokenAnswer> for Granted {
+    fn from(answer: TokenAnswer) -> Self {
+        let secret = |token: Option<RawToken>| token.map(|RawToken(text)| text.into());
+        Self {
+            access_token: answer.access_token,
+            token_type: answer.token_type,
+            id_token: secret(answer.id_token),
+            refresh_token: secret(answer.refresh_token),
+            expires_in: answer.expires_in.map(Duration::from_secs),
+        }
+    }
+}
+
+impl Granted {
+    /// Whether the access token can be used.
+    pub(super) fn check_access_token(&self) -> Result<(), RedeemError> {
         // DPoP tokens, say, are bound to a key that we do not have.
-        let is_bearer = self
-            .token_type
-            .is_none_or(|name| name.eq_ignore_ascii_case("bearer"));
-        if !is_bearer {
+        let is_bearer = |name: &String| name.eq_ignore_ascii_case("bearer");
+        if !self.token_type.as_ref().is_none_or(is_bearer) {
             return Err(RedeemError::TokenType);
         }
         if !is_sendable(self.access_token.secret()) {
             return Err(RedeemError::AccessToken);
         }
-        let secret = |token: Option<RawToken>| token.map(|RawToken(text)| text.into());
-        Ok(Granted {
-            access_token: self.access_token,
-            id_token: secret(self.id_token),
-            refresh_token: secret(self.refresh_token),
-            expires_in: self.expires_in.map(Duration::from_secs),
-        })
+        Ok(())
     }
 }
 
@@ -255,7 +261,7 @@ fn scopes<'a>(
 ///
 /// # Errors
 ///
-/// When the provider is not there, says no, or answers something that is no token answer.
+/// When the provider is not there, says no, or answers something that is no token answer, or no access token of use.
 pub(super) async fn exchange(
     code: &str,
     pkce_verifier: &str,
@@ -276,10 +282,13 @@ pub(super) async fn exchange(
         .request_async(http)
         .await
         .map_err(from_token_endpoint)?;
-    answer.into_granted()
+    let granted = Granted::from(answer);
+    granted.check_access_token()?;
+    Ok(granted)
 }
 
-/// Exchanges a refresh token for new tokens, of the same scope (RFC 6749 §6).
+/// Exchanges a refresh token for new tokens, of the same scope (RFC 6749 §6). Whatever they are: there may be a new refresh
+/// token among them, and the one before of no more use.
 ///
 /// # Errors
 ///
@@ -299,7 +308,7 @@ pub(super) async fn refresh(
         .request_async(http)
         .await
         .map_err(from_token_endpoint)?;
-    answer.into_granted()
+    Ok(answer.into())
 }
 
 /// Whether a header can carry an access token: visible characters and blanks (RFC 6749 appendix A.12). It goes to

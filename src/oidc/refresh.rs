@@ -18,8 +18,9 @@ use super::{RelyingParty, claims};
 use crate::domain::identity::Identity;
 use crate::domain::relying_party::Userinfo;
 
-/// For the token request, all in all. The lease under which it is made is longer.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(7);
+/// For the token request, all in all. Nobody waits for so long; but an answer that is not waited for may hold the only
+/// token that the provider still knows. The lease under which it is asked for is longer.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For what is asked afterwards: newer keys, userinfo.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
@@ -101,13 +102,20 @@ impl From<RedeemError> for RefreshError {
 }
 
 /// What the token endpoint has answered. Nothing of it is believed yet.
-pub struct Refreshed {
-    pub(super) access_token: AccessToken,
-    pub(super) id_token: Option<SecretString>,
+pub struct Refreshed(Granted);
+
+impl Refreshed {
     /// The refresh token from now on; `None` where the one before goes on.
-    pub refresh_token: Option<SecretString>,
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&SecretString> {
+        self.0.refresh_token.as_ref()
+    }
+
     /// How long the access token lives, where the provider says so.
-    pub expires_in: Option<Duration>,
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.0.expires_in
+    }
 }
 
 impl std::fmt::Debug for Refreshed {
@@ -130,7 +138,7 @@ pub struct Confirmed {
 }
 
 impl RelyingParty {
-    /// Asks for new tokens. `issuer` is who gave the refresh token: nobody else is shown it. Ends within seven seconds.
+    /// Asks for new tokens. `issuer` is who gave the refresh token: nobody else is shown it. Ends within 20 seconds.
     ///
     /// # Errors
     ///
@@ -150,18 +158,7 @@ impl RelyingParty {
             let (settings, http) = ((&self.settings, &self.issuer), &self.refresh_http);
             client::refresh(refresh_token, &credentials, settings, &provider, http).await
         };
-        let Granted {
-            access_token,
-            id_token,
-            refresh_token,
-            expires_in,
-        } = self.in_time(REFRESH_TIMEOUT, asked).await?;
-        Ok(Refreshed {
-            access_token,
-            id_token,
-            refresh_token,
-            expires_in,
-        })
+        Ok(Refreshed(self.in_time(REFRESH_TIMEOUT, asked).await?))
     }
 
     /// Checks what came, and says who it is by now: `before`, with newer claims. `nonce` is that of the login.
@@ -187,13 +184,14 @@ impl RelyingParty {
 
     async fn confirm_in_time(
         &self,
-        refreshed: &Refreshed,
+        Refreshed(granted): &Refreshed,
         before: &Identity,
         nonce: &str,
     ) -> Result<Confirmed, RefreshError> {
+        granted.check_access_token()?;
         let provider = self.known_provider().await.map_err(RedeemError::from)?;
-        let access_token = &refreshed.access_token;
-        let told = match &refreshed.id_token {
+        let access_token = &granted.access_token;
+        let told = match &granted.id_token {
             Some(token) => {
                 let client_id = self.settings.client_id.with(str::to_owned);
                 let expected = Expected {
@@ -226,7 +224,7 @@ impl RelyingParty {
             sid: claims::sid(&told),
             identity: claims::renewed(before, &told, userinfo.as_ref(), &self.settings)?,
             access_token: SecretString::from(access_token.secret().as_str()),
-            id_token: refreshed.id_token.clone(),
+            id_token: granted.id_token.clone(),
         })
     }
 

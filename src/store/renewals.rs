@@ -21,8 +21,9 @@ use crate::store::session_records::{
 use crate::store::sessions::Sessions;
 use crate::store::{StoreError, Version};
 
-/// How long the lease lasts: longer than the provider is waited for.
-const LEASE: Duration = Duration::from_secs(10);
+/// How long the lease lasts: longer than the provider is waited for, so that nobody else uses the same refresh token even
+/// where the lease cannot be renewed meanwhile.
+const LEASE: Duration = Duration::from_secs(25);
 
 /// How often a write is tried that others are in the way of.
 const ATTEMPTS: usize = 10;

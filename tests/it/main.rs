@@ -20,6 +20,7 @@ mod patterns;
 mod provider;
 mod redis;
 mod redis_outages;
+mod refresh;
 mod seed;
 mod sockets;
 mod store_file;
