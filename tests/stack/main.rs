@@ -32,6 +32,7 @@ mod nginx;
 mod portal_path;
 mod proxied;
 mod redis;
+mod refresh;
 mod reserved;
 mod same_origin;
 mod secrecy;

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::gate::{self, Gate};
-use crate::kit::provider::{self, Provider};
+use crate::kit::provider::{self, Provider, Special, USUAL};
 use crate::kit::upstream::Upstream;
 use crate::kit::{Failure, Result, example, folder, ports};
 
@@ -106,19 +106,28 @@ impl Stack {
     ///
     /// As [`start`](Self::start).
     pub async fn start_signing(algorithm: &str, log_level: &str) -> Result<Self> {
+        Self::start_at(Special { algorithm, ..USUAL }, log_level).await
+    }
+
+    /// The same with a provider that is special.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_at(special: Special<'_>, log_level: &str) -> Result<Self> {
         let folder = folder()?;
         let https_port = ports::free();
         let gate_ports = gate::Ports::free();
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
-        let mut provider = Provider::start_signing(
+        let relying_parties = [public_url.clone()];
+        let mut provider = Provider::start_on(
+            ports::free(),
             folder.path(),
-            &provider::Settings {
-                issuer: &issuer,
-                relying_party: &public_url,
-            },
-            algorithm,
+            &issuer,
+            &relying_parties,
+            special,
         )?;
         let sites = format!(
             "{}{}",
