@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{FILMS, HOST, LAPSED, Person, WAITED, long_sessions, until};
+use super::{DUE, FILMS, HOST, LAPSED, Person, WAITED, long_sessions, until};
 use crate::redis::Shared;
 use crate::support::app::{TestApp, spawn_app_at, spawn_app_with};
 use crate::support::browser::Browser;
@@ -86,6 +86,32 @@ async fn what_was_written_halfway_is_completed_without_the_provider() {
     app.clock.advance(LAPSED);
     assert_eq!(ada.status(&app).await, 200);
     assert_eq!((app.issuer.renewals(), app.issuer.reuses()), (2, 0));
+}
+
+/// A stop in good order waits for what the provider has replaced to be written down.
+#[actix_web::test]
+async fn a_stop_loses_no_token() {
+    let shared = Shared::start();
+    let app = replica(&shared).await;
+    let ada = Person::sign_in(&app, FILMS).await;
+    let cookie = ada.browser.cookie_header(HOST);
+    app.clock.advance(DUE);
+    app.issuer
+        .answer(Endpoint::Refresh, Answer::Late(Duration::from_secs(2)));
+    assert_eq!(ada.status(&app).await, 200);
+    until("the provider has replaced the token", async || {
+        app.issuer.renewals() == 1
+    })
+    .await;
+    drop(ada);
+    let app = app.restart().await;
+    assert!(!is_leased(&shared));
+    for renewals in 1..=2 {
+        let ask = app.ask(FILMS).fetch().header("cookie", &cookie);
+        assert_eq!(ask.send().await.status, 200);
+        assert_eq!((app.issuer.renewals(), app.issuer.reuses()), (renewals, 0));
+        app.clock.advance(LAPSED);
+    }
 }
 
 /// The store gave the tokens up, and kept the session.
