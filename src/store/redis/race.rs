@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_fails_or_is_silent_is_passed_over() {
         let fails = || ready(Err::<u8, _>("refused".to_owned())).boxed();
         let is_silent = || pending().boxed();

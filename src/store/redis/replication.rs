@@ -53,6 +53,11 @@ impl Replication {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_missed(&self) -> bool {
+        self.missed().is_some()
+    }
+
     fn confirmed(&self) {
         if self.missed().take().is_some() {
             tracing::info!("a replica of the session store confirms what is deleted again");
