@@ -64,11 +64,11 @@ fn urls_are_read() {
         ("redis+unix:///run/redis/redis.sock",             "redis+unix:///run/redis/redis.sock?db=0", None, None),
         ("redis+unix:///run/redis%20/r.sock?db=2",         "redis+unix:///run/redis /r.sock?db=2", None, None),
         ("redis+sentinel://h1/mymaster",                   "redis+sentinel://h1:26379/mymaster/0", None, None),
-        ("redis+sentinel://ada@h1:26379,h2:5000/my-master.2/3", "redis+sentinel://h1:26379,h2:5000/my-master.2/3", Some("ada"), None),
+        ("redis+sentinel://ada:hunter2@h1:26379,h2:5000/my-master.2/3", "redis+sentinel://h1:26379,h2:5000/my-master.2/3", Some("ada"), Some("hunter2")),
         ("rediss+sentinel://[2001:db8::1],[::1]:26380/m/",  "rediss+sentinel://[2001:db8::1]:26379,[::1]:26380/m/0", None, None),
         ("redis+sentinel://:p%2Css%40@h1,h2/m",            "redis+sentinel://h1:26379,h2:26379/m/0", None, Some("p,ss@")),
         ("redis+cluster://h1:6379,h2:6379",                "redis+cluster://h1:6379,h2:6379", None,  None),
-        ("redis+cluster://ada@h1,[::1]:7000/0",            "redis+cluster://h1:6379,[::1]:7000", Some("ada"), None),
+        ("redis+cluster://ada:hunter2@h1,[::1]:7000/0",            "redis+cluster://h1:6379,[::1]:7000", Some("ada"), Some("hunter2")),
         ("rediss+cluster://10.0.0.1/",                     "rediss+cluster://10.0.0.1:6379", None,   None),
     ];
     for (url, shown, user, password) in cases {

@@ -223,27 +223,8 @@ impl Cluster {
     /// Primaries with a third each of the slots, and perhaps a replica of the first.
     pub fn start_as(kind: &Kind, primaries: usize, has_replica: bool) -> Self {
         let count = primaries + usize::from(has_replica);
-        let node = |_| {
-            kind.server(&|_| {
-                let words = [
-                    ("--cluster-enabled", "yes".to_owned()),
-                    ("--cluster-port", free_port().to_string()),
-                    (
-                        "--cluster-node-timeout",
-                        NODE_TIMEOUT.as_millis().to_string(),
-                    ),
-                    ("--cluster-require-full-coverage", "no".to_owned()),
-                    ("--repl-diskless-sync-delay", "0".to_owned()),
-                ];
-                let mut words = words.map(|(name, value)| [name.to_owned(), value]).concat();
-                if kind.tls.is_some() {
-                    words.extend(["--tls-cluster", "yes"].map(str::to_owned));
-                }
-                words
-            })
-        };
         let cluster = Self {
-            nodes: (0..count).map(node).collect(),
+            nodes: (0..count).map(|_| member(kind)).collect(),
             kind: kind.clone(),
         };
         cluster.form(primaries);
@@ -261,12 +242,7 @@ impl Cluster {
         for node in &self.nodes[1..] {
             self.meet(node);
         }
-        until("the nodes know one another", || {
-            let known = format!("cluster_known_nodes:{}", self.nodes.len());
-            self.nodes
-                .iter()
-                .all(|node| node.ask(&["CLUSTER", "INFO"]).contains(&known))
-        });
+        self.until_known();
         for replica in &self.nodes[primaries..] {
             let id = self.nodes[0].ask(&["CLUSTER", "MYID"]);
             assert_eq!(replica.ask(&["CLUSTER", "REPLICATE", &id]), "OK");
@@ -279,13 +255,32 @@ impl Cluster {
         self.until_whole();
     }
 
-    /// Has a node join.
-    pub fn meet(&self, node: &RedisServer) {
+    fn meet(&self, node: &RedisServer) {
         let met = &self.nodes[0];
         let bus = met.ask(&["CONFIG", "GET", "cluster-port"]);
         let bus = bus.lines().nth(1).expect("a port");
         let port = met.port.to_string();
         assert_eq!(node.ask(&["CLUSTER", "MEET", LOCALHOST, &port, bus]), "OK");
+    }
+
+    /// Has another node join, which has no slots.
+    pub fn grow(&mut self) {
+        let node = member(&self.kind);
+        self.meet(&node);
+        self.nodes.push(node);
+        self.until_known();
+        self.until_whole();
+    }
+
+    fn until_known(&self) {
+        let known = |node: &RedisServer| {
+            let said = node.ask(&["CLUSTER", "NODES"]);
+            let others = said.lines().filter(|line| !line.contains("handshake"));
+            others.count() == self.nodes.len()
+        };
+        until("the nodes know one another", || {
+            self.nodes.iter().all(known)
+        });
     }
 
     /// Waits until all nodes that run find the cluster in order.
@@ -329,6 +324,27 @@ impl Cluster {
             set(place, &["NODE", &target]);
         }
     }
+}
+
+/// A node that may be one of a cluster.
+fn member(kind: &Kind) -> RedisServer {
+    kind.server(&|_| {
+        let words = [
+            ("--cluster-enabled", "yes".to_owned()),
+            ("--cluster-port", free_port().to_string()),
+            (
+                "--cluster-node-timeout",
+                NODE_TIMEOUT.as_millis().to_string(),
+            ),
+            ("--cluster-require-full-coverage", "no".to_owned()),
+            ("--repl-diskless-sync-delay", "0".to_owned()),
+        ];
+        let mut words = words.map(|(name, value)| [name.to_owned(), value]).concat();
+        if kind.tls.is_some() {
+            words.extend(["--tls-cluster", "yes"].map(str::to_owned));
+        }
+        words
+    })
 }
 
 fn hosts(servers: &[RedisServer]) -> String {

@@ -11,6 +11,7 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, Value,
 };
+use futures_util::FutureExt;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -124,12 +125,17 @@ async fn connect_in_time(
         }
         greet(&mut connection, target).await
     };
+    let mut greeting = Box::pin(greeting);
     tokio::select! {
-        // What was answered before the end counts.
         biased;
-        answer = greeting => answer?,
-        () = &mut driver => return Err("the connection was closed".to_owned()),
+        answer = &mut greeting => answer?,
+        // What was answered before the end counts: it says why.
+        () = &mut driver => match greeting.as_mut().now_or_never() {
+            Some(Err(reason)) => return Err(reason),
+            Some(Ok(())) | None => return Err("the connection was closed".to_owned()),
+        },
     }
+    drop(greeting);
     Ok((connection, driver))
 }
 
@@ -170,12 +176,12 @@ async fn log_in(connection: &mut MultiplexedConnection, who: &Identity<'_>) -> R
 async fn greet(connection: &mut MultiplexedConnection, target: &Target) -> Result<(), String> {
     let mut name = ::redis::cmd("CLIENT");
     name.arg("SETNAME").arg(target.purpose.name());
-    if let Err(error) = name.exec_async(connection).await
-        && error.code().is_none()
-    {
-        return Err(greeting_words(&error));
+    match name.exec_async(connection).await {
+        Ok(()) => {}
+        // One that may not be given a name is as good: it is for people alone.
+        Err(error) if error.code() == Some("NOPERM") => {}
+        Err(error) => return Err(greeting_words(&error)),
     }
-    // One that may not be given a name is as good: it is for people alone.
     if target.purpose == Purpose::Sentinel {
         return Ok(());
     }

@@ -30,6 +30,8 @@ pub(super) struct Servers {
 pub(super) struct Directory {
     pub(super) settings: Arc<RedisSettings>,
     known: watch::Sender<Known>,
+    /// The addresses in the map.
+    primaries: watch::Sender<Vec<RedisAddress>>,
     /// Rings when what is known may be wrong.
     pub(super) alarm: Arc<Notify>,
     guests: Mutex<Vec<Guest>>,
@@ -72,6 +74,7 @@ impl Servers {
         let settings = Arc::new(settings);
         let directory = Arc::new(Directory {
             known: watch::Sender::new(Known::Finding),
+            primaries: watch::Sender::default(),
             alarm: Arc::default(),
             guests: Mutex::default(),
             settings: Arc::clone(&settings),
@@ -159,8 +162,10 @@ impl Directory {
             let is_listed = nodes.iter().any(|node| Arc::ptr_eq(node, &guest.node));
             !is_listed && guest.since.elapsed() < GUEST_TIME
         });
+        let addresses = nodes.iter().map(|node| node.address.clone()).collect();
         let map = Arc::new(Map { nodes, ranges });
         self.known.send_replace(Known::Found(map));
+        self.primaries.send_replace(addresses);
         true
     }
 
@@ -239,31 +244,28 @@ impl Map {
 /// The servers that records are written to at the moment: whatever is kept of their answers has to be watched over a
 /// [`PushLine`] to each of them.
 pub struct Primaries {
-    known: watch::Receiver<Known>,
-    directory: Arc<Directory>,
+    addresses: watch::Receiver<Vec<RedisAddress>>,
+    settings: Arc<RedisSettings>,
 }
 
 impl Primaries {
-    pub(super) fn of(directory: &Arc<Directory>) -> Self {
+    pub(super) fn of(directory: &Directory) -> Self {
         Self {
-            known: directory.known.subscribe(),
-            directory: Arc::clone(directory),
+            addresses: directory.primaries.subscribe(),
+            settings: Arc::clone(&directory.settings),
         }
     }
 
     /// Their addresses now, and marks them as seen; none while none is known.
     #[must_use]
     pub fn now(&mut self) -> Vec<RedisAddress> {
-        match &*self.known.borrow_and_update() {
-            Known::Found(map) => map.nodes.iter().map(|node| node.address.clone()).collect(),
-            Known::Finding | Known::Missing(_) => Vec::new(),
-        }
+        self.addresses.borrow_and_update().clone()
     }
 
     /// Waits until they, or what each of them has, may be others than those that were seen; `false` when the store has
     /// ended.
     pub async fn changed(&mut self) -> bool {
-        self.known.changed().await.is_ok()
+        self.addresses.changed().await.is_ok()
     }
 
     /// Opens a connection of its own to one of them, over which it is asked to tell what others write.
@@ -273,7 +275,7 @@ impl Primaries {
     /// What is in the way, for people: also that the server is no primary any more.
     pub async fn listen(&self, primary: &RedisAddress) -> Result<PushLine, String> {
         let target = Target {
-            settings: Arc::clone(&self.directory.settings),
+            settings: Arc::clone(&self.settings),
             address: primary.clone(),
             purpose: Purpose::Invalidations,
         };

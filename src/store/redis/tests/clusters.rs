@@ -172,20 +172,8 @@ async fn a_slot_that_moves_is_followed() {
 /// A slot moves to a node that has none yet, so that nobody has heard of it but by being sent there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_is_found() {
-    let mut cluster = Cluster::start_as(&Kind::default(), 3, true);
-    let joins = &cluster.nodes[3];
-    joins.ask(&["CLUSTER", "RESET", "HARD"]);
-    assert_eq!(joins.ask(&["FLUSHALL"]), "OK");
-    cluster.meet(joins);
-    let start = Instant::now();
-    let id = joins.ask(&["CLUSTER", "MYID"]);
-    while !cluster.nodes[..3]
-        .iter()
-        .all(|node| node.ask(&["CLUSTER", "NODES"]).contains(&id))
-    {
-        assert!(start.elapsed() < PATIENT, "it does not join");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut cluster = Cluster::start();
+    cluster.grow();
     let store = open(settings_of(&cluster));
     let from = owner("{moving}");
     cluster.nodes.swap(3, (from + 1) % 3);

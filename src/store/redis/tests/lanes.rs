@@ -115,16 +115,17 @@ async fn no_room_for_clients() {
 #[derive(Debug)]
 struct BreaksDown(std::sync::atomic::AtomicBool);
 
+impl RedisCredentialSource for BreaksDown {
+    fn read(&self) -> Result<RedisCredentials, String> {
+        let breaks = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(!breaks, "the first one that asks");
+        Ok(RedisCredentials::default())
+    }
+}
+
 /// Whatever breaks down while a connection is made, the next attempt is made all the same.
 #[tokio::test]
 async fn a_panic_is_survived() {
-    impl RedisCredentialSource for BreaksDown {
-        fn read(&self) -> Result<RedisCredentials, String> {
-            let breaks = !self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
-            assert!(!breaks, "the first one that asks");
-            Ok(RedisCredentials::default())
-        }
-    }
     let server = RedisServer::start();
     let store = open(RedisSettings {
         credentials: Arc::new(BreaksDown(std::sync::atomic::AtomicBool::new(false))),

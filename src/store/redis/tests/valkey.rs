@@ -35,7 +35,7 @@ async fn with_sentinels() {
     contract::holds(&store, &watched).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_a_cluster() {
     let Some(kind) = kind() else { return };
     let cluster = Cluster::start_as(&kind, 3, false);
