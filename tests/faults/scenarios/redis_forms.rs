@@ -1,0 +1,212 @@
+//! A primary with replicas and sentinels, or a cluster, loses some of its servers. Whoever is signed in stays so as
+//! soon as another server has taken over, and whoever has signed out stays out.
+
+use std::time::Duration;
+
+use crate::kit::redis_forms::{Cluster, DOWN_AFTER, Kind, NAME, NODE_TIMEOUT, Watched};
+use crate::kit::redis_server::RedisServer;
+use crate::kit::{Failure, Result};
+use crate::scenarios::Outcome;
+use crate::scenarios::redis::plan;
+use crate::seen::{Expect, Seen};
+use crate::service::Service;
+use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, Stage};
+
+/// From the loss of a primary until all is well.
+const FAILOVER_LIMIT: Duration = DOWN_AFTER.saturating_add(RECOVERY_LIMIT);
+
+/// What the log says of a change.
+const FOLLOWED: &str = "the session store has another primary";
+const UNCONFIRMED: &str = "no replica of the session store confirms";
+
+async fn with_sentinels(stage: &mut Stage) -> Result<(Watched, Service)> {
+    let watched = Watched::start();
+    let service = stage.start(&plan(stage, &watched.url())).await?;
+    stage.gather().await?;
+    Ok((watched, service))
+}
+
+/// Lets the replicas have what was written until now.
+async fn replicate() {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+/// The primary is killed and comes back as a replica.
+pub async fn primary_killed(stage: &mut Stage) -> Result<Outcome> {
+    let (mut watched, mut service) = with_sentinels(stage).await?;
+    stage.watch().await?;
+    replicate().await;
+    let mut windows = Vec::new();
+    for round in 1..=stage.rounds(1, 5) {
+        let old = watched.primary();
+        stage.changing();
+        watched.servers[old].kill();
+        windows.push(stage.until_calm(Expect::CALM, FAILOVER_LIMIT).await?);
+        service.logs(FOLLOWED, round).await?;
+        // It takes itself for a primary until a sentinel tells it otherwise. Nobody is led to it.
+        stage.fault(Expect::CALM);
+        watched.servers[old].restart();
+        let browser = stage.signed_in("ben", 200).await?;
+        watched.until_known();
+        let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
+        if page.status != 200 {
+            return Err(Failure(format!("{} for who signed in since", page.status)));
+        }
+        let refusals = watched.servers[old].ask(&["INFO", "errorstats"]);
+        if refusals.contains("READONLY") {
+            return Err(Failure::new("the old primary was asked to write"));
+        }
+        replicate().await;
+    }
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "down-after {DOWN_AFTER:?}; all well after {windows:.1?}; the same sessions go on"
+    ))
+}
+
+/// An operator asks for a failover.
+pub async fn failover_asked_for(stage: &mut Stage) -> Result<Outcome> {
+    let (watched, mut service) = with_sentinels(stage).await?;
+    stage.watch().await?;
+    replicate().await;
+    let mut followed = Vec::new();
+    for round in 1..=stage.rounds(1, 5) {
+        stage.fault(Expect::STORE_SHAKY);
+        let (before, begun) = (watched.primary(), std::time::Instant::now());
+        let answer = watched.sentinels[0].ask(&["SENTINEL", "FAILOVER", NAME]);
+        if answer != "OK" {
+            return Err(Failure(format!("no failover: {answer}")));
+        }
+        service.logs(FOLLOWED, round).await?;
+        followed.push(begun.elapsed());
+        stage.until_calm(Expect::CALM, FAILOVER_LIMIT).await?;
+        watched.until_known();
+        if watched.primary() == before {
+            return Err(Failure::new("the primary is the same"));
+        }
+        replicate().await;
+    }
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!("followed after {followed:.1?}"))
+}
+
+/// A sentinel and a replica are gone.
+pub async fn others_down(stage: &mut Stage) -> Result<Outcome> {
+    let (mut watched, mut service) = with_sentinels(stage).await?;
+    stage.watch().await?;
+    stage.fault(Expect::CALM);
+    let primary = watched.primary();
+    watched.servers[(primary + 1) % 3].kill();
+    watched.sentinels[0].kill();
+    stage.signed_in("ben", 200).await?;
+    stage.logged_out().await?;
+    stage.hold(stage.time(2.0, 20.0)).await;
+    if service.log().contains(UNCONFIRMED) {
+        return Err(Failure::new("one replica was not enough"));
+    }
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("nobody notices")
+}
+
+/// Somebody signs out while a replica hangs, and the primary is lost at once.
+pub async fn sign_out_before(stage: &mut Stage) -> Result<Outcome> {
+    let (mut watched, mut service) = with_sentinels(stage).await?;
+    stage.watch().await?;
+    let cookie = sign_out_and_fail_over(stage, &mut watched, 1).await?;
+    match stage.seen_with(&cookie).await? {
+        Seen::SignIn => {}
+        other => return Err(Failure(format!("the sign-out was undone: {other:?}"))),
+    }
+    if service.log().contains(UNCONFIRMED) {
+        return Err(Failure::new("one replica was not enough"));
+    }
+    let mut remark = "a sign-out that one replica has stays".to_owned();
+    if stage.rounds(0, 1) == 1 {
+        // With none, it can only be told, and is: this is the one that the documentation promises nothing for.
+        watched.until_known();
+        let cookie = sign_out_and_fail_over(stage, &mut watched, 2).await?;
+        service.logs(UNCONFIRMED, 1).await?;
+        let seen = stage.seen_with(&cookie).await?;
+        remark = format!("{remark}; with both replicas frozen, {seen:?}, and the log warned");
+    }
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(remark)
+}
+
+/// Gives back the cookie of somebody who signed out while `frozen` replicas were. All servers run again afterwards.
+async fn sign_out_and_fail_over(
+    stage: &mut Stage,
+    watched: &mut Watched,
+    frozen: usize,
+) -> Result<String> {
+    let browser = stage.signed_in("ada", 200).await?;
+    replicate().await;
+    let primary = watched.primary();
+    let replicas = [(primary + 1) % 3, (primary + 2) % 3];
+    for place in &replicas[..frozen] {
+        watched.servers[*place].freeze();
+    }
+    let cookie = stage.sign_out(&browser).await?;
+    stage.changing();
+    watched.servers[primary].kill();
+    for place in &replicas[..frozen] {
+        watched.servers[*place].thaw();
+    }
+    stage.until_calm(Expect::CALM, FAILOVER_LIMIT).await?;
+    watched.servers[primary].restart();
+    Ok(cookie)
+}
+
+/// A node of a cluster is killed, and its replica takes over.
+pub async fn node_killed(stage: &mut Stage) -> Result<Outcome> {
+    let mut cluster = Cluster::start_as(&Kind::default(), 3, true);
+    let mut service = stage.start(&plan(stage, &cluster.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    replicate().await;
+    stage.fault(Expect::STORE_SHAKY);
+    cluster.nodes[0].kill();
+    stage.hold(Duration::from_millis(500)).await;
+    // Whose records lie elsewhere goes on, so the service stays in the proxy.
+    service.expect_health(200, 200).await?;
+    stage.changing();
+    let limit = NODE_TIMEOUT * 2 + RECOVERY_LIMIT;
+    let window = stage.until_calm(Expect::CALM, limit).await?;
+    stage.fault(Expect::CALM);
+    cluster.nodes[0].restart();
+    cluster.until_whole();
+    stage.signed_in("ben", 200).await?;
+    stage.hold(stage.time(1.0, 10.0)).await;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "node-timeout {NODE_TIMEOUT:?}; all well {window:.1?} after half a second; the same sessions go on"
+    ))
+}
+
+/// Redis holds every write back, as it does before an orderly change.
+pub async fn writes_held(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let time = stage.time(2.0, 10.0);
+    stage.fault(Expect::CALM);
+    let milliseconds = time.as_millis().to_string();
+    redis.ask(&["CLIENT", "PAUSE", &milliseconds, "WRITE"]);
+    let browser = stage.browser()?;
+    let (page, _) = stage.sign_in_with(&browser, "ada").await?;
+    if page.status != 503 {
+        return Err(Failure(format!("{} for a sign-in", page.status)));
+    }
+    stage.hold(time).await;
+    stage.recover(Expect::CALM).await?;
+    stage.signed_in("ada", 200).await?;
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held("whoever is signed in goes on meanwhile")
+}
