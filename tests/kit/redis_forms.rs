@@ -179,20 +179,18 @@ impl Watched {
 
 fn sentinel(kind: &Kind, primary: u16) -> RedisServer {
     let down_after = DOWN_AFTER.as_millis();
-    let mut text = format!(
+    let auth = kind.password.map_or_else(String::new, |password| {
+        format!("sentinel auth-pass {NAME} {password}\n")
+    });
+    let own = kind.sentinel_password.map_or_else(String::new, |password| {
+        format!("requirepass {password}\nsentinel sentinel-pass {password}\n")
+    });
+    let text = format!(
         "sentinel monitor {NAME} {LOCALHOST} {primary} 2
 sentinel down-after-milliseconds {NAME} {down_after}
 sentinel failover-timeout {NAME} 6000
-"
+{auth}{own}"
     );
-    if let Some(password) = kind.password {
-        text.push_str(&format!("sentinel auth-pass {NAME} {password}\n"));
-    }
-    if let Some(password) = kind.sentinel_password {
-        text.push_str(&format!(
-            "requirepass {password}\nsentinel sentinel-pass {password}\n"
-        ));
-    }
     let without = Kind {
         password: None,
         ..kind.clone()
