@@ -50,14 +50,14 @@ pub(super) async fn follow(directory: Arc<Directory>) {
                 }
             }
             Err(reason) => {
-                directory.missing(&reason);
-                if !is_missed {
-                    tracing::error!(
+                let is_known = !directory.missing(&reason);
+                if is_known && !is_missed {
+                    tracing::warn!(
                         reason,
                         "no node of the session store's cluster tells its map"
                     );
                 }
-                is_missed = true;
+                is_missed = is_known;
             }
         }
         rest(&directory).await;

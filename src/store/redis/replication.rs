@@ -7,7 +7,8 @@ use ::redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, timeout_at};
 
 /// So long a replica is waited for. It takes about as long as one call where all is well.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE_MS: u64 = 100;
+const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
 
 /// So long nobody is waited for once none has answered: it holds up the connection.
 const REST: Duration = Duration::from_secs(5);
@@ -24,19 +25,15 @@ impl Replication {
     /// Whether one has changes nothing of what was done, so that is only told in the log.
     pub(super) async fn confirm(&self, mut connection: MultiplexedConnection, deadline: Instant) {
         let now = Instant::now();
-        let missed = self.missed().as_ref().copied();
-        let deadline = deadline.min(now + PATIENCE);
-        let limit = deadline.saturating_duration_since(now);
-        // Redis takes 0 for no limit.
-        if limit.as_millis() == 0 || missed.is_some_and(|missed| missed + REST > now) {
+        let is_resting = self.missed().is_some_and(|missed| missed + REST > now);
+        // The answer takes its way, too.
+        if is_resting || now + PATIENCE * 2 > deadline {
             return;
         }
         let mut wait = ::redis::cmd("WAIT");
-        wait.arg(1)
-            .arg(u64::try_from(limit.as_millis()).unwrap_or(1));
-        // The answer is on its way when the time is over.
+        wait.arg(1).arg(PATIENCE_MS);
         let asked = wait.query_async::<u64>(&mut connection);
-        let reason = match timeout_at(deadline + PATIENCE, asked).await {
+        let reason = match timeout_at(now + PATIENCE * 2, asked).await {
             Ok(Ok(1..)) => return self.confirmed(),
             Ok(Ok(0)) => "none in time".to_owned(),
             Ok(Err(error)) => error

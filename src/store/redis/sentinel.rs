@@ -72,8 +72,9 @@ impl Watch {
                 self.adopt(address).await;
             }
             Err(reason) => {
-                self.directory.missing(&reason);
-                self.note(Some(&reason));
+                if !self.directory.missing(&reason) {
+                    self.note(Some(&reason));
+                }
             }
         }
     }
@@ -124,7 +125,8 @@ impl Watch {
                     tracing::info!(before = %before.address, now = %address, "the session store has another primary");
                 }
             }
-            Err(reason) => self.directory.missing(&format!("{address}: {reason}")),
+            // The one before, if there is one, stays until somebody else is the primary.
+            Err(reason) => drop(self.directory.missing(&format!("{address}: {reason}"))),
         }
     }
 
@@ -148,7 +150,7 @@ impl Watch {
     fn note(&mut self, failure: Option<&str>) {
         match failure {
             Some(reason) if !self.is_missed => {
-                tracing::error!(reason, "no sentinel of the session store answers");
+                tracing::warn!(reason, "no sentinel of the session store answers");
             }
             None if self.is_missed => {
                 tracing::info!("a sentinel of the session store answers");

@@ -126,19 +126,25 @@ impl Directory {
         }
     }
 
-    /// Says why there is no map, if there is none.
-    pub(super) fn missing(&self, reason: &str) {
+    /// Says why there is no map, if there is none; gives back whether that is so.
+    pub(super) fn missing(&self, reason: &str) -> bool {
+        let mut is_missing = true;
         self.known.send_if_modified(|known| {
             let is_news = match known {
-                Known::Found(_) => false,
+                Known::Found(_) => {
+                    is_missing = false;
+                    false
+                }
                 Known::Missing(before) => **before != *reason,
                 Known::Finding => true,
             };
             if is_news {
+                tracing::error!(reason, "the session store does not answer");
                 *known = Known::Missing(reason.into());
             }
             is_news
         });
+        is_missing
     }
 
     /// Says who has what from now on. Connections to those that stay are kept; tells whether anything is new.

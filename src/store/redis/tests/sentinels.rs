@@ -142,7 +142,7 @@ async fn a_planned_failover_under_load() {
     let load = {
         let (store, is_over) = (Arc::clone(&store), Arc::clone(&is_over));
         async move {
-            let (mut asked, mut failed) = (0_usize, Vec::new());
+            let (mut asked, mut failed, mut made) = (0_usize, Vec::new(), Vec::new());
             let mut missing = BTreeSet::new();
             while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
                 let number = asked % 100;
@@ -153,12 +153,13 @@ async fn a_planned_failover_under_load() {
                     }
                     Err(_) => failed.push(Instant::now()),
                 }
-                // Writes that fail, or are lost, are not what this is about.
-                let _ = create(&store, &format!("load-{asked}")).await;
+                if create(&store, &format!("load-{asked}")).await == Ok(true) {
+                    made.push((asked, Instant::now()));
+                }
                 asked += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            (asked, failed, missing)
+            (asked, failed, missing, made)
         }
     };
     let load = tokio::spawn(load);
@@ -178,7 +179,7 @@ async fn a_planned_failover_under_load() {
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
     is_over.store(true, std::sync::atomic::Ordering::SeqCst);
-    let (asked, failed, missing) = load.await.expect("no panic");
+    let (asked, failed, missing, made) = load.await.expect("no panic");
     let window = match (failed.first(), failed.last()) {
         (Some(first), Some(last)) => last.duration_since(*first),
         _ => Duration::ZERO,
@@ -187,6 +188,22 @@ async fn a_planned_failover_under_load() {
         "Sentinel: planned failover: {} of {asked} reads failed, within {window:?}",
         failed.len()
     );
+    let mut undone = Vec::new();
+    for (number, when) in &made {
+        if has(&store, &format!("load-{number}")).await == Ok(false) {
+            undone.push(*when);
+        }
+    }
+    let lost_for = match (undone.first(), undone.last()) {
+        (Some(first), Some(last)) => last.duration_since(*first),
+        _ => Duration::ZERO,
+    };
+    println!(
+        "Sentinel: planned failover: {} of {} writes undone, within {lost_for:?}",
+        undone.len(),
+        made.len()
+    );
+    assert!(lost_for < Duration::from_secs(2), "{lost_for:?}");
     assert!(asked > 50, "{asked}");
     assert_eq!(missing, BTreeSet::new(), "replicated records are kept");
     assert!(window < RECOVERY, "{window:?}");
