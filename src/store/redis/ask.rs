@@ -13,7 +13,7 @@ use super::connect::probing;
 use super::fault::{Access, Fault, IN_A_CLUSTER, fault};
 use super::link::Up;
 use super::node::Node;
-use super::servers::Servers;
+use super::servers::Directory;
 use crate::domain::redis_settings::RedisServers;
 use crate::store::StoreError;
 
@@ -32,7 +32,7 @@ struct Asked {
     since: Instant,
 }
 
-impl Servers {
+impl Directory {
     /// Asks whoever has `key`, within the time-out. A read whose connection is lost is asked once more over a new
     /// one. A write is not: nobody knows whether it was carried out.
     pub(super) async fn ask<T: FromRedisValue>(
@@ -44,21 +44,32 @@ impl Servers {
         self.ask_over(key, command, access, &mut None).await
     }
 
-    /// The same for a deletion. Where there are replicas, it is waited for a moment that one of them has it too, so
-    /// that a failover does not undo it.
+    /// The same for a deletion, which no failover is to undo: it is waited for a moment that a replica has it too, and
+    /// noted, so that it can be done again.
     pub(super) async fn delete<T: FromRedisValue>(
         &self,
         key: &str,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let deadline = Instant::now() + self.directory.settings.timeout;
+        if let RedisServers::One(_) = self.settings.servers {
+            return self.ask(key, command, Access::Writes).await;
+        }
+        // Before it is known who is asked: whoever becomes the primary meanwhile hears of it as well.
+        self.redo.note(key);
+        self.delete_once(key, command).await
+    }
+
+    /// The same without a note.
+    pub(super) async fn delete_once<T: FromRedisValue>(
+        &self,
+        key: &str,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.settings.timeout;
         let mut asked = None;
-        let answer = self
-            .ask_over(key, command, Access::Writes, &mut asked)
-            .await?;
-        if let Some(Asked { node, up, .. }) = asked
-            && !matches!(self.directory.settings.servers, RedisServers::One(_))
-        {
+        let answer = self.ask_over(key, command, Access::Writes, &mut asked);
+        let answer = answer.await?;
+        if let Some(Asked { node, up, .. }) = asked {
             node.replication.confirm(up.connection, deadline).await;
         }
         Ok(answer)
@@ -71,7 +82,7 @@ impl Servers {
         access: Access,
         asked: &mut Option<Asked>,
     ) -> Result<T, StoreError> {
-        let limit = self.directory.settings.timeout;
+        let limit = self.settings.timeout;
         let answer = timeout(limit, self.ask_in_time(key, command, access, asked)).await;
         answer.unwrap_or_else(|_| Err(too_late(limit, access, asked.as_ref())))
     }
@@ -132,10 +143,10 @@ impl Servers {
                 Fault::Again(_) => sleep(MOMENT).await,
                 Fault::Elsewhere(to) if self.is_cluster() && detours <= MOST_DETOURS => {
                     if !to.is_for_once {
-                        self.directory.alarm.notify_one();
+                        self.alarm.notify_one();
                     }
                     is_for_once = to.is_for_once;
-                    sent_to = Some(self.directory.guest(&to.address(&node.address)));
+                    sent_to = Some(self.guest(&to.address(&node.address)));
                 }
                 Fault::Elsewhere(_) => return Err(self.astray()),
             }
@@ -143,7 +154,7 @@ impl Servers {
     }
 
     async fn owner_of(&self, key: &str) -> Result<Arc<Node>, StoreError> {
-        let map = self.directory.map().await?;
+        let map = self.map().await?;
         let node = map.node_for(key.as_bytes()).cloned();
         node.ok_or_else(|| {
             StoreError::Unreachable("no node of the cluster has the slot of this key".to_owned())
@@ -153,17 +164,14 @@ impl Servers {
     /// Whether another connection may lead to one that takes writes. Where sentinels tell who does, a new one shows
     /// whether the server is the primary at all.
     fn may_have_successor(&self, since: Instant) -> bool {
-        match self.directory.settings.servers {
+        match self.settings.servers {
             RedisServers::One(_) => since.elapsed() >= BETWEEN_SUCCESSIONS,
             RedisServers::Sentinel { .. } | RedisServers::Cluster { .. } => true,
         }
     }
 
     fn is_cluster(&self) -> bool {
-        matches!(
-            self.directory.settings.servers,
-            RedisServers::Cluster { .. }
-        )
+        matches!(self.settings.servers, RedisServers::Cluster { .. })
     }
 
     fn astray(&self) -> StoreError {
@@ -176,9 +184,9 @@ impl Servers {
 
     /// Whether any server answers. One that does not is missed by those whose keys it has, and the others go on.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let limit = self.directory.settings.timeout;
+        let limit = self.settings.timeout;
         let begun = Instant::now();
-        let map = timeout(limit, self.directory.map()).await;
+        let map = timeout(limit, self.map()).await;
         let map = map.unwrap_or_else(|_| Err(too_late(limit, Access::Reads, None)))?;
         let left = limit.saturating_sub(begun.elapsed());
         let mut asked: FuturesUnordered<_> = map

@@ -60,6 +60,7 @@ pub(super) async fn follow(directory: Arc<Directory>) {
                 is_missed = is_known;
             }
         }
+        directory.redo().await;
         rest(&directory).await;
     }
 }

@@ -17,6 +17,7 @@ mod link;
 mod node;
 mod push;
 mod race;
+mod redo;
 mod replication;
 mod sentinel;
 mod servers;
@@ -120,11 +121,18 @@ impl RedisStore {
     }
 
     async fn read<T: FromRedisValue>(&self, name: &str, command: &Cmd) -> Result<T, StoreError> {
-        self.servers.ask(name, command, Access::Reads).await
+        self.servers
+            .directory
+            .ask(name, command, Access::Reads)
+            .await
     }
 
     async fn write<T: FromRedisValue>(&self, name: &str, command: &Cmd) -> Result<T, StoreError> {
-        let answer = self.servers.ask(name, command, Access::Writes).await;
+        let answer = self
+            .servers
+            .directory
+            .ask(name, command, Access::Writes)
+            .await;
         self.note_refusal(answer.as_ref().err());
         answer
     }
@@ -136,7 +144,11 @@ impl RedisStore {
         name: &str,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let answer = self.servers.ask(name, command, Access::Writes).await;
+        let answer = self
+            .servers
+            .directory
+            .ask(name, command, Access::Writes)
+            .await;
         self.note_failure(answer)
     }
 
@@ -203,8 +215,10 @@ fn script(text: &str, name: &str) -> Cmd {
 #[async_trait]
 impl Store for RedisStore {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        let name = name_of(key);
+        let (name, redo) = (name_of(key), &self.servers.directory.redo);
+        let was_due = redo.is_due();
         let content: Option<Vec<u8>> = self.read(&name, cmd("GET").arg(&name)).await?;
+        let content = content.filter(|_| !redo.hides(&name, was_due));
         Ok(content.and_then(|content| record(&content)))
     }
 
@@ -243,7 +257,11 @@ impl Store for RedisStore {
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         let name = name_of(key);
-        let answer = self.servers.delete(&name, cmd("DEL").arg(&name)).await;
+        let answer = self
+            .servers
+            .directory
+            .delete(&name, cmd("DEL").arg(&name))
+            .await;
         self.note_failure(answer)
     }
 
@@ -272,7 +290,7 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.servers.ping().await
+        self.servers.directory.ping().await
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) async fn follow(directory: Arc<Directory>) {
     };
     loop {
         watch.look().await;
+        watch.directory.redo().await;
         watch.rest().await;
     }
 }

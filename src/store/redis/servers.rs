@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::connect::{Purpose, Target};
 use super::node::Node;
 use super::push::PushLine;
+use super::redo::Redo;
 use super::slots::{SLOTS, slot_of};
 use super::supervise::{Kept, keep};
 use super::{cluster, sentinel};
@@ -35,6 +36,7 @@ pub(super) struct Directory {
     /// Rings when what is known may be wrong.
     pub(super) alarm: Arc<Notify>,
     guests: Mutex<Vec<Guest>>,
+    pub(super) redo: Redo,
 }
 
 #[derive(Clone)]
@@ -77,6 +79,7 @@ impl Servers {
             primaries: watch::Sender::default(),
             alarm: Arc::default(),
             guests: Mutex::default(),
+            redo: Redo::default(),
             settings: Arc::clone(&settings),
         });
         let shared = Arc::clone(&directory);
@@ -149,7 +152,8 @@ impl Directory {
 
     /// Says who has what from now on. Connections to those that stay are kept; tells whether anything is new.
     pub(super) fn publish(&self, owners: &[Owner]) -> bool {
-        if self.map_now().is_some_and(|map| map.says(owners)) {
+        let before = self.map_now();
+        if before.as_ref().is_some_and(|map| map.says(owners)) {
             return false;
         }
         let mut nodes: Vec<Arc<Node>> = Vec::new();
@@ -168,6 +172,14 @@ impl Directory {
             let is_listed = nodes.iter().any(|node| Arc::ptr_eq(node, &guest.node));
             !is_listed && guest.since.elapsed() < GUEST_TIME
         });
+        // Before anybody asks there.
+        if let Some(before) = &before
+            && nodes
+                .iter()
+                .any(|node| before.nodes.iter().all(|old| !Arc::ptr_eq(old, node)))
+        {
+            self.redo.is_due_now();
+        }
         let addresses = nodes.iter().map(|node| node.address.clone()).collect();
         let map = Arc::new(Map { nodes, ranges });
         self.known.send_replace(Known::Found(map));

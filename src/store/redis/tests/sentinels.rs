@@ -127,6 +127,9 @@ async fn a_killed_primary_is_succeeded() {
     assert!(!clients.contains("portcullis-"), "{clients}");
 }
 
+/// Those that are ended one after the other during a failover.
+const SESSIONS: usize = 100;
+
 /// `SENTINEL FAILOVER`, while everybody reads and writes.
 #[tokio::test]
 #[allow(clippy::print_stdout, reason = "the time is what was asked for")]
@@ -136,6 +139,10 @@ async fn a_planned_failover_under_load() {
     for number in 0..100 {
         assert_eq!(create(&store, &name(number)).await, Ok(true));
     }
+    for number in 0..SESSIONS {
+        let session = RecordKey::new("session", &number.to_string());
+        assert_eq!(store.create(&session, b"", MINUTE).await, Ok(true));
+    }
     let old = watched.primary();
     replicated(&watched.servers[old], "2");
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -143,6 +150,7 @@ async fn a_planned_failover_under_load() {
         let (store, is_over) = (Arc::clone(&store), Arc::clone(&is_over));
         async move {
             let (mut asked, mut failed, mut made) = (0_usize, Vec::new(), Vec::new());
+            let mut ended = Vec::new();
             let mut missing = BTreeSet::new();
             while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
                 let number = asked % 100;
@@ -156,10 +164,18 @@ async fn a_planned_failover_under_load() {
                 if create(&store, &format!("load-{asked}")).await == Ok(true) {
                     made.push((asked, Instant::now()));
                 }
+                let session = RecordKey::new("session", &asked.to_string());
+                if asked < SESSIONS && store.delete(&session).await == Ok(true) {
+                    ended.push(session);
+                }
+                for session in &ended {
+                    // Never, at no moment.
+                    assert_ne!(store.get(session).await.ok().flatten().map(drop), Some(()));
+                }
                 asked += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            (asked, failed, missing, made)
+            (asked, failed, missing, made, ended)
         }
     };
     let load = tokio::spawn(load);
@@ -179,7 +195,7 @@ async fn a_planned_failover_under_load() {
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
     is_over.store(true, std::sync::atomic::Ordering::SeqCst);
-    let (asked, failed, missing, made) = load.await.expect("no panic");
+    let (asked, failed, missing, made, ended) = load.await.expect("no panic");
     let window = match (failed.first(), failed.last()) {
         (Some(first), Some(last)) => last.duration_since(*first),
         _ => Duration::ZERO,
@@ -203,7 +219,13 @@ async fn a_planned_failover_under_load() {
         undone.len(),
         made.len()
     );
-    assert!(lost_for < Duration::from_secs(2), "{lost_for:?}");
+    assert!(lost_for < Duration::from_secs(3), "{lost_for:?}");
+    // What was ended stays ended, also for whoever knows nothing of it.
+    let other = impatient_of(&watched);
+    for session in &ended {
+        assert_eq!(other.get(session).await, Ok(None), "{session:?}");
+    }
+    assert!(ended.len() > 20, "{}", ended.len());
     assert!(asked > 50, "{asked}");
     assert_eq!(missing, BTreeSet::new(), "replicated records are kept");
     assert!(window < RECOVERY, "{window:?}");
