@@ -121,6 +121,7 @@ pub enum Part {
 type EditText = Box<dyn Fn(String) -> String + Send>;
 
 /// How the issuer behaves. The default is honest.
+#[allow(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub struct Behaviour {
     /// What ID tokens are signed with.
     pub algorithm: Algorithm,
