@@ -32,9 +32,11 @@ use crate::http::{Http, keep_to_its_statuses, routes};
 
 use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
+use crate::store::coherence::{Announcing, Source};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
+use crate::store::session_cache::SessionCache;
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
 
@@ -105,19 +107,22 @@ impl Application {
             .split_first()
             .expect("a session secret is one key at least");
         let keyring = Arc::new(Keyring::new(first, others));
+        let cache = Arc::new(SessionCache::new(config.session.store_grace));
         let store = open_store(
             config.session.store,
             config.session.store_timeout,
             clock.clone(),
+            cache.clone(),
         )?;
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
-        let sessions = Arc::new(Sessions::new(
+        let sessions = Sessions::new(
             store.clone(),
             keyring.clone(),
             clock.clone(),
             config.session.lifetime,
-        ));
+        );
+        let sessions = Arc::new(sessions.cached(cache));
         let users = Arc::new(Users::new(store.clone(), keyring.clone(), clock.clone()));
         let refresher = Refresher::new(
             sessions.clone(),
@@ -219,19 +224,30 @@ impl Application {
     }
 }
 
-/// Opens the place where sessions are kept.
+/// Opens the place where sessions are kept. What happens there is told to `cache`, and so is what is written here.
 fn open_store(
     location: StoreLocation,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    cache: Arc<SessionCache>,
 ) -> Result<Arc<dyn Store>, StartError> {
-    Ok(match location {
-        StoreLocation::Memory => Arc::new(EmbeddedStore::in_memory(clock)?.within(timeout)),
-        StoreLocation::File(path) => Arc::new(EmbeddedStore::open(&path, clock)?.within(timeout)),
-        StoreLocation::Redis(settings) => {
-            Arc::new(RedisStore::open(settings).map_err(StartError::Redis)?)
+    let store: Arc<dyn Store> = match location {
+        StoreLocation::Memory => {
+            telling(EmbeddedStore::in_memory(clock)?.within(timeout), &cache)
         }
-    })
+        StoreLocation::File(path) => {
+            telling(EmbeddedStore::open(&path, clock)?.within(timeout), &cache)
+        }
+        StoreLocation::Redis(settings) => {
+            telling(RedisStore::open(settings).map_err(StartError::Redis)?, &cache)
+        }
+    };
+    Ok(Arc::new(Announcing::new(store, cache)))
+}
+
+fn telling<S: Store + Source + 'static>(store: S, cache: &Arc<SessionCache>) -> Arc<dyn Store> {
+    store.tell(cache.clone());
+    Arc::new(store)
 }
 
 fn serve(

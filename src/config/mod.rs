@@ -122,6 +122,8 @@ pub struct SessionSettings {
     pub store: StoreLocation,
     /// How long one call to the store may take.
     pub store_timeout: Duration,
+    /// How long sessions that were read before count while the store does not answer.
+    pub store_grace: Duration,
     /// What seals them.
     pub secret: SessionSecret,
     /// How long they live.

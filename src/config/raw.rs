@@ -136,6 +136,10 @@ pub struct RawSession {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>")]
     pub store_timeout: Option<Duration>,
+    /// How long sessions in use go on while it does not answer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub store_grace: Option<Duration>,
     /// Keys, one a line, newest first.
     pub secret_file: Option<PathBuf>,
     /// Without being used.

@@ -77,6 +77,9 @@ impl Host {
     /// [`HostError`] for whatever could mean two things: userinfo, `%`, blanks, commas, empty
     /// labels, more than one trailing dot.
     pub fn parse(raw: &str) -> Result<Self, HostError> {
+        if is_canonical(raw) {
+            return Ok(Self(raw.to_owned()));
+        }
         if raw.is_empty() {
             return Err(HostError::Empty);
         }
@@ -118,6 +121,19 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether this is a host name in canonical form for sure, as nearly all that are asked for are: what takes a closer look
+/// (punycode, addresses, upper case) is none here.
+fn is_canonical(raw: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    let label = |label: &str| !label.is_empty() && !label.starts_with("xn--");
+    // What ends in a number may be an address.
+    let last = raw.rsplit('.').next().unwrap_or_default();
+    raw.len() <= 253
+        && raw.bytes().all(plain)
+        && raw.split('.').all(label)
+        && last.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 /// A host and, where it is not the scheme's default, a port: what a browser calls `host`.
@@ -180,6 +196,8 @@ fn parse_port(raw: &str) -> Result<u16, HostError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -224,6 +242,18 @@ mod tests {
         for (raw, scheme, expected) in cases {
             let found = Authority::parse(raw, scheme).map(|authority| authority.to_string());
             assert_eq!(found.as_deref(), expected.as_ref().map(|s| *s), "{raw:?}");
+        }
+    }
+
+    proptest! {
+        /// The short way leads where the long one does.
+        #[test]
+        fn what_looks_canonical_is(raw in "[a-z0-9._-]{0,6}(xn--)?[a-z0-9._-]{0,12}(\\.[a-z0-9_-]{0,4}){0,3}") {
+            if is_canonical(&raw) {
+                let parsed = url::Host::parse(&raw).expect("a host");
+                prop_assert!(matches!(parsed, url::Host::Domain(_)));
+                prop_assert_eq!(parsed.to_string(), raw);
+            }
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Service {
     /// The headers of every allowed answer; filled in by
     /// [`ServiceTable::new`](crate::domain::service_table::ServiceTable::new).
     pub plan: Vec<Planned>,
+    /// Its place among all services; filled in likewise.
+    pub place: usize,
 }
 
 /// How an app is protected: the six patterns.
@@ -129,7 +131,15 @@ impl Service {
             reserved_users: Vec::new(),
             isolated: false,
             plan: Vec::new(),
+            place: 0,
         }
+    }
+
+    /// A number that is another one whenever a secret that it is shown has been replaced.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        let generations = self.upstream.iter().map(UpstreamHeader::generation);
+        generations.fold(0, u64::wrapping_add)
     }
 
     /// What it sets on allowed answers.

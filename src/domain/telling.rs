@@ -1,5 +1,9 @@
 //! What the app is told with a request that passes: the values of the header plan.
 
+use std::fmt;
+use std::mem::size_of;
+
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::decision::{Decision, Reason};
@@ -30,6 +34,69 @@ pub enum Value {
     ClientsOwn,
     /// Nothing: what the client sent is taken away.
     Empty,
+}
+
+/// What an app is told, put together once for many answers: the values of its header plan in one piece of memory.
+pub struct Prepared {
+    /// One behind the other.
+    values: Bytes,
+    /// Where each ends, in the order of the plan; `None` for what the client itself sent.
+    ends: Box<[Option<u32>]>,
+    generation: u64,
+}
+
+/// Values are nobody's business.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared(..)")
+    }
+}
+
+impl Prepared {
+    /// Puts `told` together. `generation` is that of the service's secrets, asked for before they were read.
+    #[must_use]
+    pub fn of(told: &[Told<'_>], generation: u64) -> Self {
+        let mut values = Vec::new();
+        let ends = told.iter().map(|told| {
+            match &told.value {
+                Value::Text(text) => values.extend_from_slice(text.as_bytes()),
+                Value::Secret(secret) => values.extend_from_slice(secret.expose_secret().as_bytes()),
+                Value::Empty => {}
+                Value::ClientsOwn => return None,
+            }
+            Some(u32::try_from(values.len()).expect("values are of some KiB at most"))
+        });
+        Self {
+            ends: ends.collect(),
+            values: values.into_boxed_slice().into(),
+            generation,
+        }
+    }
+
+    /// The value of each header, in the order of the plan; `None` for what the client itself sent.
+    pub fn values(&self) -> impl Iterator<Item = Option<Bytes>> {
+        let mut begin = 0;
+        self.ends.iter().map(move |end| {
+            let end = (*end)? as usize;
+            let value = self.values.slice(begin..end);
+            begin = end;
+            Some(value)
+        })
+    }
+
+    /// The generation of the secrets in it.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// What the pieces that are handed out count themselves by.
+        const SHARED: usize = 32;
+        size_of::<Self>() + self.values.len() + SHARED + self.ends.len() * size_of::<Option<u32>>()
+    }
 }
 
 /// Gathers the headers of `service`'s plan. `person` is `None` where nobody is named: a bypass, a stranger.

@@ -1,6 +1,7 @@
 //! Upstream credentials: what we show an app on behalf of somebody whom a policy let pass.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
@@ -11,26 +12,46 @@ use crate::domain::identity::Identity;
 
 /// A secret that may be replaced while it is in use: its file has changed. Clones share it.
 #[derive(Clone)]
-pub struct LiveSecret(Arc<RwLock<SecretString>>);
+pub struct LiveSecret(Arc<Live>);
+
+struct Live {
+    secret: RwLock<SecretString>,
+    /// How often it was replaced.
+    generation: AtomicU64,
+}
 
 impl LiveSecret {
     /// Holds `secret` for now.
     #[must_use]
     pub fn new(secret: SecretString) -> Self {
-        Self(Arc::new(RwLock::new(secret)))
+        Self(Arc::new(Live {
+            secret: RwLock::new(secret),
+            generation: AtomicU64::new(0),
+        }))
     }
 
     /// Holds another one from now on. Tells whether it differs.
     pub fn replace(&self, secret: SecretString) -> bool {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let current = self.0.secret.write();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
         let differs = current.expose_secret() != secret.expose_secret();
         *current = secret;
+        // Behind the secret: what was made of the old one never passes for made of the new one.
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
         differs
+    }
+
+    /// A number that is another one after each replacement. What is made of the secret after it was asked for counts for
+    /// as long as it stays the same.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::SeqCst)
     }
 
     /// Lends the secret.
     pub fn with<T>(&self, read: impl FnOnce(&str) -> T) -> T {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.0.secret.read();
+        let current = current.unwrap_or_else(PoisonError::into_inner);
         read(current.expose_secret())
     }
 }
@@ -128,6 +149,16 @@ impl UpstreamHeader {
         }
     }
 
+    /// The [generation](LiveSecret::generation) of the secret in it.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        match &self.credential {
+            Credential::Static(secret) => secret.generation(),
+            Credential::Basic { password, .. } => password.generation(),
+            Credential::Token { .. } => 0,
+        }
+    }
+
     /// Whether the session's tokens are needed for it.
     #[must_use]
     pub fn needs_tokens(&self) -> bool {
@@ -159,7 +190,9 @@ mod tests {
         let header = header(Credential::Static(secret.clone()));
         let tokens = Tokens::default();
         assert_eq!(shown(&header, &tokens).as_deref(), Some("one"));
+        let before = header.generation();
         assert!(secret.replace("two".into()) && !secret.replace("two".into()));
+        assert_ne!(header.generation(), before);
         assert_eq!(shown(&header, &tokens).as_deref(), Some("two"));
         assert!(!format!("{header:?}").contains("two"));
     }

@@ -1,11 +1,13 @@
 //! What the check of a request works with, and what the proxy is told.
 
+use std::sync::Arc;
+
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
-use crate::domain::telling::Told;
+use crate::domain::telling::Prepared;
 use crate::flows::handover::FlowSecret;
 
 /// What the browser brought along for the host that it asked.
@@ -27,8 +29,8 @@ pub enum Answer<'g> {
         reason: Reason<'g>,
         /// Which app.
         service: &'g Service,
-        /// For the proxy to copy.
-        headers: Vec<Told<'g>>,
+        /// The values of the service's header plan, for the proxy to copy.
+        told: Arc<Prepared>,
     },
     /// Send the browser elsewhere.
     Redirect {

@@ -22,6 +22,7 @@ use crate::flows::Gate;
 use crate::oidc::{RefreshError, RelyingParty};
 use crate::store::StoreError;
 use crate::store::lease::Lease;
+use crate::store::session_cache::Known;
 use crate::store::renewals::{Found, Renewing};
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
@@ -155,7 +156,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`StoreError`], when the store cannot tell.
-    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
         let Some(session) = self.sessions.load(id).await? else {
             return Ok(None);
         };
@@ -187,7 +188,11 @@ impl Refresher {
     }
 
     /// `session`, if it counts; as it is after a renewal, where it has to be waited for.
-    async fn vouch(&self, id: &SessionId, session: Session) -> Result<Option<Session>, StoreError> {
+    async fn vouch(
+        &self,
+        id: &SessionId,
+        session: Arc<Known>,
+    ) -> Result<Option<Arc<Known>>, StoreError> {
         let shared = &self.0;
         match shared.rules.standing(&session, shared.clock.now()) {
             Standing::Valid => Ok(Some(session)),
@@ -206,8 +211,8 @@ impl Refresher {
     async fn vouch_for_lapsed(
         &self,
         id: &SessionId,
-        session: Session,
-    ) -> Result<Option<Session>, StoreError> {
+        session: Arc<Known>,
+    ) -> Result<Option<Arc<Known>>, StoreError> {
         let shared = &self.0;
         let may_try = shared.rules.may_try(&session, shared.clock.now());
         if may_try && let Some(mut flight) = self.renew(id) {

@@ -1,22 +1,25 @@
 //! Telling the app who comes: the session's tokens, where they are needed, and the header plan's values.
 
+use std::sync::Arc;
+
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
-use crate::domain::identity::Identity;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
-use crate::domain::telling::{Told, allow_not_copied, headers, not_copied};
+use crate::domain::telling::{Prepared, allow_not_copied, headers, not_copied};
 use crate::domain::upstream_key::{Tokens, UpstreamHeader};
 use crate::flows::Gate;
+use crate::store::session_cache::Known;
 
 /// Whom the app is told about.
 #[derive(Clone, Copy)]
 pub(super) struct Person<'a> {
-    pub(super) identity: &'a Identity,
+    pub(super) known: &'a Arc<Known>,
     pub(super) session: &'a SessionId,
 }
 
-/// Gathers the headers of `service`'s plan. `person` is `None` where nobody is named: a bypass, a stranger.
+/// Gathers the headers of `service`'s plan, once for as long as the session stays what it is and the service's secrets
+/// do. `person` is `None` where nobody is named: a bypass, a stranger.
 ///
 /// # Errors
 ///
@@ -26,8 +29,13 @@ pub(super) async fn tell<'g>(
     request: &ForwardedRequest,
     service: &'g Service,
     person: Option<Person<'_>>,
-) -> Result<Vec<Told<'g>>, Decision<'g>> {
+) -> Result<Arc<Prepared>, Decision<'g>> {
     check_copy_list(gate, request, service)?;
+    let generation = service.generation();
+    let before = person.and_then(|person| person.known.prepared(service.place, generation));
+    if let Some(prepared) = before {
+        return Ok(prepared);
+    }
     let tokens = match person {
         Some(person) if service.upstream.iter().any(UpstreamHeader::needs_tokens) => {
             let tokens = gate.sessions.tokens(person.session).await;
@@ -38,7 +46,13 @@ pub(super) async fn tell<'g>(
         }
         _ => Tokens::default(),
     };
-    headers(service, person.map(|person| person.identity), &tokens)
+    let told = headers(service, person.map(|person| &person.known.identity), &tokens)?;
+    let prepared = Arc::new(Prepared::of(&told, generation));
+    if let Some(person) = person {
+        let prepared = Arc::clone(&prepared);
+        gate.sessions.keep_prepared(person.known, service.place, prepared);
+    }
+    Ok(prepared)
 }
 
 /// Holds what the proxy says that it copies against what the service sets.

@@ -62,13 +62,13 @@ async fn judge<'g>(
     demand: &Demand<'g>,
     credentials: &Credentials,
 ) -> Answer<'g> {
-    let mut identity = None;
+    let mut known = None;
     // A bypass asks for nobody, so it goes on working while the store does not.
     if !demand.ignores_identity()
         && let Some(id) = &credentials.session
     {
         match gate.session(id).await {
-            Ok(session) => identity = session.map(|session| session.identity),
+            Ok(session) => known = session,
             Err(error) => {
                 tracing::debug!(%error, "a session could not be looked up");
                 let decision = Decision::Unavailable(Reason::StoreUnavailable);
@@ -76,20 +76,21 @@ async fn judge<'g>(
             }
         }
     }
-    let decision = match demand.judge(request, identity.as_ref()) {
+    let identity = known.as_ref().map(|known| &known.identity);
+    let decision = match demand.judge(request, identity) {
         Decision::Allow(reason) => {
-            let person = match (&identity, &credentials.session) {
-                (Some(identity), Some(session)) if demand.names_person(&reason) => {
-                    Some(Person { identity, session })
+            let person = match (&known, &credentials.session) {
+                (Some(known), Some(session)) if demand.names_person(&reason) => {
+                    Some(Person { known, session })
                 }
                 _ => None,
             };
             match tell(gate, request, service, person).await {
-                Ok(headers) => {
+                Ok(told) => {
                     return Answer::Pass {
                         reason,
                         service,
-                        headers,
+                        told,
                     };
                 }
                 Err(refused) => refused,
@@ -101,6 +102,6 @@ async fn judge<'g>(
         refused => refused,
     };
     let mut refusal = Refusal::new(request, decision).at(service);
-    refusal.identity = identity;
+    refusal.identity = identity.cloned();
     Answer::Refuse(refusal)
 }

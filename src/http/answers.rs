@@ -1,18 +1,20 @@
 //! What a flow decided, as an HTTP answer: the one place that knows which status a reason has.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
-use crate::domain::telling::{Told, Value};
+use crate::domain::service_table::ServiceTable;
+use crate::domain::telling::Prepared;
 use crate::flows::answer::Refusal;
 use crate::http::cookies::without_ours;
+use crate::http::decision_id::DecisionId;
 use crate::http::pages::{CHALLENGE, NO_SNIFFING, Page, RETRY_AFTER};
 
 /// Carries the id of the decision: it stands in the log and on the page too.
@@ -28,33 +30,57 @@ fn answer(status: StatusCode, id: &str) -> HttpResponseBuilder {
     response
 }
 
+/// The headers that the proxy copies, in the order of every service's plan.
+#[derive(Debug)]
+pub(super) struct CopiedNames(Vec<HeaderName>);
+
+impl CopiedNames {
+    /// Reads the names once, since every answer has all of them. The configuration has found that they are names.
+    pub(super) fn of(services: &ServiceTable) -> Self {
+        let names = services.copied_headers().iter();
+        let names = names.map(|name| {
+            HeaderName::from_bytes(name.as_bytes()).expect("the configuration takes names alone")
+        });
+        Self(names.collect())
+    }
+}
+
 /// 200: the proxy lets the request pass and copies these headers. `sent` are those of the request: some go on as
 /// they are, and so do the cookies that are not ours.
-pub(super) fn pass(id: &str, told: &[Told<'_>], sent: &HeaderMap) -> HttpResponse {
-    let mut response = answer(StatusCode::OK, id);
-    for Told { name, value } in told {
+pub(super) fn pass(
+    id: &DecisionId,
+    copied: &CopiedNames,
+    told: &Prepared,
+    sent: &HeaderMap,
+) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.reserve(copied.0.len() + 3);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(DECISION, id.header_value());
+    for (name, value) in copied.0.iter().zip(told.values()) {
         match value {
-            Value::Text(text) => add(&mut response, name, text.as_bytes()),
-            Value::Secret(secret) => add(&mut response, name, secret.expose_secret().as_bytes()),
-            Value::Empty => add(&mut response, name, b""),
-            Value::ClientsOwn if !sent.contains_key(*name) => add(&mut response, name, b""),
-            Value::ClientsOwn => {
-                for line in sent.get_all(*name) {
-                    add(&mut response, name, line.as_bytes());
+            Some(value) => headers.append(name.clone(), line(HeaderValue::from_maybe_shared(value))),
+            None if !sent.contains_key(name) => {
+                headers.append(name.clone(), HeaderValue::from_static(""));
+            }
+            None => {
+                for own in sent.get_all(name) {
+                    headers.append(name.clone(), own.clone());
                 }
             }
         }
     }
     if let Some(cookie) = without_ours(sent) {
-        add(&mut response, header::COOKIE.as_str(), &cookie);
+        let cookie = HeaderValue::from_maybe_shared(Bytes::from(cookie));
+        headers.append(header::COOKIE, line(cookie));
     }
-    response.finish()
+    response
 }
 
-/// Adds a line. What no line can hold is an empty one, which is nobody and no credential.
-fn add(response: &mut HttpResponseBuilder, name: &str, value: &[u8]) {
-    let value = HeaderValue::from_bytes(value).unwrap_or_else(|_| HeaderValue::from_static(""));
-    response.append_header((name, value));
+/// What no line can hold is an empty one, which is nobody and no credential.
+fn line(value: Result<HeaderValue, InvalidHeaderValue>) -> HeaderValue {
+    value.unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// 302, with changes to the cookies of the host that was asked.

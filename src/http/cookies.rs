@@ -63,18 +63,22 @@ impl CookieNames {
         Self { secure }
     }
 
-    fn name(self, kind: Kind<'_>) -> String {
-        let prefix = if self.secure { "__Host-" } else { "" };
+    fn name(self, kind: Kind<'_>) -> Cow<'static, str> {
+        let fixed = |secure: &'static str, plain: &'static str| {
+            Cow::Borrowed(if self.secure { secure } else { plain })
+        };
         match kind {
-            Kind::Host => format!("{prefix}{OURS}"),
+            Kind::Host => fixed("__Host-portcullis", "portcullis"),
             // Browsers refuse `__Host-` with a domain.
-            Kind::Domain(_) if self.secure => format!("__Secure-{OURS}"),
-            Kind::Domain(_) => OURS.to_owned(),
-            Kind::Flow => format!("{prefix}{OURS}-flow"),
-            Kind::Portal => format!("{prefix}{OURS}-sso"),
-            Kind::Attempt(label) => format!("{prefix}{OURS}-login-{label}"),
-            Kind::Bounces => format!("{prefix}{OURS}-bounces"),
-            Kind::Hops => format!("{prefix}{OURS}-hops"),
+            Kind::Domain(_) => fixed("__Secure-portcullis", "portcullis"),
+            Kind::Flow => fixed("__Host-portcullis-flow", "portcullis-flow"),
+            Kind::Portal => fixed("__Host-portcullis-sso", "portcullis-sso"),
+            Kind::Attempt(label) => {
+                let begin = fixed("__Host-portcullis-login-", "portcullis-login-");
+                Cow::Owned(format!("{begin}{label}"))
+            }
+            Kind::Bounces => fixed("__Host-portcullis-bounces", "portcullis-bounces"),
+            Kind::Hops => fixed("__Host-portcullis-hops", "portcullis-hops"),
         }
     }
 
@@ -213,7 +217,7 @@ impl CookieNames {
     pub(super) fn attempts(self, cookies: &Cookies<'_>) -> Vec<SealedAttempt> {
         let prefix = self.name(Kind::Attempt(""));
         let ours = cookies.pairs.iter().filter_map(|(name, value)| {
-            let label = name.strip_prefix(&prefix)?.to_owned();
+            let label = name.strip_prefix(&*prefix)?.to_owned();
             let sealed = (*value).to_owned();
             Some(SealedAttempt { label, sealed })
         });
@@ -263,7 +267,7 @@ impl<'a> Cookies<'a> {
         }
     }
 
-    fn values(&self, name: String) -> impl Iterator<Item = &'a str> {
+    fn values(&self, name: Cow<'static, str>) -> impl Iterator<Item = &'a str> {
         let values = self.pairs.iter().filter(move |(found, _)| *found == name);
         values.map(|(_, value)| *value).take(MAX_TRIED)
     }
@@ -329,7 +333,11 @@ fn unbind(keyring: &Keyring, purpose: Purpose, host: &Host, value: &str) -> Opti
     if value.len() != 86 {
         return None;
     }
-    let bytes: [u8; 64] = URL_SAFE_NO_PAD.decode(value).ok()?.try_into().ok()?;
+    let mut bytes = [0; 64];
+    let length = URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()?;
+    if length != bytes.len() {
+        return None;
+    }
     let (id, mac) = bytes.split_first_chunk::<32>()?;
     let mac = mac.try_into().ok()?;
     let ours = keyring.verifies(purpose, &[id, host.as_str().as_bytes()], mac);

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::dialects::Dialects;
 use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
+use crate::http::answers::CopiedNames;
 use crate::http::cookies::CookieNames;
 use crate::http::limit::LoginLimit;
 
@@ -44,6 +45,7 @@ pub struct Http {
     proxy_secret: Option<SecretString>,
     dialects: Dialects,
     cookies: CookieNames,
+    copied: CopiedNames,
     login_limit: LoginLimit,
     named_peers: Mutex<HashSet<IpAddr>>,
 }
@@ -68,6 +70,7 @@ impl Http {
     ) -> Self {
         Self {
             cookies: CookieNames::new(!gate.allow_http),
+            copied: CopiedNames::of(&gate.services),
             gate,
             trusted_proxies,
             proxy_secret,

@@ -17,12 +17,13 @@ use crate::http::answers::display_name;
 use crate::http::cookies::Cookies;
 use crate::http::pages::{self, App, Page};
 use crate::store::StoreError;
+use crate::store::session_cache::Known;
 
 /// The session that the portal's cookie names, if it lives.
 pub(super) async fn session_of(
     request: &HttpRequest,
     http: &Http,
-) -> Result<Option<Session>, StoreError> {
+) -> Result<Option<Arc<Known>>, StoreError> {
     let gate = &http.gate;
     let cookies = Cookies::read(request.headers());
     let portal = &gate.services.portal().host;

@@ -8,11 +8,13 @@ use thiserror::Error;
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod coherence;
 pub mod embedded;
 pub mod lease;
 pub mod redis;
 pub mod renewals;
 pub mod sealing;
+pub mod session_cache;
 mod session_records;
 pub mod sessions;
 pub mod users;

@@ -6,7 +6,8 @@
 //! session's record could not be written any more, the next one to look finds there what it should say, and asks the
 //! provider nothing. Neither write brings a session back.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
@@ -15,8 +16,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::lease::Lease;
 use crate::store::sealing::Purpose;
+use crate::store::session_cache::Known;
 use crate::store::session_records::{
-    Renewed, TokenRecord, encode, hash, lease_key, session_key, tokens_key,
+    Renewed, SessionName, TokenRecord, encode, hash, lease_key, session_key, tokens_key,
 };
 use crate::store::sessions::Sessions;
 use crate::store::{StoreError, Version};
@@ -98,9 +100,8 @@ impl Sessions {
     /// # Errors
     ///
     /// [`StoreError`], when the store cannot tell.
-    pub async fn peek(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let found = self.read(&session_key(&hash(id))).await?;
-        Ok(found.map(|(session, _)| session))
+    pub async fn peek(&self, id: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
+        self.look_up(SessionName::of(id), Instant::now()).await
     }
 
     /// Reads a session and its tokens, to renew them. The lease has to be taken before.

@@ -16,6 +16,10 @@ use crate::store::RecordKey;
 /// what only the other has as soon as its use is noted.
 pub(super) const RECORD_FORMAT: u8 = 1;
 
+/// The kinds of records that are about one session.
+const SESSION: &str = "session";
+const TOKENS: &str = "tokens";
+
 /// Tokens as they are stored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TokenRecord {
@@ -89,11 +93,11 @@ pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Option<T> {
 }
 
 pub(super) fn session_key(member: &str) -> RecordKey {
-    RecordKey::new("session", member)
+    RecordKey::new(SESSION, member)
 }
 
 pub(super) fn tokens_key(member: &str) -> RecordKey {
-    RecordKey::new("tokens", member)
+    RecordKey::new(TOKENS, member)
 }
 
 /// Who renews a session's tokens.
@@ -116,9 +120,76 @@ pub(super) fn index_of(issuer: &str, subject: &str) -> RecordKey {
     RecordKey::new("sessions-of", &name)
 }
 
-/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a rotated key
-/// changes no record's name.
+/// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a
+/// rotated key changes no record's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionName([u8; 32]);
+
+impl SessionName {
+    /// The name of the session `id`.
+    #[must_use]
+    pub fn of(id: &SessionId) -> Self {
+        Self(blake3::derive_key("portcullis v1 session id", id.as_bytes()))
+    }
+
+    /// The session that a record is about, by the record's key; `None` for what is about none.
+    #[must_use]
+    pub fn of_record(key: &str) -> Option<Self> {
+        let (kind, member) = key.split_once(':')?;
+        if !matches!(kind, SESSION | TOKENS) {
+            return None;
+        }
+        let mut name = [0; 32];
+        let length = URL_SAFE_NO_PAD.decode_slice(member, &mut name).ok()?;
+        (length == name.len()).then_some(Self(name))
+    }
+
+    /// As it stands in keys and indexes.
+    #[must_use]
+    pub fn member(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Bits that are as good as random, for choosing a place.
+    pub(super) fn bits(&self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().expect("it is longer than that");
+        u64::from_ne_bytes(*first)
+    }
+}
+
+impl std::hash::Hash for SessionName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.bits());
+    }
+}
+
+/// The name of a session, as it stands in keys and indexes.
 pub(super) fn hash(id: &SessionId) -> String {
-    let hash = blake3::derive_key("portcullis v1 session id", id.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash)
+    SessionName::of(id).member()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_session() {
+        let name = SessionName::of(&SessionId::from_bytes([7; 32]));
+        let member = name.member();
+        for key in [session_key(&member), tokens_key(&member)] {
+            assert_eq!(SessionName::of_record(key.as_str()), Some(name));
+        }
+        for key in [
+            lease_key(&member).as_str(),
+            &member,
+            &format!("session:{member}A"),
+            &format!("session:{}", &member[1..]),
+            "session:",
+            "session:?",
+            "sessions-of:x",
+            "",
+        ] {
+            assert_eq!(SessionName::of_record(key), None, "{key}");
+        }
+    }
 }

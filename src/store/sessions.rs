@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{SecretString, zeroize::Zeroizing};
 
@@ -17,8 +17,10 @@ use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
+use crate::domain::telling::Prepared;
+use crate::store::session_cache::{Known, Look, SessionCache};
 use crate::store::session_records::{
-    TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
+    SessionName, TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
 };
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
@@ -63,6 +65,8 @@ pub struct Sessions {
     keyring: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lifetime: SessionLifetime,
+    /// Those in use; `None` where all are read from the store.
+    cache: Option<Arc<SessionCache>>,
     /// Whether the store could not tell, the last time that it was asked for a record.
     is_unreadable: AtomicBool,
     /// When the use of a session could not be noted, if that was so the last time that it was tried.
@@ -83,8 +87,18 @@ impl Sessions {
             keyring,
             clock,
             lifetime,
+            cache: None,
             is_unreadable: AtomicBool::new(false),
             touch_failed: Mutex::default(),
+        }
+    }
+
+    /// Keeps those in use in `cache`, which is told of all that happens in the store.
+    #[must_use]
+    pub fn cached(self, cache: Arc<SessionCache>) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self
         }
     }
 
@@ -209,16 +223,68 @@ impl Sessions {
     /// # Errors
     ///
     /// [`StoreError`], when the store cannot tell.
-    pub async fn load(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let member = hash(id);
-        let Some((session, version)) = self.read(&session_key(&member)).await? else {
+    pub async fn load(&self, id: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
+        let name = SessionName::of(id);
+        let Some(cache) = &self.cache else {
+            let found = self.look_up(name, Instant::now()).await?;
+            return self.noted(found).await;
+        };
+        let reading = match cache.look(&name) {
+            Look::Known(known) => {
+                let lives = self.lifetime.is_live(&known, self.clock.now());
+                return self.noted(lives.then_some(known)).await;
+            }
+            Look::Unknown(reading) => reading,
+        };
+        match self.look_up(name, reading.begun).await {
+            Ok(found) => {
+                match &found {
+                    Some(known) => cache.fill(reading, known),
+                    None => cache.forget(&name),
+                }
+                self.noted(found).await
+            }
+            Err(error @ StoreError::Unreachable(_)) => {
+                let known = cache.outlasting(&name);
+                let lives = |known: &Arc<Known>| self.lifetime.is_live(known, self.clock.now());
+                // Nothing can be noted now.
+                known.filter(lives).map(Some).ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The session, from the store.
+    pub(super) async fn look_up(
+        &self,
+        name: SessionName,
+        begun: Instant,
+    ) -> Result<Option<Arc<Known>>, StoreError> {
+        let found = self.read(&session_key(&name.member())).await?;
+        Ok(found.map(|(session, version)| Arc::new(Known::new(name, session, version, begun))))
+    }
+
+    /// `found`, with its use noted where that is due.
+    async fn noted(&self, found: Option<Arc<Known>>) -> Result<Option<Arc<Known>>, StoreError> {
+        let Some(known) = found else {
             return Ok(None);
         };
         let now = self.clock.now();
-        if !self.lifetime.is_touch_due(&session, now) || self.is_touch_paused(now) {
-            return Ok(Some(session));
+        if !self.lifetime.is_touch_due(&known, now) || self.is_touch_paused(now) {
+            return Ok(Some(known));
         }
-        self.touch(&member, session, version).await
+        // One of all that come at the same moment will do.
+        let Some(_touching) = known.touching() else {
+            return Ok(Some(known));
+        };
+        self.touch(&known).await
+    }
+
+    /// Keeps what the app at `place` is told of a session, for as long as the session is known.
+    pub fn keep_prepared(&self, known: &Arc<Known>, place: usize, telling: Arc<Prepared>) {
+        if let Some(cache) = &self.cache {
+            cache.keep(known, place, telling);
+        }
     }
 
     pub(super) async fn read(
@@ -254,23 +320,24 @@ impl Sessions {
         record
     }
 
-    async fn touch(
-        &self,
-        member: &str,
-        session: Session,
-        version: Version,
-    ) -> Result<Option<Session>, StoreError> {
-        let written = self.write_touch(member, &session, version).await;
+    async fn touch(&self, known: &Arc<Known>) -> Result<Option<Arc<Known>>, StoreError> {
+        let begun = Instant::now();
+        let written = self
+            .write_touch(&known.name.member(), known, known.version)
+            .await;
         self.note_touch(written.as_ref().err());
         match written {
-            Ok(Some(touched)) => Ok(Some(touched)),
+            // Which version was written is not known: the next reading tells.
+            Ok(Some(touched)) => Ok(Some(Arc::new(Known::new(
+                known.name,
+                touched,
+                known.version,
+                begun,
+            )))),
             // Somebody else wrote meanwhile, or ended it: what stands there now counts.
-            Ok(None) => {
-                let now_there = self.read(&session_key(member)).await?;
-                Ok(now_there.map(|(session, _)| session))
-            }
+            Ok(None) => self.look_up(known.name, begun).await,
             // The session was read, and it lives; that its use cannot be noted is no reason to refuse it.
-            Err(_) => Ok(Some(session)),
+            Err(_) => Ok(Some(Arc::clone(known))),
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) fn session(
 ) -> Option<SessionSettings> {
     let store_timeout = store::timeout(raw, problems);
     let store = store::store(raw, inline, store_timeout, files, problems);
+    let store_grace = store::grace(raw, store.as_ref(), problems);
     let secret = store::secret(raw, store.as_ref(), files, problems);
     let lifetime = lifetime(raw, problems);
     let renewal = renewal(raw, oidc, problems);
@@ -34,6 +35,7 @@ pub(super) fn session(
     Some(SessionSettings {
         store: store?,
         store_timeout,
+        store_grace,
         secret: secret?,
         lifetime,
         renewal: renewal?,

@@ -19,11 +19,15 @@ use crate::config::{SessionSecret, StoreLocation};
 const STORE: &str = "session.store";
 const SECRET_FILE: &str = "session.secret_file";
 const TIMEOUT: &str = "session.store_timeout";
+const GRACE: &str = "session.store_grace";
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Below this, nothing that is far away answers in time; above it, proxies give up before us.
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
+
+/// Longer than any restart of Redis takes.
+const MOST_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Where sessions are kept when nobody says so. systemd's `StateDirectory=portcullis` makes the folder.
 const DEFAULT_FILE: &str = "/var/lib/portcullis/portcullis.redb";
@@ -93,6 +97,23 @@ pub(super) fn timeout(raw: &RawSession, problems: &mut Problems) -> Duration {
         problems.at(TIMEOUT, "must be between 50ms and 30s");
     }
     timeout
+}
+
+/// How long sessions that were read before count while the store does not answer. Nothing, unless somebody says so: a
+/// logout at another instance is not seen meanwhile.
+pub(super) fn grace(
+    raw: &RawSession,
+    store: Option<&StoreLocation>,
+    problems: &mut Problems,
+) -> Duration {
+    let grace = raw.store_grace.unwrap_or_default();
+    if grace > MOST_GRACE {
+        problems.at(GRACE, "must be 15m at most: a logout is not seen for so long");
+    }
+    if !grace.is_zero() && matches!(store, Some(StoreLocation::Memory | StoreLocation::File(_))) {
+        problems.warn(GRACE, "is of no use without Redis: other stores are in this process");
+    }
+    grace
 }
 
 /// The path of a `file:` URL, as it is written: nothing in it is decoded.

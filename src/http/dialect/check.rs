@@ -51,7 +51,7 @@ async fn answer<D: Dialect>(
     let forwarded = match D::describe(request).and_then(read) {
         Ok(forwarded) => forwarded,
         Err(error) => {
-            tracing::warn!(decision = id, %error, "refused: the request's description is malformed");
+            tracing::warn!(decision = id.as_str(), %error, "refused: the request's description is malformed");
             let page = client::initiator(headers).is_navigation();
             return D::fit(
                 answers::malformed(&id, error, page),
@@ -73,11 +73,11 @@ async fn answer<D: Dialect>(
         Answer::Pass {
             reason,
             service,
-            headers: told,
+            told,
         } => {
             if service.posture == Posture::Passthrough {
                 tracing::info!(
-                    decision = id,
+                    decision = id.as_str(),
                     service = service.name,
                     client = %forwarded.client,
                     reason = reason.code(),
@@ -85,15 +85,15 @@ async fn answer<D: Dialect>(
                 );
             }
             tracing::debug!(
-                decision = id,
+                decision = id.as_str(),
                 host = host.as_str(),
                 reason = reason.code(),
                 "allowed"
             );
-            D::fit(answers::pass(&id, &told, headers), None)
+            D::fit(answers::pass(&id, &http.copied, &told, headers), None)
         }
         Answer::Redirect { location, cookies } => {
-            tracing::debug!(decision = id, host = host.as_str(), "sent on");
+            tracing::debug!(decision = id.as_str(), host = host.as_str(), "sent on");
             let lifetime = gate.sessions.lifetime().absolute;
             let change = |change| {
                 http.cookies
@@ -107,7 +107,7 @@ async fn answer<D: Dialect>(
             match &refusal.decision {
                 Decision::Challenge(reason) => {
                     tracing::debug!(
-                        decision = id,
+                        decision = id.as_str(),
                         host = host.as_str(),
                         reason = reason.code(),
                         "challenged"

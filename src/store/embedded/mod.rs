@@ -10,7 +10,7 @@ mod tables;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use self::tables::{Change, Outcome};
 use self::writer::{Current, Opened, Order, Reopen, Writer, guarded};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
+use crate::store::coherence::{Event, Listener, Source};
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many records are kept at most, two a session; and as many entries of indexes.
@@ -46,6 +47,7 @@ pub struct EmbeddedStore {
     orders: SyncSender<Order>,
     current: watch::Receiver<Current>,
     timeout: Duration,
+    listener: Arc<OnceLock<Arc<dyn Listener>>>,
 }
 
 impl EmbeddedStore {
@@ -90,12 +92,14 @@ impl EmbeddedStore {
             is_writable: true,
         };
         let (sender, current) = watch::channel(Some(Arc::new(opened)));
+        let listener = Arc::<OnceLock<_>>::default();
         let writer = Writer {
             orders: inbox,
             current: sender,
             reopen,
             clock: clock.clone(),
             capacity,
+            listener: Arc::clone(&listener),
         };
         thread::Builder::new()
             .name("session-store".into())
@@ -106,6 +110,7 @@ impl EmbeddedStore {
             orders,
             current,
             timeout: TIMEOUT,
+            listener,
         })
     }
 
@@ -181,6 +186,16 @@ impl EmbeddedStore {
         let mut current = self.current.clone();
         let opened = current.wait_for(is_it).await.map_err(|_| closed())?;
         opened.clone().ok_or_else(closed)
+    }
+}
+
+impl Source for EmbeddedStore {
+    /// The first who comes is told.
+    fn tell(&self, listener: Arc<dyn Listener>) {
+        let listener = self.listener.get_or_init(|| listener);
+        // Nobody else writes here, so nothing can go untold.
+        listener.heard(None);
+        listener.told(Event::Back);
     }
 }
 

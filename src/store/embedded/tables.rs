@@ -57,6 +57,17 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// The record that is another one afterwards, or gone.
+    pub(super) fn record(&self) -> Option<&str> {
+        match self {
+            Self::Create { key, .. }
+            | Self::Replace { key, .. }
+            | Self::Delete { key }
+            | Self::DeleteVersion { key, .. } => Some(key),
+            Self::Prolong { .. } | Self::Enlist { .. } | Self::Delist { .. } => None,
+        }
+    }
+
     /// Whether it takes something away, and no more.
     pub(super) const fn only_takes_away(&self) -> bool {
         matches!(

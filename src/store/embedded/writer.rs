@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use super::file::Access;
 use super::tables::{self, Change, Outcome, Tables};
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::coherence::{Event, Listener};
 
 /// How many changes one transaction takes.
 const MAX_BATCH: usize = 256;
@@ -72,6 +73,9 @@ pub(super) struct Writer {
     pub(super) reopen: Option<Reopen>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) capacity: u64,
+    /// Who is told what was changed, before whoever asked for it is. Here, since a change that nobody waits for any more
+    /// is made all the same.
+    pub(super) listener: Arc<OnceLock<Arc<dyn Listener>>>,
 }
 
 /// The state of the thread.
@@ -157,7 +161,13 @@ impl Thread {
         let (changes, waiting): (Vec<Change>, Vec<_>) = batch.into_iter().unzip();
         let outcomes = match self.refusal() {
             Some(refusal) => Err(refusal),
-            None => self.commit(&changes),
+            None => {
+                let outcomes = self.commit(&changes);
+                for key in changes.iter().filter_map(Change::record) {
+                    self.tell(Event::Changed(key));
+                }
+                outcomes
+            }
         };
         match outcomes {
             Ok(outcomes) => {
@@ -171,6 +181,12 @@ impl Thread {
                     let _ = answer.send(Err(refusal.clone()));
                 }
             }
+        }
+    }
+
+    fn tell(&self, event: Event<'_>) {
+        if let Some(listener) = self.writer.listener.get() {
+            listener.told(event);
         }
     }
 
@@ -295,6 +311,7 @@ impl Thread {
             }
         };
         self.renewed = Some(Instant::now());
+        self.tell(Event::Flushed);
         match opened {
             Ok((database, is_writable)) => {
                 self.generation += 1;

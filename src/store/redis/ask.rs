@@ -143,7 +143,7 @@ impl Directory {
                 Fault::Again(_) => sleep(MOMENT).await,
                 Fault::Elsewhere(to) if self.is_cluster() && detours <= MOST_DETOURS => {
                     if !to.is_for_once {
-                        self.alarm.notify_one();
+                        self.alarm.ring();
                     }
                     is_for_once = to.is_for_once;
                     sent_to = Some(self.guest(&to.address(&node.address)));

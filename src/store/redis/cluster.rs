@@ -74,7 +74,7 @@ async fn rest(directory: &Directory) {
     });
     tokio::select! {
         () = sleep(if is_well { CALM } else { ALARMED }) => {}
-        () = directory.alarm.notified() => sleep(MOMENT).await,
+        () = directory.alarm.rung() => sleep(MOMENT).await,
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::alarm::Alarm;
 use super::connect::{Driver, Target, connect, probe};
 use super::fault::Access;
 use super::node::Report;
@@ -44,8 +45,8 @@ struct Lane {
     /// How many connections there have been.
     count: AtomicU64,
     report: Arc<Report>,
-    /// Rings when a connection is lost.
-    alarm: Arc<Notify>,
+    /// Rings when a connection is lost, and when one for reading is made.
+    alarm: Arc<Alarm>,
 }
 
 #[derive(Clone)]
@@ -78,7 +79,7 @@ impl Link {
         target: Target,
         access: Access,
         report: Arc<Report>,
-        alarm: Arc<Notify>,
+        alarm: Arc<Alarm>,
     ) -> Self {
         let lane = Arc::new(Lane {
             target,
@@ -148,7 +149,7 @@ impl Lane {
             leaves
         });
         if has_left {
-            self.alarm.notify_one();
+            self.alarm.ring();
         }
     }
 
@@ -188,6 +189,9 @@ async fn supervise(lane: Arc<Lane>) {
             Ok((connection, driver)) => {
                 let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
                 lane.report.up(lane.access);
+                if lane.access == Access::Reads {
+                    lane.alarm.reads_elsewhere();
+                }
                 lane.state.send_replace(State::Up(Up {
                     connection: connection.clone(),
                     number,

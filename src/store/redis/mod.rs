@@ -9,10 +9,12 @@
 //! What is there is found out in `servers`, with `sentinel` or `cluster`; each server is a `node` with two `link`s;
 //! `ask` leads a call to the right one.
 
+mod alarm;
 mod ask;
 mod cluster;
 mod connect;
 mod fault;
+mod invalidations;
 mod link;
 mod node;
 mod push;
@@ -25,7 +27,7 @@ mod slots;
 mod supervise;
 mod tls;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::redis::{Cmd, FromRedisValue, cmd};
@@ -35,7 +37,9 @@ use self::fault::Access;
 pub use self::push::PushLine;
 pub use self::servers::Primaries;
 use self::servers::Servers;
+use self::supervise::Kept;
 use crate::domain::redis_settings::RedisSettings;
+use crate::store::coherence::{Listener, Source};
 use crate::store::sealing::random;
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
@@ -89,6 +93,8 @@ pub struct RedisStore {
     scripts: Scripts,
     /// Why the last write was refused, if it was.
     refused: Mutex<Option<StoreError>>,
+    /// Tells of what all instances write, once somebody is to be told.
+    telling: OnceLock<Kept>,
 }
 
 /// Those that tell the time.
@@ -117,6 +123,7 @@ impl RedisStore {
                 members: [NOW, MEMBERS].concat(),
             },
             refused: Mutex::default(),
+            telling: OnceLock::new(),
         })
     }
 
@@ -216,6 +223,18 @@ fn script(text: &str, name: &str) -> Cmd {
     let mut command = cmd("EVAL");
     command.arg(text).arg(1).arg(name);
     command
+}
+
+impl Source for RedisStore {
+    /// The first who comes is told, in the background, in the Tokio runtime that this is called in.
+    fn tell(&self, listener: Arc<dyn Listener>) {
+        let directory = Arc::clone(&self.servers.directory);
+        self.telling.get_or_init(|| {
+            supervise::keep("invalidations", move || {
+                invalidations::follow(Arc::clone(&directory), Arc::clone(&listener))
+            })
+        });
+    }
 }
 
 #[async_trait]

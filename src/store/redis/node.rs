@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
-
+use super::alarm::Alarm;
 use super::connect::{Purpose, Target};
 use super::fault::Access;
 use super::link::Link;
@@ -23,7 +22,7 @@ impl Node {
     pub(super) fn open(
         settings: &Arc<RedisSettings>,
         address: RedisAddress,
-        alarm: &Arc<Notify>,
+        alarm: &Arc<Alarm>,
     ) -> Arc<Self> {
         let report = Arc::new(Report::new(address.clone()));
         let link = |purpose, access| {

@@ -60,6 +60,11 @@ impl PushLine {
         command.query_async(&mut self.connection).await
     }
 
+    /// The connection, for whoever asks over it while others listen.
+    pub(super) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
     /// Has what is published to a channel told.
     ///
     /// # Errors

@@ -139,7 +139,7 @@ impl Watch {
         let pause = if is_up { CALM } else { ALARMED };
         tokio::select! {
             () = sleep(pause) => return,
-            () = self.directory.alarm.notified() => {}
+            () = self.directory.alarm.rung() => {}
             told = told(self.line.as_mut()) => if !told {
                 self.line = None;
             }

@@ -4,9 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::connect::{Purpose, Target};
 use super::node::Node;
 use super::push::PushLine;
@@ -34,7 +35,7 @@ pub(super) struct Directory {
     /// The addresses in the map.
     primaries: watch::Sender<Vec<RedisAddress>>,
     /// Rings when what is known may be wrong.
-    pub(super) alarm: Arc<Notify>,
+    pub(super) alarm: Arc<Alarm>,
     guests: Mutex<Vec<Guest>>,
     pub(super) redo: Redo,
 }
@@ -211,6 +212,8 @@ impl Directory {
         if is_listed {
             return node;
         }
+        // Nobody listens there.
+        self.alarm.reads_elsewhere();
         let mut guests = self.guests();
         guests.retain(|guest| guest.since.elapsed() < GUEST_TIME);
         // Somebody else may have been sent there at the same moment.

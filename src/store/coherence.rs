@@ -1,0 +1,140 @@
+//! What a store tells about what it keeps, so that whatever is kept of its answers elsewhere never says what the store
+//! would say no more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::store::{Record, RecordKey, Store, StoreError, Version};
+
+/// One thing that is told. What is told by one source comes in the order in which it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The record of this key is another one now, or gone.
+    Changed(&'a str),
+    /// Any of them may be.
+    Flushed,
+    /// From now on it may go untold what happens.
+    Lost,
+    /// From now on it is told again. What was read before may have changed meanwhile.
+    Back,
+}
+
+/// Who is told. Called wherever it happens, so it must neither block nor take long.
+pub trait Listener: Send + Sync {
+    /// Takes note of what happened.
+    fn told(&self, event: Event<'_>);
+
+    /// All that had happened at `when` has been told. `None` where it is told before anybody learns otherwise that it
+    /// happened, for as long as there is the store.
+    fn heard(&self, when: Option<Instant>);
+}
+
+/// A store that tells what happens to its records.
+pub trait Source {
+    /// Tells `listener`, from now on and for as long as there is the store: [`Event::Back`] first, as soon as it can.
+    fn tell(&self, listener: Arc<dyn Listener>);
+}
+
+/// A store whose writers tell what they do here, before and after they do it: whoever has ended a session is not to wait
+/// for word of it from elsewhere.
+pub struct Announcing {
+    store: Arc<dyn Store>,
+    listener: Arc<dyn Listener>,
+}
+
+/// Tells the second time, even if whoever waited for the write has gone.
+struct Announced<'a> {
+    listener: &'a dyn Listener,
+    key: &'a RecordKey,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.listener.told(Event::Changed(self.key.as_str()));
+    }
+}
+
+impl Announcing {
+    /// Tells `listener` of each write to `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, listener: Arc<dyn Listener>) -> Self {
+        Self { store, listener }
+    }
+
+    /// From now on nobody is answered from what was read before; and, once this is dropped, from what was read
+    /// meanwhile either.
+    fn announce<'a>(&'a self, key: &'a RecordKey) -> Announced<'a> {
+        let listener = &*self.listener;
+        listener.told(Event::Changed(key.as_str()));
+        Announced { listener, key }
+    }
+}
+
+#[async_trait]
+impl Store for Announcing {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        let _announced = self.announce(key);
+        self.store.create(key, value, lifetime).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        let _announced = self.announce(key);
+        self.store.replace(key, version, value, lifetime).await
+    }
+
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.store.prolong(key, lifetime).await
+    }
+
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        let _announced = self.announce(key);
+        self.store.delete(key).await
+    }
+
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        let _announced = self.announce(key);
+        self.store.delete_version(key, version).await
+    }
+
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.store.enlist(index, member, lifetime).await
+    }
+
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.store.delist(index, member).await
+    }
+
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.store.members(index).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

@@ -1,0 +1,249 @@
+//! The sessions that are in use, decoded, in this process: a request of somebody who was here a moment ago asks no
+//! store.
+//!
+//! What is kept is never used beyond the moment at which the store may have come to say something else. It tells
+//! ([`Listener`]) when a session changes, and what it tells goes before what was read: a reading is kept only if nothing
+//! was told of its shard since it began. Where it may go untold what happens, all is read from the store; and before that
+//! counts as over, all that was kept goes. Only while the store does not answer, and for as long as
+//! `session.store_grace` says, does what was known go on counting.
+//!
+//! Nothing is kept for those who are nobody, so strangers cost no room.
+
+mod known;
+mod shard;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use self::known::Known;
+pub use self::shard::Counts;
+use self::shard::{Bounds, Shard};
+use crate::domain::telling::Prepared;
+use crate::store::coherence::{Event, Listener};
+use crate::store::session_records::SessionName;
+
+/// How many parts there are, each with a lock of its own.
+const SHARDS: usize = 32;
+
+/// How many sessions are kept at most, and how many bytes they take: an ordinary session about one KiB.
+const MOST_SESSIONS: usize = 32 * 1024;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// What is kept is used for so long after all that had happened was told. Sources that could fall silent tell it more
+/// often than that.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Stands for a source that cannot fall silent.
+const ALWAYS: u64 = u64::MAX;
+
+/// Sessions in use. Shared by all threads.
+pub struct SessionCache {
+    shards: Box<[Mutex<Shard>]>,
+    /// How long what was known counts while the store does not answer.
+    grace: Duration,
+    begin: Instant,
+    /// Whether it is told what happens.
+    is_told: AtomicBool,
+    /// When all that had happened was told, in milliseconds since the beginning; [`ALWAYS`] for a source that cannot
+    /// fall silent.
+    heard: AtomicU64,
+}
+
+/// What is found of a session.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// It is known.
+    Known(Arc<Known>),
+    /// It has to be read.
+    Unknown(Reading),
+}
+
+/// A reading that is about to begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) begun: Instant,
+    changes: u64,
+}
+
+impl SessionCache {
+    /// An empty cache, which is not used before it is told what happens. `grace` is how long what was known counts while
+    /// the store does not answer.
+    #[must_use]
+    pub fn new(grace: Duration) -> Self {
+        Self::bounded(grace, MOST_SESSIONS, MOST_BYTES)
+    }
+
+    /// The same with other bounds.
+    fn bounded(grace: Duration, sessions: usize, bytes: usize) -> Self {
+        let bounds = Bounds {
+            sessions: sessions / SHARDS,
+            bytes: bytes / SHARDS,
+        };
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(bounds)));
+        Self {
+            shards: shards.collect(),
+            grace,
+            begin: Instant::now(),
+            is_told: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks for a session.
+    pub(super) fn look(&self, name: &SessionName) -> Look {
+        let mut shard = self.shard(name);
+        // Behind the lock: what counts as told after a silence finds nothing here that is older.
+        if self.is_trusted()
+            && let Some(known) = shard.get(name).cloned()
+        {
+            shard.counts.hits += 1;
+            return Look::Known(known);
+        }
+        shard.counts.misses += 1;
+        Look::Unknown(Reading {
+            begun: Instant::now(),
+            changes: shard.changes,
+        })
+    }
+
+    /// Keeps what was read, unless something was told since that may be about it.
+    pub(super) fn fill(&self, reading: Reading, known: &Arc<Known>) {
+        let mut shard = self.shard(&known.name);
+        let may_serve = self.is_told.load(Ordering::SeqCst) || !self.grace.is_zero();
+        if shard.changes == reading.changes && may_serve {
+            shard.put(Arc::clone(known));
+        }
+    }
+
+    /// Keeps what the app at `place` is told of a session, as long as the session is kept.
+    pub(super) fn keep(&self, known: &Arc<Known>, place: usize, telling: Arc<Prepared>) {
+        let mut shard = self.shard(&known.name);
+        known.keep(place, telling);
+        shard.weigh(known);
+    }
+
+    /// Forgets a session that the store does not have.
+    pub(super) fn forget(&self, name: &SessionName) {
+        self.shard(name).remove(name);
+    }
+
+    /// What was known of a session, now that the store does not answer; `None` once that is too long ago.
+    pub(super) fn outlasting(&self, name: &SessionName) -> Option<Arc<Known>> {
+        if self.grace.is_zero() {
+            return None;
+        }
+        let known = self.shard(name).get(name).cloned()?;
+        // What was kept while it was told what happens was true until that ended.
+        let heard = self.last_heard();
+        let certain = heard.map_or_else(Instant::now, |heard| heard.max(known.read));
+        (certain.elapsed() < self.grace).then_some(known)
+    }
+
+    /// Forgets everything, also what is just being read: for when what was worked out counts no more.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.changes += 1;
+            shard.clear();
+        }
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shards.iter().fold(Counts::default(), |sum, shard| {
+            let Counts {
+                hits,
+                misses,
+                invalidations,
+            } = lock(shard).counts;
+            Counts {
+                hits: sum.hits + hits,
+                misses: sum.misses + misses,
+                invalidations: sum.invalidations + invalidations,
+            }
+        })
+    }
+
+    /// How many sessions are kept, and about how many bytes they take.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        self.shards.iter().fold((0, 0), |(sessions, bytes), shard| {
+            let shard = lock(shard);
+            (sessions + shard.len(), bytes + shard.bytes())
+        })
+    }
+
+    /// Whether all that happens is told, as far as that can be known.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.is_told.load(Ordering::SeqCst)
+            && self
+                .last_heard()
+                .is_none_or(|heard| heard.elapsed() < TRUSTED_FOR)
+    }
+
+    fn last_heard(&self) -> Option<Instant> {
+        match self.heard.load(Ordering::SeqCst) {
+            ALWAYS => None,
+            heard => Some(self.begin + Duration::from_millis(heard)),
+        }
+    }
+
+    fn shard(&self, name: &SessionName) -> MutexGuard<'_, Shard> {
+        let place = name.bits() % SHARDS as u64;
+        let place = usize::try_from(place).expect("there are few of them");
+        lock(&self.shards[place])
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // Nothing in there panics between two steps that belong together.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Listener for SessionCache {
+    fn told(&self, event: Event<'_>) {
+        match event {
+            Event::Changed(key) => {
+                // Records of other kinds are not kept.
+                let Some(name) = SessionName::of_record(key) else {
+                    return;
+                };
+                let mut shard = self.shard(&name);
+                shard.changes += 1;
+                shard.counts.invalidations += 1;
+                shard.remove(&name);
+            }
+            Event::Flushed => {
+                self.clear();
+                lock(&self.shards[0]).counts.invalidations += 1;
+            }
+            Event::Lost => {
+                self.is_told.store(false, Ordering::SeqCst);
+                if self.grace.is_zero() {
+                    self.clear();
+                }
+            }
+            Event::Back => {
+                // It may not have been told that it was lost.
+                self.is_told.store(false, Ordering::SeqCst);
+                self.clear();
+                self.is_told.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn heard(&self, when: Option<Instant>) {
+        let heard = when.map_or(ALWAYS, |when| {
+            let since = when.saturating_duration_since(self.begin).as_millis();
+            u64::try_from(since).unwrap_or(ALWAYS - 1)
+        });
+        self.heard.store(heard, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

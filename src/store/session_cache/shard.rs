@@ -1,0 +1,170 @@
+//! One part of the cache: bounded by number and by bytes, and behind a lock of its own.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::mem::size_of;
+use std::sync::Arc;
+
+use super::known::Known;
+use crate::store::session_records::SessionName;
+
+/// What an entry takes beside the session: its slot, and its place in the index, of which up to half is free.
+const ENTRY: usize = size_of::<Slot>() + 2 * size_of::<(SessionName, usize)>();
+
+/// Names are hashes already.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        // A name hashes itself by `write_u64` alone.
+    }
+
+    fn write_u64(&mut self, bits: u64) {
+        // The lowest choose the shard.
+        self.0 = bits.rotate_left(32);
+    }
+}
+
+/// How much a shard may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) sessions: usize,
+    pub(super) bytes: usize,
+}
+
+/// Sessions by name. Where there is no room for another, those go that were not used since the hand came by last.
+pub(super) struct Shard {
+    bounds: Bounds,
+    index: HashMap<SessionName, usize, BuildHasherDefault<AsItIs>>,
+    slots: Vec<Slot>,
+    hand: usize,
+    bytes: usize,
+    /// How often something here may have come to be another than what was read before. A reading that began at another
+    /// number is kept by nobody.
+    pub(super) changes: u64,
+    pub(super) counts: Counts,
+}
+
+struct Slot {
+    known: Arc<Known>,
+    bytes: usize,
+    was_used: bool,
+}
+
+/// What has been counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Answered without the store.
+    pub hits: u64,
+    /// Read from the store.
+    pub misses: u64,
+    /// Words that a session is another one now, or gone, or that all may be.
+    pub invalidations: u64,
+}
+
+impl Shard {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            index: HashMap::default(),
+            slots: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            changes: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn get(&mut self, name: &SessionName) -> Option<&Arc<Known>> {
+        let slot = &mut self.slots[*self.index.get(name)?];
+        slot.was_used = true;
+        Some(&slot.known)
+    }
+
+    /// Puts a session in, in the place of the one of its name. One that alone is more than there is room for is not kept.
+    pub(super) fn put(&mut self, known: Arc<Known>) {
+        self.remove(&known.name);
+        let bytes = known.bytes() + ENTRY;
+        if bytes > self.bounds.bytes || self.bounds.sessions == 0 {
+            return;
+        }
+        self.make_room(1, bytes);
+        self.bytes += bytes;
+        self.index.insert(known.name, self.slots.len());
+        self.slots.push(Slot {
+            known,
+            bytes,
+            was_used: false,
+        });
+    }
+
+    /// Weighs a session again, to which something was added.
+    pub(super) fn weigh(&mut self, known: &Arc<Known>) {
+        let Some(place) = self.index.get(&known.name).copied() else {
+            return;
+        };
+        let slot = &mut self.slots[place];
+        if !Arc::ptr_eq(&slot.known, known) {
+            return;
+        }
+        let bytes = known.bytes() + ENTRY;
+        self.bytes = self.bytes - slot.bytes + bytes;
+        slot.bytes = bytes;
+        slot.was_used = true;
+        self.make_room(0, 0);
+    }
+
+    pub(super) fn remove(&mut self, name: &SessionName) -> Option<Arc<Known>> {
+        let place = self.index.get(name).copied()?;
+        Some(self.take(place))
+    }
+
+    pub(super) fn clear(&mut self) {
+        // What was room for many stays room for few.
+        self.index = HashMap::default();
+        self.slots = Vec::new();
+        (self.hand, self.bytes) = (0, 0);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Until so many more fit in.
+    fn make_room(&mut self, sessions: usize, bytes: usize) {
+        while !self.slots.is_empty()
+            && (self.slots.len() + sessions > self.bounds.sessions
+                || self.bytes + bytes > self.bounds.bytes)
+        {
+            if self.hand >= self.slots.len() {
+                self.hand = 0;
+            }
+            let slot = &mut self.slots[self.hand];
+            if slot.was_used {
+                slot.was_used = false;
+                self.hand += 1;
+            } else {
+                self.take(self.hand);
+            }
+        }
+    }
+
+    fn take(&mut self, place: usize) -> Arc<Known> {
+        let slot = self.slots.swap_remove(place);
+        self.index.remove(&slot.known.name);
+        if let Some(moved) = self.slots.get(place) {
+            self.index.insert(moved.known.name, place);
+        }
+        self.bytes -= slot.bytes;
+        slot.known
+    }
+}
