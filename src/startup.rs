@@ -232,15 +232,14 @@ fn open_store(
     cache: Arc<SessionCache>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let store: Arc<dyn Store> = match location {
-        StoreLocation::Memory => {
-            telling(EmbeddedStore::in_memory(clock)?.within(timeout), &cache)
-        }
+        StoreLocation::Memory => telling(EmbeddedStore::in_memory(clock)?.within(timeout), &cache),
         StoreLocation::File(path) => {
             telling(EmbeddedStore::open(&path, clock)?.within(timeout), &cache)
         }
-        StoreLocation::Redis(settings) => {
-            telling(RedisStore::open(settings).map_err(StartError::Redis)?, &cache)
-        }
+        StoreLocation::Redis(settings) => telling(
+            RedisStore::open(settings).map_err(StartError::Redis)?,
+            &cache,
+        ),
     };
     Ok(Arc::new(Announcing::new(store, cache)))
 }

@@ -60,7 +60,9 @@ impl Prepared {
         let ends = told.iter().map(|told| {
             match &told.value {
                 Value::Text(text) => values.extend_from_slice(text.as_bytes()),
-                Value::Secret(secret) => values.extend_from_slice(secret.expose_secret().as_bytes()),
+                Value::Secret(secret) => {
+                    values.extend_from_slice(secret.expose_secret().as_bytes())
+                }
                 Value::Empty => {}
                 Value::ClientsOwn => return None,
             }

@@ -46,11 +46,16 @@ pub(super) async fn tell<'g>(
         }
         _ => Tokens::default(),
     };
-    let told = headers(service, person.map(|person| &person.known.identity), &tokens)?;
+    let told = headers(
+        service,
+        person.map(|person| &person.known.identity),
+        &tokens,
+    )?;
     let prepared = Arc::new(Prepared::of(&told, generation));
     if let Some(person) = person {
         let prepared = Arc::clone(&prepared);
-        gate.sessions.keep_prepared(person.known, service.place, prepared);
+        gate.sessions
+            .keep_prepared(person.known, service.place, prepared);
     }
     Ok(prepared)
 }

@@ -69,6 +69,9 @@ mod tests {
     fn ids_differ() {
         let ids: HashSet<_> = (0..10_000).map(|_| super::next()).collect();
         assert_eq!(ids.len(), 10_000);
-        assert!(ids.iter().all(|id| id.len() == 16 && id.header_value() == **id));
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == 16 && id.header_value() == **id)
+        );
     }
 }

@@ -37,14 +37,14 @@ pub trait Source {
     fn tell(&self, listener: Arc<dyn Listener>);
 }
 
-/// A store whose writers tell what they do here, before and after they do it: whoever has ended a session is not to wait
-/// for word of it from elsewhere.
+/// A store whose writers tell what they do here once it is done, and of deletions before as well: whoever ends a session
+/// does not wait for word of it from elsewhere.
 pub struct Announcing {
     store: Arc<dyn Store>,
     listener: Arc<dyn Listener>,
 }
 
-/// Tells the second time, even if whoever waited for the write has gone.
+/// Tells when the write is over, even if whoever waited for it has gone.
 struct Announced<'a> {
     listener: &'a dyn Listener,
     key: &'a RecordKey,
@@ -63,12 +63,16 @@ impl Announcing {
         Self { store, listener }
     }
 
-    /// From now on nobody is answered from what was read before; and, once this is dropped, from what was read
-    /// meanwhile either.
+    /// Once this is dropped, nobody is answered from what was read before.
     fn announce<'a>(&'a self, key: &'a RecordKey) -> Announced<'a> {
         let listener = &*self.listener;
-        listener.told(Event::Changed(key.as_str()));
         Announced { listener, key }
+    }
+
+    /// The same, and from now on too: what is read meanwhile may still be the old.
+    fn announce_deletion<'a>(&'a self, key: &'a RecordKey) -> Announced<'a> {
+        self.listener.told(Event::Changed(key.as_str()));
+        self.announce(key)
     }
 }
 
@@ -104,12 +108,12 @@ impl Store for Announcing {
     }
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        let _announced = self.announce(key);
+        let _announced = self.announce_deletion(key);
         self.store.delete(key).await
     }
 
     async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
-        let _announced = self.announce(key);
+        let _announced = self.announce_deletion(key);
         self.store.delete_version(key, version).await
     }
 

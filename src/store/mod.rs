@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub mod coherence;
 #[cfg(test)]
 pub(crate) mod contract;
-pub mod coherence;
 pub mod embedded;
 pub mod lease;
 pub mod redis;

@@ -83,7 +83,8 @@ impl Scene {
     }
 
     async fn session(&self) -> Option<Session> {
-        self.sessions.peek(&self.id).await.expect("an answer")
+        let found = self.sessions.peek(&self.id).await.expect("an answer");
+        found.map(|known| (**known).clone())
     }
 
     /// Access, ID and refresh token.

@@ -129,7 +129,10 @@ impl SessionName {
     /// The name of the session `id`.
     #[must_use]
     pub fn of(id: &SessionId) -> Self {
-        Self(blake3::derive_key("portcullis v1 session id", id.as_bytes()))
+        Self(blake3::derive_key(
+            "portcullis v1 session id",
+            id.as_bytes(),
+        ))
     }
 
     /// The session that a record is about, by the record's key; `None` for what is about none.

@@ -14,10 +14,10 @@ use crate::clock::Clock;
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId, SessionLifetime};
+use crate::domain::telling::Prepared;
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
-use crate::domain::telling::Prepared;
 use crate::store::session_cache::{Known, Look, SessionCache};
 use crate::store::session_records::{
     SessionName, TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,

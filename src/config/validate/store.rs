@@ -108,10 +108,16 @@ pub(super) fn grace(
 ) -> Duration {
     let grace = raw.store_grace.unwrap_or_default();
     if grace > MOST_GRACE {
-        problems.at(GRACE, "must be 15m at most: a logout is not seen for so long");
+        problems.at(
+            GRACE,
+            "must be 15m at most: a logout is not seen for so long",
+        );
     }
     if !grace.is_zero() && matches!(store, Some(StoreLocation::Memory | StoreLocation::File(_))) {
-        problems.warn(GRACE, "is of no use without Redis: other stores are in this process");
+        problems.warn(
+            GRACE,
+            "is of no use without Redis: other stores are in this process",
+        );
     }
     grace
 }

@@ -10,8 +10,8 @@ mod tables;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 

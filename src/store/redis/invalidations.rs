@@ -54,7 +54,9 @@ pub(super) async fn follow(directory: Arc<Directory>, listener: Arc<dyn Listener
         let reason = match lines {
             Ok(lines) => {
                 if told.take().is_some() {
-                    tracing::info!("the session store tells of changes again: sessions in use are kept in memory");
+                    tracing::info!(
+                        "the session store tells of changes again: sessions in use are kept in memory"
+                    );
                 }
                 let begun = Instant::now();
                 listener.told(Event::Back);

@@ -34,6 +34,8 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// often than that.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 /// Stands for a source that cannot fall silent.
 const ALWAYS: u64 = u64::MAX;
 
@@ -84,7 +86,8 @@ impl SessionCache {
         Self {
             shards: shards.collect(),
             grace,
-            begin: Instant::now(),
+            // Before anything that may be told of.
+            begin: Instant::now().checked_sub(HOUR).unwrap_or_else(Instant::now),
             is_told: AtomicBool::new(false),
             heard: AtomicU64::new(0),
         }

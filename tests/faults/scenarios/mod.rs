@@ -6,8 +6,8 @@ mod names;
 mod provider;
 mod records;
 mod redis;
-mod refresh;
 mod redis_forms;
+mod refresh;
 mod within;
 
 use std::pin::Pin;
