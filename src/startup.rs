@@ -27,6 +27,7 @@ use crate::flows::handover::Handover;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
+use crate::http::upgrades::{close_after_upgrades, remember_ends};
 use crate::http::{Http, keep_to_its_statuses, routes};
 
 use crate::oidc::{RelyingParty, SetupError};
@@ -229,9 +230,11 @@ fn serve(
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))
+            .wrap(from_fn(close_after_upgrades))
             .configure(routes.clone())
     };
     let server = HttpServer::new(app)
+        .on_connect(remember_ends)
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
