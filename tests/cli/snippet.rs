@@ -323,7 +323,7 @@ fn traefik_gets_a_router_for_each_domain() {
     let printed = snippet(&text, &["traefik"]).stdout;
     for part in [
         "    app-wide:\n      rule: 'Host(`x.a.example.org`)'\n      middlewares",
-        "    app-wide--2:\n      rule: 'HostRegexp(`^.+\\.example\\.org$`)'\n",
+        "    app-wide+2:\n      rule: 'HostRegexp(`^.+\\.example\\.org$`)'\n",
         "      priority: 2\n      middlewares: [portcullis]\n      service: app-wide\n",
         "      priority: 3\n      middlewares: [portcullis]\n      service: app-narrow\n",
     ] {
@@ -358,7 +358,7 @@ fn traefik_gets_a_middleware_for_each_policy() {
     let text = format!("{text}[policies]\nadmins = {{ allowed_groups = [\"admins\"] }}\n");
     let printed = snippet(&text, &["traefik"]).stdout;
     for part in [
-        "portcullis-admins-policy:\n      chain:\n        middlewares: [portcullis-clean, portcullis-ask-admins]\n",
+        "portcullis-admins-policy:\n      chain:\n        middlewares: [portcullis-clean, portcullis-admins-ask]\n",
         "address: \"http://127.0.0.1:9191/verify/policy/admins\"\n",
         "address: \"http://127.0.0.1:9191/verify/policy/authenticated\"\n",
         "rule: 'HostRegexp(`^.+\\.apps\\.example\\.net$`)'\n",
