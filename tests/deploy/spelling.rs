@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use proptest::strategy::{Strategy, ValueTree};
@@ -98,32 +98,37 @@ fn caddy_serves_each_host() {
     let Some(caddy) = tool("caddy") else {
         return;
     };
+    let http = configuration();
+    let https = http.replace("http://auth", "https://auth");
+    let https = https.replace("danger_allow_http = true\n", "");
+    for text in [http, https] {
+        let adapted = adapted(&caddy, &text);
+        let servers = &adapted["apps"]["http"]["servers"];
+        let servers = servers.as_object().expect("servers").values();
+        let routes = servers.flat_map(|server| server["routes"].as_array().expect("routes"));
+        let found: BTreeSet<String> = routes
+            .flat_map(|route| texts(&route["match"][0]["host"]))
+            .map(str::to_owned)
+            .collect();
+        // Caddy takes the brackets off.
+        let expected = expected().into_iter();
+        let expected = expected.map(|host| host.replace(['[', ']'], ""));
+        assert_eq!(found, expected.collect());
+    }
+}
+
+/// What Caddy makes of what is printed, with an app behind each site, since one without anything is left out.
+fn adapted(caddy: &Path, text: &str) -> Value {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("Caddyfile");
-    // With an app behind each, since a site without anything is left out.
-    let printed = filled_in("caddy", &configuration(), folder.path());
+    let printed = filled_in("caddy", text, folder.path());
     fs::write(&file, printed.replace("# reverse_proxy", "reverse_proxy")).expect("a written file");
     let mut adapt = Command::new(caddy);
     adapt
         .args(["adapt", "--adapter", "caddyfile", "--config"])
         .arg(&file);
     let adapted = output(adapt.env("HOME", folder.path()));
-    let adapted: Value = serde_json::from_slice(&adapted.stdout).expect("JSON");
-    let servers = adapted["apps"]["http"]["servers"]
-        .as_object()
-        .expect("servers");
-    let routes = servers
-        .values()
-        .flat_map(|server| server["routes"].as_array().expect("routes"));
-    let found: BTreeSet<String> = routes
-        .flat_map(|route| texts(&route["match"][0]["host"]))
-        .map(str::to_owned)
-        .collect();
-    // Caddy takes the brackets off.
-    let expected = expected()
-        .into_iter()
-        .map(|host| host.replace(['[', ']'], ""));
-    assert_eq!(found, expected.collect());
+    serde_json::from_slice(&adapted.stdout).expect("JSON")
 }
 
 #[test]
@@ -231,6 +236,39 @@ fn nginx_sends_each_host_to_its_app() {
     }
     for nobody in ["nobody.example.net", "x", "films.example.org", "xdefault"] {
         assert_eq!(nginx.app_of(nobody), "", "{nobody}");
+    }
+}
+
+/// Every character that the path of a socket may have there.
+#[test]
+fn sockets_are_where_the_proxies_look() {
+    const SOCKET: &str = "/run/a-b_c.d,e+f@g=h/X.sock";
+    let text = configuration().replacen(
+        "[server]",
+        &format!("[server]\nlisten = \"unix:{SOCKET}\""),
+        1,
+    );
+    let folder = TempDir::new().expect("a folder");
+    if let Some(caddy) = tool("caddy") {
+        let dialled = format!("\"dial\":\"unix/{SOCKET}\"");
+        assert!(adapted(&caddy, &text).to_string().contains(&dialled));
+    }
+    let read: Value =
+        serde_saphyr::from_str(&filled_in("envoy", &text, folder.path())).expect("YAML");
+    let endpoint = &read["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0];
+    let address = &endpoint["lb_endpoints"][0]["endpoint"]["address"];
+    assert_eq!(address["pipe"]["path"], SOCKET);
+    if let Some(nginx) = tool("nginx") {
+        let printed = filled_in("nginx", &text, folder.path());
+        assert!(printed.contains(&format!("    server unix:{SOCKET};\n")));
+        let file = nginx_file(folder.path(), &printed);
+        let mut trial = Command::new(nginx);
+        trial
+            .args(["-t", "-e", "stderr", "-p"])
+            .arg(folder.path())
+            .arg("-c")
+            .arg(file);
+        output(&mut trial);
     }
 }
 

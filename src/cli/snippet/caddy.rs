@@ -156,11 +156,11 @@ fn addresses(config: &Config, service: &Service) -> String {
     all.join(", ")
 }
 
-/// Caddy serves `https` unless a site says otherwise. One word alone it takes for a directive.
+/// Caddy serves `https` unless a site says otherwise. A single word could be one of its directives.
 fn address(config: &Config, host: &str) -> String {
     let scheme = match (is_https(config), host) {
         (false, _) => "http://",
-        (true, "import") => "https://",
+        (true, host) if !host.contains('.') => "https://",
         (true, _) => "",
     };
     format!("{scheme}{host}")

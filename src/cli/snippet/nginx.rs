@@ -142,7 +142,7 @@ fn tables(config: &Config, services: &[&Service], copied: &[String]) -> Vec<Stri
     let hosts = services.iter().flat_map(|service| &service.hosts);
     let hosts = hosts.map(|host| name(host).len()).max().unwrap_or(0);
     let servers = hosts.max(config.server.portal.host.as_str().len());
-    let headers = copied.iter().map(|name| name.len()).max().unwrap_or(0);
+    let headers = copied.iter().map(String::len).max().unwrap_or(0);
     let tables = [
         ("server_names_hash_bucket_size", servers),
         ("map_hash_bucket_size", hosts),
@@ -252,6 +252,17 @@ mod tests {
         assert_eq!(variable("X-Api_Key"), "x_api_key");
         assert!(is_copied("X-Api_Key1"));
         assert!(!is_copied("X.Api-Key"));
+    }
+
+    #[test]
+    fn headers_that_are_one_variable_are_noticed() {
+        let alike = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            alike(&names).map(|(one, other)| format!("{one} {other}"))
+        };
+        assert_eq!(alike(&["Remote-User", "Remote-Name"]), None);
+        let found = alike(&["X-Api-Key", "Remote-User", "X_Api-Key"]);
+        assert_eq!(found.as_deref(), Some("X-Api-Key X_Api-Key"));
     }
 
     #[test]

@@ -137,6 +137,11 @@ fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
 
 fn rule(host: &ServiceHost) -> String {
     match &host.pattern {
+        // Without its brackets where a request names a port too.
+        HostPattern::Exact(name) if name.as_str().starts_with('[') => {
+            let bare = name.as_str().trim_matches(['[', ']']);
+            format!("Host(`{name}`) || Host(`{bare}`)")
+        }
         HostPattern::Exact(name) => format!("Host(`{name}`)"),
         HostPattern::Below(above) => {
             format!(
