@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use actix_web::http::header::{ACCEPT, CONNECTION, UPGRADE};
+use actix_web::http::header::{ACCEPT, UPGRADE};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
@@ -219,8 +219,7 @@ async fn show(
     }
     if let Some((protocol, payload)) = switches.zip(payload) {
         let mut switched = HttpResponse::SwitchingProtocols();
-        switched.insert_header((UPGRADE, protocol.clone()));
-        switched.insert_header((CONNECTION, "upgrade"));
+        switched.upgrade(protocol.clone());
         if let Some(key) = request.headers().get("sec-websocket-key") {
             switched.insert_header(("sec-websocket-accept", accepted(key.as_bytes())));
         }

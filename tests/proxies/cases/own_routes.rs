@@ -95,11 +95,12 @@ pub async fn a_stale_list(stack: &Stack) {
     ] {
         let page = ben.ask(ask).await.unwrap();
         assert_eq!(page.status, 503, "{}", page.body);
+        let headers = format!("{:?}", page.headers);
         let named = match stack.program {
             Program::Nginx => "not_copied",
             _ => LATE,
         };
-        assert!(page.body.contains(named), "{}", page.body);
+        assert!(page.body.contains(named), "{headers} {}", page.body);
     }
     assert!(stack.reached("/stale").is_empty(), "nobody is impersonated");
     let log = std::fs::read_to_string(stack.folder.join("portcullis.log")).unwrap();

@@ -122,7 +122,7 @@ pub async fn a_bypass(stack: &Stack) {
         "/api",
         "/api/..%2fadmin",
         "/api/%2e%2e/admin",
-        "/api//x",
+        "/api;/x",
         "/API/x",
     ] {
         let page = stranger.ask(Ask::fetch(&stack.url(FILMS, path))).await;
