@@ -103,6 +103,8 @@ impl Upstream {
     pub fn start_with_key(name: &str, own_key: Option<OwnKey>) -> Result<Self> {
         // Held from here on: a port that is looked up first and taken later may be somebody else's by then.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::of("app"))?;
+        // For as many connections at once as some tests open.
+        rustix::net::listen(&listener, 1024).map_err(Failure::of("app"))?;
         let port = listener.local_addr().map_err(Failure::of("app"))?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let state = web::Data::new(State {
@@ -193,11 +195,11 @@ async fn show(
         .collect();
     // A stable sort: lines of one name stay in their order.
     headers.sort_by_key(|(name, _)| (!name.starts_with("remote-"), name.clone()));
-    let switches = request
+    let protocol = request
         .headers()
         .get(UPGRADE)
         .filter(|_| request.path().contains(SWITCHING));
-    let (content, payload) = match switches {
+    let (content, payload) = match protocol {
         Some(_) => (web::Bytes::new(), Some(payload)),
         // What breaks off is seen as far as it came.
         None => (payload.to_bytes().await.unwrap_or_default(), None),
@@ -217,13 +219,13 @@ async fn show(
     if !state.accepts(&seen) {
         return HttpResponse::Unauthorized().body(format!("{} wants its own key", seen.app));
     }
-    if let Some((protocol, payload)) = switches.zip(payload) {
-        let mut switched = HttpResponse::SwitchingProtocols();
-        switched.upgrade(protocol.clone());
+    if let Some((protocol, payload)) = protocol.zip(payload) {
+        let mut answer = HttpResponse::SwitchingProtocols();
+        answer.upgrade(protocol.clone());
         if let Some(key) = request.headers().get("sec-websocket-key") {
-            switched.insert_header(("sec-websocket-accept", accepted(key.as_bytes())));
+            answer.insert_header(("sec-websocket-accept", accepted(key.as_bytes())));
         }
-        return switched.streaming(payload);
+        return answer.streaming(payload);
     }
     let seen = seen.shown();
     let accept = request

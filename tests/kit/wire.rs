@@ -164,7 +164,11 @@ impl Wire {
 
 async fn whole(response: Response<hyper::body::Incoming>) -> Result<Answer> {
     let (head, body) = response.into_parts();
-    let body = body.collect().await.map_err(Failure::of("body"))?.to_bytes();
+    let body = body
+        .collect()
+        .await
+        .map_err(Failure::of("body"))?
+        .to_bytes();
     Ok(Answer {
         status: head.status.as_u16(),
         headers: head.headers,

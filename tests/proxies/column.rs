@@ -22,10 +22,6 @@ impl Program {
             Self::Traefik => "traefik",
         }
     }
-
-    pub const fn is_caddy(self) -> bool {
-        matches!(self, Self::Caddy | Self::DebianCaddy)
-    }
 }
 
 /// How the service is reached.

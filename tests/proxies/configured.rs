@@ -170,7 +170,7 @@ async fn envoy(places: &Places<'_>) -> Result<Running> {
 
 async fn traefik(places: &Places<'_>) -> Result<Running> {
     let certificate = |_: &str| places.certificate();
-    let routers = format!(
+    let own = format!(
         "  routers:
     own-room:
       rule: Host(`{ROOM}`)
@@ -192,7 +192,7 @@ async fn traefik(places: &Places<'_>) -> Result<Running> {
         "  middlewares:\n    own-strip:\n      stripPrefix:\n        prefixes: [\"{STRIPPED}\"]\n"
     );
     let changes = [
-        ("  routers:\n", routers.as_str()),
+        ("  routers:\n", own.as_str()),
         ("  middlewares:\n", &middlewares),
     ];
     let printed = places.filled(&changes, &certificate).snippet("traefik")?;

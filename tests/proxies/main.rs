@@ -30,7 +30,7 @@ mod table;
 mod world;
 
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -84,8 +84,7 @@ fn play(case: &Case, column: usize) -> kit::Result<()> {
         .build()
         .map_err(Failure::of("runtime"))?;
     // Whoever stops the service waits for all others.
-    let running = (!case.stops_the_service)
-        .then(|| stack.gate.read().unwrap_or_else(PoisonError::into_inner));
+    let running = (!case.stops_the_service).then(|| stack.gate.blocking_read());
     runtime.block_on((case.check)(stack));
     drop(running);
     Ok(())

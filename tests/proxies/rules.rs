@@ -16,7 +16,7 @@ pub const UNNAMED: &str = "unnamed.home.localhost";
 pub const MIXED: &str = "mixed.home.localhost";
 /// Its app wants a key, which is put in.
 pub const PAPERS: &str = "papers.home.localhost";
-/// Signed in or not.
+/// Signed in or not, but for `/account/`.
 pub const WIKI: &str = "wiki.home.localhost";
 /// Its app believes a header that the proxy does not copy.
 pub const STALE: &str = "stale.home.localhost";
@@ -93,6 +93,7 @@ upstream_headers = [{{ name = "x-api-key", value_file = "{folder}/key" }}]
 [services.wiki]
 host = "{WIKI}"
 policy = "optional"
+rules = [{{ paths = ["/account/*"], policy = "media" }}]
 
 [services.stale]
 host = "{STALE}"

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, RwLock};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::header::HOST;
+use tokio::sync::RwLock;
 
 use crate::column::{COLUMNS, Column, Program, Reach};
 use crate::configured;
@@ -113,6 +115,22 @@ impl Stack {
         .await
     }
 
+    /// Waits until a line of the service's log is the one: it is written a little later.
+    pub async fn wait_for_log(&self, is_it: impl Fn(&str) -> bool) {
+        let file = self.folder.join("portcullis.log");
+        let looking = async {
+            loop {
+                let log = std::fs::read_to_string(&file).unwrap_or_default();
+                if log.lines().any(&is_it) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(10), looking).await;
+        found.expect("such a line");
+    }
+
     pub fn proxy_output(&self) -> String {
         self.proxy.output()
     }
@@ -150,15 +168,14 @@ impl Stack {
         let url = self.url(host, "/");
         let known = |sessions: &Sessions| sessions.get(&(user, host)).cloned();
         let value = known(&self.sessions.lock().unwrap());
-        let value = match value {
-            Some(value) => value,
-            None => {
-                let browser = self.signed_in(user, host).await;
-                let value = browser.cookie(&url, name).expect("signed in");
-                let mut sessions = self.sessions.lock().unwrap();
-                sessions.insert((user, host), value.clone());
-                value
-            }
+        let value = if let Some(value) = value {
+            value
+        } else {
+            let browser = self.signed_in(user, host).await;
+            let value = browser.cookie(&url, name).expect("signed in");
+            let mut sessions = self.sessions.lock().unwrap();
+            sessions.insert((user, host), value.clone());
+            value
         };
         let browser = self.browser();
         let line = format!("{name}={value}; Secure; Path=/");

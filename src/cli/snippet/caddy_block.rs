@@ -48,12 +48,9 @@ const BLOCK_GOES_ON: &str =
 	}
 ";
 
-const BLOCK_ENDS: &str = "	# WebSockets are handed on, and no other protocol: what went through one would be asked about no more.
-	@portcullis_other_protocol {
-		header Upgrade *
-		not vars_regexp {header.Upgrade} (?i)^websocket$
-	}
-	request_header @portcullis_other_protocol -Upgrade
+const BLOCK_ENDS: &str = "	# WebSockets are handed on, and no other protocol: whatever went through one would be asked about no
+	# more.
+	request_header Upgrade \"(?i)^(?:(websocket)|.*)$\" \"$1\"
 	# What lets a browser or a program in here is no business of the app.
 ";
 

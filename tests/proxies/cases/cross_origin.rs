@@ -52,10 +52,20 @@ pub async fn preflights(stack: &Stack) {
 pub async fn writes_across_sites(stack: &Stack) {
     let cases = [
         (FILMS, FetchSite::SameOrigin, None, 200),
-        (FILMS, FetchSite::CrossSite, Some("https://evil.example"), 403),
+        (
+            FILMS,
+            FetchSite::CrossSite,
+            Some("https://evil.example"),
+            403,
+        ),
         (FILMS, FetchSite::SameSite, None, 403),
         (FRIENDLY, FetchSite::CrossSite, Some(FRIEND), 200),
-        (FRIENDLY, FetchSite::CrossSite, Some("https://evil.example"), 403),
+        (
+            FRIENDLY,
+            FetchSite::CrossSite,
+            Some("https://evil.example"),
+            403,
+        ),
     ];
     for (number, (host, site, origin, status)) in cases.into_iter().enumerate() {
         let ben = stack.as_user("ben", host).await;
@@ -67,7 +77,11 @@ pub async fn writes_across_sites(stack: &Stack) {
         // The cookie goes along: where a browser would keep it back, the guard is not what is tried here.
         ask = ask.header("Cookie", &stack.cookie(&ben, host)).site(site);
         let page = ben.ask(ask).await.unwrap();
-        assert_eq!(page.status, status, "{host}, {site:?}, {origin:?}: {}", page.body);
+        assert_eq!(
+            page.status, status,
+            "{host}, {site:?}, {origin:?}: {}",
+            page.body
+        );
         let reached = stack.reached(&mark).len();
         assert_eq!(reached, usize::from(status == 200), "{host}, {site:?}");
     }

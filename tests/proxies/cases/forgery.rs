@@ -21,7 +21,7 @@ const NAMES: [(&str, &str); 9] = [
 ];
 
 /// Many apps read these as the names above.
-const SPELLINGS: [(&str, &str); 12] = [
+const SPELLINGS: [(&str, &str); 11] = [
     ("Remote_User", "root"),
     ("REMOTE_USER", "root"),
     ("Remote.User", "root"),
@@ -33,7 +33,6 @@ const SPELLINGS: [(&str, &str); 12] = [
     ("X_Api_Key", "root"),
     ("X-Api_Key", "root"),
     ("X.Api-Key", "root"),
-    ("Portcullis_Key", "root"),
 ];
 
 /// Sends `forged` wherever somebody gets in, as somebody and as nobody, and where nobody does.

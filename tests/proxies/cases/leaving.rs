@@ -36,7 +36,12 @@ pub async fn two_root_domains(stack: &Stack) {
     let ada = stack.signed_in("ada", FILMS).await;
     let url = stack.url(NOTES, "/page");
     let page = ada.navigate(&url).await.unwrap();
-    assert_eq!((page.status, page.url.as_str()), (200, &*url), "{}", page.way());
+    assert_eq!(
+        (page.status, page.url.as_str()),
+        (200, &*url),
+        "{}",
+        page.way()
+    );
     let asked = page.way().contains("/interaction/");
     assert!(!asked, "nobody is asked again: {}", page.way());
     assert_eq!(Stack::seen(&page).all("remote-user"), ["ada"]);

@@ -13,7 +13,8 @@ pub fn told(ask: Ask, lies: &[(&str, &str)]) -> Ask {
 
 /// No header that the app got holds the word that all made-up values have.
 pub fn nothing_made_up(seen: &Seen, what: &str) {
-    let is_told = |(_, value): &&(String, String)| value.contains("root") || value.contains("{http.");
+    let is_told =
+        |(_, value): &&(String, String)| value.contains("root") || value.contains("{http.");
     assert_eq!(seen.headers.iter().find(is_told), None, "{what}");
 }
 
@@ -40,7 +41,10 @@ async fn nobody_believes(stack: &Stack, lies: &[(&str, &str)]) {
     let ben = stack.as_user("ben", FILMS).await;
     let page = ben.ask(told(Ask::fetch(&stack.url(FILMS, "/told")), lies));
     let seen = Stack::seen(&page.await.unwrap());
-    assert_eq!((&*seen.target, seen.one("remote-user")), ("/told", Some("ben")));
+    assert_eq!(
+        (&*seen.target, seen.one("remote-user")),
+        ("/told", Some("ben"))
+    );
 }
 
 pub async fn x_original(stack: &Stack) {
@@ -140,8 +144,14 @@ pub async fn two_hosts(stack: &Stack) {
         (format!("https://{own}/two-hosts"), "nobody.example"),
         ("/two-hosts".to_owned(), "nobody.example"),
         ("/two-hosts".to_owned(), ""),
-        ("/two-hosts".to_owned(), "films.home.localhost,open.home.localhost"),
-        ("/two-hosts".to_owned(), "open.home.localhost@films.home.localhost"),
+        (
+            "/two-hosts".to_owned(),
+            "films.home.localhost,open.home.localhost",
+        ),
+        (
+            "/two-hosts".to_owned(),
+            "open.home.localhost@films.home.localhost",
+        ),
     ];
     for (target, host) in cases {
         let lines = format!("Host: {host}\r\nConnection: close\r\n");

@@ -116,7 +116,8 @@ pub static LIST: &[Case] = &[
         cannot(&[Envoy], "no address names a policy there: with `from_proxy` everybody is refused"),
     ]),
     case("stale copy list", |stack| Box::pin(own_routes::a_stale_list(stack))).but(&[
-        differs(&[Nginx], "503 with `not_copied`; the log names the header, since nginx hands no body on"),
+        differs(&[Nginx], "503 with `not_copied`; the log names the header, since nginx hands no page on"),
+        differs(&[Envoy], "503 without a page; the log names the header, since Envoy takes any 5xx for a failure"),
     ]),
     case("WebSocket, member", |stack| Box::pin(upgrades::web_socket_of_a_member(stack))),
     case("WebSocket, stranger", |stack| Box::pin(upgrades::web_socket_of_a_stranger(stack))),

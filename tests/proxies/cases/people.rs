@@ -151,11 +151,13 @@ pub async fn signed_in_or_not(stack: &Stack) {
     let url = stack.url(WIKI, "/");
     let page = stack.browser().ask(Ask::fetch(&url)).await.unwrap();
     assert_eq!(Stack::seen(&page).all("remote-user").concat(), "");
-    let ben = stack.signed_in("ben", FILMS).await;
-    // Nobody is sent to sign in here, so it is asked for.
-    let login = format!("/login?rd={url}");
-    let page = ben.navigate(&stack.url(PORTAL, &login)).await.unwrap();
-    assert_eq!(page.status, 200, "{}", page.way());
+    // Nobody has to sign in there; who wants to does it below another path.
+    let ben = stack.browser();
+    let account = stack.url(WIKI, "/account/");
+    let page = ben.sign_in(&account, "ben").await.unwrap();
+    assert_eq!(page.url.as_str(), account, "{}", page.way());
+    let page = ben.ask(Ask::fetch(&url)).await.unwrap();
+    assert_eq!(Stack::seen(&page).all("remote-user"), ["ben"]);
 }
 
 /// The app's key is put in for members, in the place of the client's; where there is none to put in, the client's own

@@ -68,7 +68,10 @@ pub async fn verify_from_outside(stack: &Stack) {
         let answer = stack.raw_at(FILMS, "GET", path, &told).await;
         let refused = matches!(answer.status, Some(301 | 308 | 400..500));
         assert!(refused, "{path}: {}", answer.text);
-        assert!(!answer.text.to_lowercase().contains("remote-user"), "{path}");
+        assert!(
+            !answer.text.to_lowercase().contains("remote-user"),
+            "{path}"
+        );
     }
 }
 
@@ -107,7 +110,9 @@ pub async fn our_own_paths(stack: &Stack) {
     // Nor are a protected host's own paths to be had at the portal.
     let told = described(stack, FILMS);
     for path in ["/.portcullis/logout", "/.portcullis/enter"] {
-        let answer = stack.raw_at(PORTAL, "GET", path, &format!("{told}{cookie}")).await;
+        let answer = stack
+            .raw_at(PORTAL, "GET", path, &format!("{told}{cookie}"))
+            .await;
         let refused = answer.status.is_some_and(|status| status >= 400);
         assert!(refused, "{path}: {}", answer.text);
     }

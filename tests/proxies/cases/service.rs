@@ -9,7 +9,7 @@ use crate::stack::{Stack, program};
 
 /// While nobody answers, nobody gets in; then those who were signed in still are.
 pub async fn stopped(stack: &Stack) {
-    let mut gate = stack.gate.write().unwrap();
+    let mut gate = stack.gate.write().await;
     let ben = stack.as_user("ben", FILMS).await;
     gate.running.stop();
     for path in ["/", "/api/x", "/lan/x", "/.portcullis/logout"] {

@@ -158,7 +158,11 @@ pub async fn no_spelling_gets_past(stack: &Stack) {
         .copied()
         .chain(mixtures.iter().map(Vec::as_slice))
         .map(|target| (OPENED, "GET", target, ""))
-        .chain(INSIDE_ADMIN.iter().map(|target| (CLOSED, "GET", *target, "")));
+        .chain(
+            INSIDE_ADMIN
+                .iter()
+                .map(|target| (CLOSED, "GET", *target, "")),
+        );
     let mut let_in = Vec::new();
     for (host, method, target, lines) in plain.chain(SHAPES) {
         let before = stack.app.count();

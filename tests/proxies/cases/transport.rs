@@ -27,9 +27,8 @@ pub async fn http2(stack: &Stack) {
     let mut wire = stack.wire(FILMS, Protocol::Http2).await;
     let ben = stack.as_user("ben", FILMS).await;
     let cookie = stack.cookie(&ben, FILMS);
-    let ask = |path: &str, headers: &[(&str, &str)]| {
-        stack.request(Protocol::Http2, FILMS, path, headers)
-    };
+    let ask =
+        |path: &str, headers: &[(&str, &str)]| stack.request(Protocol::Http2, FILMS, path, headers);
     // Each cookie in a field of its own, as browsers send them.
     let headers = [
         ("cookie", "theme=dark"),
@@ -40,7 +39,10 @@ pub async fn http2(stack: &Stack) {
         ("x-original-url", "https://root/"),
         ("portcullis-key", "root"),
     ];
-    let answer = wire.send(ask("/second?http2-member", &headers)).await.unwrap();
+    let answer = wire
+        .send(ask("/second?http2-member", &headers))
+        .await
+        .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(told(&answer).as_deref(), Some("ben"));
     let seen = &stack.reached("http2-member")[0];
@@ -65,7 +67,9 @@ pub async fn http2(stack: &Stack) {
     assert!(location.starts_with(&stack.url(PORTAL, "/login?")));
     // The host is the authority's, whatever else is said.
     for told_host in [OPEN, &stack.authority(OPEN)] {
-        let answer = wire.send(ask("/?http2-stranger", &[("host", told_host)])).await;
+        let answer = wire
+            .send(ask("/?http2-stranger", &[("host", told_host)]))
+            .await;
         let status = answer.map_or(0, |answer| answer.status);
         assert!(matches!(status, 0 | 400 | 401 | 403 | 421), "{status}");
         wire = stack.wire(FILMS, Protocol::Http2).await;
@@ -154,7 +158,10 @@ pub async fn many_at_once(stack: &Stack) {
 pub async fn a_long_address(stack: &Stack) {
     let ben = stack.as_user("ben", FILMS).await;
     let long = "x".repeat(8_192);
-    for (mark, path) in [("q", format!("/long?q={long}")), ("p", format!("/{long}/p"))] {
+    for (mark, path) in [
+        ("q", format!("/long?q={long}")),
+        ("p", format!("/{long}/p")),
+    ] {
         let url = stack.url(FILMS, &path);
         let seen = Stack::seen(&ben.ask(Ask::fetch(&url)).await.unwrap());
         assert_eq!(seen.target, path, "{mark}");
@@ -273,7 +280,10 @@ pub async fn expect_continue(stack: &Stack) {
     let talked = client.talk(stack.https_port, FILMS, turns).await.unwrap();
     assert!(talked[0].starts_with("HTTP/1.1 100 "), "{talked:?}");
     assert!(talked[1].contains("HTTP/1.1 200 "), "{talked:?}");
-    assert_eq!(stack.reached("/expecting-member")[0].body, Body::of(&content));
+    assert_eq!(
+        stack.reached("/expecting-member")[0].body,
+        Body::of(&content)
+    );
 
     let turns = vec![
         Turn {

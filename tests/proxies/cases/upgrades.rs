@@ -38,12 +38,12 @@ fn turn(send: String, until: &'static str) -> Turn {
 }
 
 pub async fn web_socket_of_a_member(stack: &Stack) {
-    for (host, origin) in [
-        (FILMS, stack.url(FILMS, "")),
-        (FRIENDLY, FRIEND.to_owned()),
-    ] {
+    for (host, origin) in [(FILMS, stack.url(FILMS, "")), (FRIENDLY, FRIEND.to_owned())] {
         let ben = stack.as_user("ben", host).await;
-        let lines = format!("Cookie: {}\r\nOrigin: {origin}\r\n", stack.cookie(&ben, host));
+        let lines = format!(
+            "Cookie: {}\r\nOrigin: {origin}\r\n",
+            stack.cookie(&ben, host)
+        );
         let mark = format!("member-{host}");
         let answer = handshake(stack, host, &mark, &lines, true).await;
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
@@ -73,7 +73,12 @@ pub async fn web_socket_of_a_stranger(stack: &Stack) {
 pub async fn web_socket_across_sites(stack: &Stack) {
     let ben = stack.as_user("ben", FILMS).await;
     let cookie = stack.cookie(&ben, FILMS);
-    for origin in ["https://evil.example", "null", FRIEND, "https://films.home.localhost.evil.example"] {
+    for origin in [
+        "https://evil.example",
+        "null",
+        FRIEND,
+        "https://films.home.localhost.evil.example",
+    ] {
         let lines = format!("Cookie: {cookie}\r\nOrigin: {origin}\r\n");
         let answer = handshake(stack, FILMS, "foreign", &lines, false).await;
         assert!(answer.starts_with("HTTP/1.1 403 "), "{origin}: {answer}");
@@ -120,7 +125,9 @@ pub async fn other_upgrades(stack: &Stack) {
         let wanted: Vec<&str> = seen.iter().flat_map(|seen| seen.all("upgrade")).collect();
         let switched = answer.starts_with("HTTP/1.1 101 ") && wanted.is_empty();
         if switched || wanted.iter().any(|word| !is_known(word)) {
-            opened.push(format!("{lines:?}: the app is asked for {wanted:?}: {answer:?}"));
+            opened.push(format!(
+                "{lines:?}: the app is asked for {wanted:?}: {answer:?}"
+            ));
         }
     }
     let opened = opened.join("\n");
