@@ -296,8 +296,10 @@ pub async fn expect_continue(stack: &Stack) {
         },
     ];
     let talked = client.talk(stack.https_port, FILMS, turns).await.unwrap();
-    let told = talked.concat();
-    assert!(told.contains("HTTP/1.1 401 "), "{told}");
-    assert!(!told.contains("HTTP/1.1 200 "), "{told}");
+    // Some proxies ask for the body first, and may hang up on it before it was sent.
+    let begins = ["HTTP/1.1 100 ", "HTTP/1.1 401 "];
+    let begun = begins.iter().any(|begin| talked[0].starts_with(begin));
+    assert!(begun, "{talked:?}");
+    assert!(!talked.concat().contains("HTTP/1.1 2"), "{talked:?}");
     assert!(stack.reached("/expecting-stranger").is_empty());
 }
