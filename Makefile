@@ -30,7 +30,7 @@ faults: tools ## Let each fault last, and print what was measured (some ten minu
 
 .PHONY: proxies
 proxies: tools ## Run every case behind every proxy, with what `snippet` prints, and print the table (`make test` runs it too)
-	PORTCULLIS_TOOLS=required cargo test --test proxies
+	PORTCULLIS_TOOLS=required cargo test --test proxies -- --quiet
 
 .PHONY: compose-test
 compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)

@@ -195,11 +195,9 @@ async fn show(
         .collect();
     // A stable sort: lines of one name stay in their order.
     headers.sort_by_key(|(name, _)| (!name.starts_with("remote-"), name.clone()));
-    let protocol = request
-        .headers()
-        .get(UPGRADE)
-        .filter(|_| request.path().contains(SWITCHING));
+    let protocol = request.headers().get(UPGRADE);
     let (content, payload) = match protocol {
+        // What comes after a handshake has no end.
         Some(_) => (web::Bytes::new(), Some(payload)),
         // What breaks off is seen as far as it came.
         None => (payload.to_bytes().await.unwrap_or_default(), None),
@@ -219,7 +217,8 @@ async fn show(
     if !state.accepts(&seen) {
         return HttpResponse::Unauthorized().body(format!("{} wants its own key", seen.app));
     }
-    if let Some((protocol, payload)) = protocol.zip(payload) {
+    let switches = request.path().contains(SWITCHING);
+    if let Some((protocol, payload)) = protocol.zip(payload).filter(|_| switches) {
         let mut answer = HttpResponse::SwitchingProtocols();
         answer.upgrade(protocol.clone());
         if let Some(key) = request.headers().get("sec-websocket-key") {

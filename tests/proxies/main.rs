@@ -44,6 +44,7 @@ use crate::table::Table;
 const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
+    open_many_files();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let table = Arc::new(Table::default());
@@ -61,6 +62,15 @@ fn main() -> ExitCode {
         table.print();
     }
     conclusion.exit_code()
+}
+
+/// Hundreds of connections have two ends here each, and shells allow few by default.
+fn open_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is not allowed, what is there may do.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn run(row: usize, case: &Case, column: usize, table: &Table) -> Result<(), Failed> {

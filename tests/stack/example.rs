@@ -51,6 +51,7 @@ fn the_snippet_is_the_documented_one() {
         r#"request_header Connection "(?i)remote-(user|name|email|groups)|x-api-key" "x""#,
         "request_header -*_*",
         "request_header -*.*",
+        r#"request_header Upgrade "(?i)^(?:(websocket)|.*)$" "$1""#,
         r#"request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;\s*|$))+" "$1""#,
         "request_header -Portcullis-Key",
         "}",

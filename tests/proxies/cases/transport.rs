@@ -3,8 +3,10 @@
 use futures_util::future::join_all;
 use hyper::Request;
 use hyper::header::HOST;
+use tokio::sync::Mutex;
 
 use super::lies::nothing_made_up;
+use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::raw::{RawClient, Turn};
 use crate::kit::upstream::{Body, Seen};
@@ -134,8 +136,11 @@ pub async fn keep_alive(stack: &Stack) {
     assert!(stack.reached("?kept").is_empty());
 }
 
-/// Two users on a hundred connections each, and all ask at the same moment.
+/// Two users on a hundred connections each, and all ask at the same moment. One proxy after the other: it is theirs to
+/// show, and not how many files this program may have open.
 pub async fn many_at_once(stack: &Stack) {
+    static ONE_PROXY: Mutex<()> = Mutex::const_new(());
+    let _alone = ONE_PROXY.lock().await;
     let users = users(stack).await;
     let opened = (0..AT_ONCE).map(|_| stack.wire(FILMS, Protocol::Http1));
     let wires = join_all(opened).await;
@@ -175,18 +180,30 @@ pub async fn a_long_address(stack: &Stack) {
     }
 }
 
-/// A head that is larger than we take is a refusal.
+/// A head that is larger than we take is a refusal, which the proxy understands; and so is one that is larger than the
+/// proxy takes.
 pub async fn a_large_head(stack: &Stack) {
     let cookie = format!("Cookie: a={}\r\n", "x".repeat(15_000));
     let ben = stack.as_user("ben", FILMS).await;
     let own = format!("Cookie: {}\r\n", stack.cookie(&ben, FILMS));
-    let lines = cookie.repeat(9) + &own;
-    let answer = stack.raw_at(FILMS, "GET", "/large", &lines).await;
-    let refused = matches!(answer.status, Some(400 | 401 | 403 | 431 | 500 | 502));
-    assert!(refused || answer.status.is_none(), "{}", answer.text);
+    let told = match stack.program {
+        Program::Nginx => 403,
+        _ => 431,
+    };
+    let answer = stack
+        .raw_at(FILMS, "GET", "/large", &(cookie.repeat(3) + &own))
+        .await;
+    assert_eq!(answer.status, Some(told), "{}", answer.text);
+    let answer = stack
+        .raw_at(FILMS, "GET", "/large", &(cookie.repeat(9) + &own))
+        .await;
+    let refused = answer
+        .status
+        .is_none_or(|status| (400..500).contains(&status));
+    assert!(refused, "{}", answer.text);
     assert!(stack.reached("/large").is_empty());
     let log = stack.proxy_output();
-    assert!(!log.contains("unexpected status"), "{log}");
+    assert!(!log.contains("unexpected status: 4"), "{log}");
 }
 
 /// The same bytes each time, and no two megabytes alike.
