@@ -46,6 +46,7 @@ fn the_snippet_is_the_documented_one() {
         "transport http {",
         "dial_timeout 1s",
         "response_header_timeout 5s",
+        "keepalive off",
         "}",
         "}",
         r#"request_header Connection "(?i)remote-(user|name|email|groups)|x-api-key" "x""#,

@@ -44,6 +44,9 @@ const BLOCK_GOES_ON: &str =
 		transport http {
 			dial_timeout 1s
 			response_header_timeout 5s
+			# Before 2.11.5 Caddy could take a connection to the app for one to Portcullis while it was busy, and the
+			# app's answers for ours: so none is kept. From 2.11.5 on this line may go.
+			keepalive off
 		}
 	}
 ";
