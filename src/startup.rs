@@ -1,6 +1,7 @@
 //! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
 //! nowhere else.
 
+mod room;
 mod socket;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 
+use self::room::make_room;
 use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
@@ -247,6 +249,7 @@ fn serve(
     let server = match listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address).map_err(refused)?;
+            make_room(&listener).map_err(refused)?;
             server.listen(listener)
         }
         Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use super::room::make_room;
 use crate::config::SocketAccess;
 
 /// Listens at `path`, where those whom `access` names may come.
@@ -17,6 +18,7 @@ pub(super) fn unix_listener(path: &Path, access: SocketAccess) -> io::Result<Uni
     // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
     let made = temporary_name(path, std::process::id());
     let listener = UnixListener::bind(&made)?;
+    make_room(&listener)?;
     give_to_group(&made, access)
         .and_then(|()| std::fs::set_permissions(&made, PermissionsExt::from_mode(access.mode)))
         .and_then(|()| std::fs::rename(&made, path))
