@@ -28,6 +28,10 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 faults: tools ## Let each fault last, and print what was measured (some ten minutes; `make test` runs them briefly)
 	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults
 
+.PHONY: proxies
+proxies: tools ## Run every case behind every proxy, with what `snippet` prints, and print the table (`make test` runs it too)
+	PORTCULLIS_TOOLS=required cargo test --test proxies -- --quiet
+
 .PHONY: compose-test
 compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)
 	@$(SUDO) env PATH="$$PATH" tests/compose/run.sh $(BUILT)

@@ -1,6 +1,7 @@
 //! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
 //! nowhere else.
 
+mod room;
 mod socket;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 
+use self::room::make_room;
 use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
@@ -28,6 +30,7 @@ use crate::flows::refresh::Refresher;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
+use crate::http::upgrades::{close_after_upgrades, remember_ends};
 use crate::http::{Http, keep_to_its_statuses, routes};
 
 use crate::oidc::{RelyingParty, SetupError};
@@ -263,9 +266,11 @@ fn serve(
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))
+            .wrap(from_fn(close_after_upgrades))
             .configure(routes.clone())
     };
     let server = HttpServer::new(app)
+        .on_connect(remember_ends)
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -278,6 +283,7 @@ fn serve(
     let server = match listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address).map_err(refused)?;
+            make_room(&listener).map_err(refused)?;
             server.listen(listener)
         }
         Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),

@@ -106,6 +106,10 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+/// What the name of a socket is longer by while it is made, in bytes: a dot, and the number of the process in hexadecimal.
+/// The system's limit for a path holds for that name too.
+pub const SOCKET_IN_MAKING: usize = 1 + 8;
+
 /// Who may open a socket in the file system, apart from its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketAccess {

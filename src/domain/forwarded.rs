@@ -57,6 +57,9 @@ pub enum ForwardedError {
     /// Not a scheme, a host and a path in one.
     #[error("{0} is not an absolute URL")]
     NotAUrl(&'static str),
+    /// Another host, or another port, than the one that the request itself was for.
+    #[error("{0} names another host than Host does")]
+    OtherHost(&'static str),
     /// Not an HTTP token (RFC 9110 §5.6.2).
     #[error("the method is not an HTTP token")]
     Method,

@@ -29,6 +29,7 @@ mod pages;
 pub mod panics;
 mod portal;
 pub mod routes;
+pub mod upgrades;
 
 pub(crate) use self::answers::UNTRUSTED;
 pub use self::dialect::nginx::keep_to_its_statuses;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use super::room::make_room;
 use crate::config::SocketAccess;
 
 /// Listens at `path`, where those whom `access` names may come.
@@ -15,8 +16,9 @@ use crate::config::SocketAccess;
 pub(super) fn unix_listener(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     remove_dead_socket(path)?;
     // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
-    let made = temporary_name(path);
+    let made = temporary_name(path, std::process::id());
     let listener = UnixListener::bind(&made)?;
+    make_room(&listener)?;
     give_to_group(&made, access)
         .and_then(|()| std::fs::set_permissions(&made, PermissionsExt::from_mode(access.mode)))
         .and_then(|()| std::fs::rename(&made, path))
@@ -43,9 +45,10 @@ fn give_to_group(path: &Path, access: SocketAccess) -> io::Result<()> {
     })
 }
 
-fn temporary_name(path: &Path) -> PathBuf {
+/// Longer than `path` by [`SOCKET_IN_MAKING`](crate::config::SOCKET_IN_MAKING) bytes at most.
+fn temporary_name(path: &Path, process: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    name.push(format!(".{process:x}"));
     PathBuf::from(name)
 }
 
@@ -60,4 +63,19 @@ fn remove_dead_socket(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     std::fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SOCKET_IN_MAKING;
+
+    #[test]
+    fn a_socket_in_the_making_has_the_room_that_paths_leave_it() {
+        let path = Path::new("/run/verify.sock");
+        let longer =
+            |process| temporary_name(path, process).as_os_str().len() - path.as_os_str().len();
+        assert_eq!(longer(u32::MAX), SOCKET_IN_MAKING);
+        assert_eq!(longer(1), 2);
+    }
 }

@@ -7,6 +7,7 @@ mod configuration;
 mod dockerfile;
 mod nixos;
 mod snippets;
+mod spelling;
 mod support;
 mod systemd;
 mod traefik;

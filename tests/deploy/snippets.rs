@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::spelling;
 use crate::support::{Configuration, SECRETS, output, portcullis, source, tool};
 
 const CONFIGURATION: &str = "deploy/examples/portcullis.toml";
@@ -41,7 +42,7 @@ posture = "passthrough"
 "#;
 
 /// What is printed for `configuration`, with an app and a certificate filled in.
-fn filled_in(proxy: &str, text: &str, folder: &Path) -> String {
+pub fn filled_in(proxy: &str, text: &str, folder: &Path) -> String {
     let configuration = Configuration::new("portcullis.toml", text);
     let printed = portcullis(["snippet", proxy, "--config"])
         .arg(configuration.file())
@@ -73,11 +74,11 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (chain, key)
 }
 
-/// Calls `see` with both configurations.
+/// Calls `see` with each configuration.
 fn each(see: impl Fn(&str)) {
-    for text in [source(CONFIGURATION).as_str(), FULL] {
-        see(text);
-    }
+    see(&source(CONFIGURATION));
+    see(FULL);
+    see(&spelling::configuration());
 }
 
 #[test]
@@ -119,6 +120,19 @@ fn caddy_takes_what_is_printed() {
     });
 }
 
+/// A whole file for nginx, which writes below `folder` alone.
+pub fn nginx_file(folder: &Path, printed: &str) -> PathBuf {
+    let here = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
+        .map(|what| format!("{what}_temp_path {here}/{what};\n"))
+        .concat();
+    let file = folder.join("nginx.conf");
+    let whole =
+        format!("pid {here}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{printed}}}\n");
+    fs::write(&file, whole).expect("a written file");
+    file
+}
+
 #[test]
 fn nginx_takes_what_is_printed() {
     let Some(nginx) = tool("nginx") else {
@@ -126,16 +140,8 @@ fn nginx_takes_what_is_printed() {
     };
     each(|text| {
         let folder = TempDir::new().expect("a folder");
-        let here = folder.path().display();
         let printed = filled_in("nginx", text, folder.path());
-        let temporary: String = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
-            .map(|what| format!("{what}_temp_path {here}/{what};\n"))
-            .concat();
-        let file = folder.path().join("nginx.conf");
-        let whole = format!(
-            "pid {here}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{printed}}}\n"
-        );
-        fs::write(&file, whole).expect("a written file");
+        let file = nginx_file(folder.path(), &printed);
         let mut test = Command::new(&nginx);
         test.args(["-t", "-e", "stderr", "-p"]).arg(folder.path());
         let said = output(test.arg("-c").arg(&file));

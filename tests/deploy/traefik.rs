@@ -57,7 +57,7 @@ fn a_policy_is_named_by_the_proxy_alone() {
     let compose = yaml(COMPOSE);
     let gate = compose["services"]["portcullis"]["environment"].to_string();
     assert!(!gate.contains("notes"), "{gate}");
-    let named = &middlewares()["portcullis-ask-admins"]["forwardAuth"];
+    let named = &middlewares()["portcullis-admins-ask"]["forwardAuth"];
     let address = named["address"].as_str().expect("an address");
     assert!(address.ends_with("/verify/policy/admins"), "{address}");
     let plain = &middlewares()["portcullis-ask"]["forwardAuth"];

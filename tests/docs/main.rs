@@ -8,5 +8,6 @@ mod links;
 mod markdown;
 mod names;
 mod presets;
+mod proxies;
 mod reliability;
 mod security_cases;

@@ -25,5 +25,6 @@ mod seed;
 mod sockets;
 mod store_file;
 mod support;
+mod upgrades;
 mod verify;
 mod verify_edges;

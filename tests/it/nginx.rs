@@ -4,7 +4,9 @@
 use portcullis::config::RawConfig;
 use reqwest::Method;
 
-use crate::support::app::{Answer, Ask, Proxy, TestApp, owned, spawn_app, spawn_app_with};
+use crate::support::app::{
+    Answer, Ask, Proxy, TestApp, every_dialect, owned, spawn_app, spawn_app_with,
+};
 use crate::support::browser::Browser;
 
 const FILMS: &str = "https://films.example.net/";
@@ -216,7 +218,9 @@ async fn our_own_paths_are_answered_at_the_portal() {
         ("http://films.example.net/.portcullis/enter",         "/.portcullis/enter",    403, ""),
     ];
     for (url, path, status, location) in cases {
-        let answer = ask(&app, FILMS).navigation().header("x-original-url", url).send_to_portal(path).await;
+        let host = url.split('/').nth(2).filter(|host| host.contains('.')).unwrap_or("films.example.net");
+        let ask = ask(&app, FILMS).navigation().header("x-original-url", url).header("host", host);
+        let answer = ask.send_to_portal(path).await;
         assert_eq!(answer.status.as_u16(), status, "{url}: {answer:?}");
         assert!(answer.location().starts_with(location), "{url}: {answer:?}");
         assert!(!location.is_empty() || answer.location().is_empty(), "{url}: {answer:?}");
@@ -232,6 +236,48 @@ async fn our_own_paths_are_answered_at_the_portal() {
         let answer = logout.send_to_portal("/.portcullis/logout").await;
         assert_eq!((answer.status.as_u16(), answer.location()), (302, "https://auth.example.net/logout"), "{method}");
     }
+}
+
+/// Another proxy before the portal hands on what its clients send as `X-Original-URL`, with a `Host` of its own.
+#[actix_web::test]
+#[rustfmt::skip] // the columns are the point
+async fn the_portal_answers_for_the_host_alone_that_it_is_asked_at() {
+    const AT_A_PORT: &str = "https://movies.example.net:8443/.portcullis/logout";
+    let app = spawn_app_with(|raw| {
+        every_dialect(raw);
+        let films = raw.services.get_mut("films").expect("films");
+        films.host = Some(owned(&["films.example.net", "movies.example.net:8443"]));
+    })
+    .await;
+    let cases = [
+        // What the URL names, what Host does, and the answer.
+        (LOGOUT,    "films.example.net",       302),
+        (LOGOUT,    "Films.Example.NET.",      302),
+        (LOGOUT,    "films.example.net:443",   302),
+        (AT_A_PORT, "movies.example.net:8443", 302),
+        (LOGOUT,    "auth.example.net",        400),
+        (LOGOUT,    "notes.example.net",       400),
+        (LOGOUT,    "nobody.example.net",      400),
+        (LOGOUT,    "127.0.0.1",               400),
+        (LOGOUT,    "films.example.net:80",    400),
+        (LOGOUT,    "films.example.net:8443",  400),
+        (LOGOUT,    "films.example.net:x",     400),
+        (LOGOUT,    "films.example.net,films.example.net", 400),
+        (LOGOUT,    "x@films.example.net",     400),
+        (LOGOUT,    "",                        400),
+        (AT_A_PORT, "movies.example.net",      400),
+        (AT_A_PORT, "movies.example.net:443",  400),
+        (AT_A_PORT, "movies.example.net:9443", 400),
+        (AT_A_PORT, "films.example.net:8443",  400),
+    ];
+    for (url, host, status) in cases {
+        let ask = ask(&app, url).navigation().header("host", host);
+        let answer = ask.send_to_portal("/.portcullis/logout").await;
+        assert_eq!(answer.status.as_u16(), status, "{url}, {host:?}: {answer:?}");
+        assert_eq!(answer.headers.contains_key("location"), status == 302, "{url}, {host:?}");
+    }
+    let twice = ask(&app, LOGOUT).navigation().another("host", b"auth.example.net");
+    assert_eq!(twice.send_to_portal("/.portcullis/logout").await.status, 400);
 }
 
 #[actix_web::test]

@@ -1,6 +1,7 @@
 //! Listeners that are sockets in the file system: who may open them, and that whoever does counts as the proxy.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 
 use portcullis::config::RawConfig;
 use reqwest::Method;
@@ -77,4 +78,27 @@ async fn a_socket_is_given_to_its_group() {
     let metadata = std::fs::metadata(&path).expect("a socket");
     assert_eq!(metadata.gid(), group);
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
+}
+
+/// A socket is made under a longer name than its own, so the system's limit comes nine bytes early. What is longer is
+/// refused as the configuration is read.
+#[actix_web::test]
+async fn the_longest_path_of_the_configuration_can_be_listened_on() {
+    const LONGEST: usize = 98;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| {
+        let begun = format!("{}/{name}", folder.path().display());
+        begun.clone() + &"s".repeat(LONGEST - begun.len())
+    };
+    let at = |name: &str| Some(format!("unix:{}", path(name)));
+    let _app = spawn_app_with(|raw: &mut RawConfig| {
+        raw.server.listen = at("verify");
+        raw.server.portal_listen = at("portal");
+        raw.server.admin_listen = at("admin");
+    })
+    .await;
+    for name in ["verify", "portal", "admin"] {
+        let connected = UnixStream::connect(path(name));
+        assert!(connected.is_ok(), "{name}: {connected:?}");
+    }
 }

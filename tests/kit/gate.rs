@@ -42,7 +42,7 @@ pub struct Settings<'a> {
     pub client_secret_file: &'a Path,
     pub ca_file: &'a Path,
     pub log_level: &'a str,
-    /// TOML: further lines of the table `server`.
+    /// TOML: further lines of the table `server`. Without the listeners among them, those are at `ports`.
     pub server: &'a str,
     /// TOML: further lines of the table `session`. Without a store among them, sessions are kept in a file.
     pub session: &'a str,
@@ -97,8 +97,7 @@ pub fn plain_client() -> Result<reqwest::Client> {
 fn configuration(settings: &Settings<'_>, session_secret_file: &Path) -> String {
     format!(
         r#"[server]
-listen = "127.0.0.1:{verify}"
-portal_listen = "127.0.0.1:{portal}"
+{listeners}
 admin_listen = "127.0.0.1:{admin}"
 public_url = "{public_url}"
 {server}
@@ -119,8 +118,12 @@ format = "json"
 level = "{level}"
 
 {rules}"#,
-        verify = settings.ports.verify,
-        portal = settings.ports.portal,
+        listeners = if settings.server.contains("listen = ") {
+            String::new()
+        } else {
+            let Ports { verify, portal, .. } = settings.ports;
+            format!("listen = \"127.0.0.1:{verify}\"\nportal_listen = \"127.0.0.1:{portal}\"")
+        },
         admin = settings.ports.admin,
         public_url = settings.public_url,
         server = settings.server,

@@ -25,6 +25,7 @@ pub mod relay;
 pub mod tools;
 pub mod traefik;
 pub mod upstream;
+pub mod wire;
 
 use std::fmt;
 

@@ -50,7 +50,7 @@ fn configuration(folder: &Path, places: &Places<'_>) -> Result<String> {
 master_process off;
 pid {folder}/nginx.pid;
 error_log stderr info;
-events {{}}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;

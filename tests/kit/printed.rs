@@ -22,12 +22,12 @@ pub struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// The snippet for `proxy`, with all apps at the one port.
+    /// The snippet for `proxy` as it is printed.
     ///
     /// # Errors
     ///
-    /// When it is not printed, or leaves no app to be filled in.
-    pub fn snippet(&self, proxy: &str) -> Result<String> {
+    /// When it is not printed, or something is said beside it.
+    pub fn printed(&self, proxy: &str) -> Result<String> {
         let printed = Command::new(self.program)
             .args(["snippet", proxy])
             .args(self.services)
@@ -39,12 +39,22 @@ impl Places<'_> {
         if !printed.status.success() || !said.is_empty() {
             return Err(Failure(format!("snippet {proxy}: {said}")));
         }
-        let text = String::from_utf8(printed.stdout).map_err(Failure::of("snippet"))?;
-        let mut text = text;
+        String::from_utf8(printed.stdout).map_err(Failure::of("snippet"))
+    }
+
+    /// The same with all apps at the one port, and what an operator changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`printed`](Self::printed), and when it leaves no app to be filled in.
+    pub fn snippet(&self, proxy: &str) -> Result<String> {
+        let mut text = self.printed(proxy)?;
         for (from, to) in self.changes {
             text = replaced(&text, from, to)?;
         }
-        let lines = text.lines().map(|line| match line.trim_start() {
+        // A Caddyfile has the app's address behind a #.
+        let open = text.replace("# reverse_proxy ", "reverse_proxy ");
+        let lines = open.lines().map(|line| match line.trim_start() {
             comment if comment.starts_with('#') => line.to_owned(),
             _ => line.replace("PORT", &self.app_port.to_string()),
         });

@@ -90,12 +90,70 @@ impl RawClient {
     }
 }
 
-fn exchange(
-    config: Arc<ClientConfig>,
-    port: u16,
-    host: String,
-    request: &[u8],
-) -> Result<RawAnswer> {
+/// A step of a conversation.
+pub struct Turn {
+    pub send: Vec<u8>,
+    /// What is read up to; everything until the peer hangs up, where there is none.
+    pub until: Option<&'static str>,
+}
+
+impl RawClient {
+    /// Has a conversation on one connection to the one that `server_name` leads to, and returns what came at each turn.
+    /// What the peer hangs up on ends early.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens, TLS fails, or what is waited for does not come.
+    pub async fn talk(
+        &self,
+        port: u16,
+        server_name: &str,
+        turns: Vec<Turn>,
+    ) -> Result<Vec<String>> {
+        let (config, name) = (Arc::clone(&self.config), server_name.to_owned());
+        let talked = tokio::task::spawn_blocking(move || {
+            let mut stream = connect(config, port, name)?;
+            turns
+                .into_iter()
+                .map(|turn| take_turn(&mut stream, &turn))
+                .collect()
+        });
+        talked.await.map_err(Failure::new)?
+    }
+}
+
+fn take_turn(stream: &mut Stream, turn: &Turn) -> Result<String> {
+    // Whoever has hung up is not written to; what came before tells why.
+    if let Err(cause) = stream.write_all(&turn.send).and_then(|()| stream.flush())
+        && !is_hang_up(&cause)
+    {
+        return Err(Failure(format!("request: {cause}")));
+    }
+    let mut text = String::new();
+    let mut chunk = [0; 4096];
+    loop {
+        if turn.until.is_some_and(|end| text.contains(end)) {
+            return Ok(text);
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(text),
+            Ok(count) => text.push_str(&String::from_utf8_lossy(&chunk[..count])),
+            Err(cause) if is_hang_up(&cause) => return Ok(text),
+            Err(cause) => return Err(Failure(format!("answer: {cause} after {text:?}"))),
+        }
+    }
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+fn is_hang_up(cause: &std::io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    )
+}
+
+fn connect(config: Arc<ClientConfig>, port: u16, host: String) -> Result<Stream> {
     let name = ServerName::try_from(host).map_err(Failure::of("host"))?;
     let socket = TcpStream::connect(("127.0.0.1", port)).map_err(Failure::of(port))?;
     socket
@@ -103,17 +161,22 @@ fn exchange(
         .map_err(Failure::of("socket"))?;
     socket.set_nodelay(true).map_err(Failure::of("socket"))?;
     let connection = ClientConnection::new(config, name).map_err(Failure::of("TLS"))?;
-    let mut stream = StreamOwned::new(connection, socket);
+    Ok(StreamOwned::new(connection, socket))
+}
+
+fn exchange(
+    config: Arc<ClientConfig>,
+    port: u16,
+    host: String,
+    request: &[u8],
+) -> Result<RawAnswer> {
+    let mut stream = connect(config, port, host)?;
     stream.write_all(request).map_err(Failure::of("request"))?;
     let mut answer = Vec::new();
     match stream.take(MOST_BYTES).read_to_end(&mut answer) {
         Ok(_) => {}
         // A peer that hangs up without saying so; what came before counts.
-        Err(cause)
-            if matches!(
-                cause.kind(),
-                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
-            ) => {}
+        Err(cause) if is_hang_up(&cause) => {}
         Err(cause) => return Err(Failure(format!("answer: {cause}"))),
     }
     let text = String::from_utf8_lossy(&answer).into_owned();

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use actix_web::http::header::ACCEPT;
+use actix_web::http::header::{ACCEPT, UPGRADE};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Result, html};
@@ -21,6 +22,25 @@ pub struct Seen {
     pub target: String,
     /// Identity first, then by name; bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
+    /// What the body came to.
+    pub body: Body,
+}
+
+/// A body that was read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    pub bytes: usize,
+    /// In hexadecimal: one of 256 bits.
+    pub hash: String,
+}
+
+impl Body {
+    pub fn of(content: &[u8]) -> Self {
+        Self {
+            bytes: content.len(),
+            hash: blake3::hash(content).to_hex().to_string(),
+        }
+    }
 }
 
 impl Seen {
@@ -83,6 +103,8 @@ impl Upstream {
     pub fn start_with_key(name: &str, own_key: Option<OwnKey>) -> Result<Self> {
         // Held from here on: a port that is looked up first and taken later may be somebody else's by then.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Failure::of("app"))?;
+        // For as many connections at once as some tests open.
+        rustix::net::listen(&listener, 1024).map_err(Failure::of("app"))?;
         let port = listener.local_addr().map_err(Failure::of("app"))?.port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let state = web::Data::new(State {
@@ -116,6 +138,20 @@ impl Upstream {
         Ok(Self { port, seen })
     }
 
+    /// How many requests there were so far.
+    pub fn count(&self) -> usize {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// The requests after the first `count`.
+    pub fn requests_after(&self, count: usize) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen[count..].to_vec()
+    }
+
     /// Every request so far whose target holds `mark`. Tests that share an app put a mark of
     /// their own into their URLs.
     pub fn requests_with(&self, mark: &str) -> Vec<Seen> {
@@ -126,6 +162,10 @@ impl Upstream {
             .collect()
     }
 }
+
+/// Whatever protocol a request wants to change to, the app changes to it at paths that hold this, and sends back what
+/// comes.
+pub const SWITCHING: &str = "/switching/";
 
 struct State {
     name: String,
@@ -143,7 +183,11 @@ impl State {
     }
 }
 
-async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+async fn show(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> HttpResponse {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let lines = request.headers().iter();
     let mut headers: Vec<(String, String)> = lines
@@ -151,11 +195,19 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
         .collect();
     // A stable sort: lines of one name stay in their order.
     headers.sort_by_key(|(name, _)| (!name.starts_with("remote-"), name.clone()));
+    let protocol = request.headers().get(UPGRADE);
+    let (content, payload) = match protocol {
+        // What comes after a handshake has no end.
+        Some(_) => (web::Bytes::new(), Some(payload)),
+        // What breaks off is seen as far as it came.
+        None => (payload.to_bytes().await.unwrap_or_default(), None),
+    };
     let seen = Seen {
         app: state.name.clone(),
         method: request.method().to_string(),
         target: request.uri().to_string(),
         headers,
+        body: Body::of(&content),
     };
     state
         .seen
@@ -164,6 +216,15 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
         .push(seen.clone());
     if !state.accepts(&seen) {
         return HttpResponse::Unauthorized().body(format!("{} wants its own key", seen.app));
+    }
+    let switches = request.path().contains(SWITCHING);
+    if let Some((protocol, payload)) = protocol.zip(payload).filter(|_| switches) {
+        let mut answer = HttpResponse::SwitchingProtocols();
+        answer.upgrade(protocol.clone());
+        if let Some(key) = request.headers().get("sec-websocket-key") {
+            answer.insert_header(("sec-websocket-accept", accepted(key.as_bytes())));
+        }
+        return answer.streaming(payload);
     }
     let seen = seen.shown();
     let accept = request
@@ -178,6 +239,14 @@ async fn show(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
     } else {
         HttpResponse::Ok().json(seen)
     }
+}
+
+/// What a WebSocket's handshake is answered with (RFC 6455 §4.2.2).
+fn accepted(key: &[u8]) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64::engine::general_purpose::STANDARD.encode(context.finish())
 }
 
 /// The page; what programs want of it stands in it as JSON, see [`html::embedded_json`].

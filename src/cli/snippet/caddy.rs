@@ -7,8 +7,8 @@ use crate::domain::service::{Posture, Service, ServicePolicy};
 use crate::domain::service_host::ServiceHost;
 
 /// The Caddyfile for `services`. The snippet in it is for all services of the configuration, whichever are chosen:
-/// what Caddy copies must cover every header that any of them sets.
-pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
+/// what Caddy copies must cover every header that any of them sets. `note` is what our own configuration lacks.
+pub(super) fn snippet(config: &Config, services: &[&Service], note: Option<&str>) -> String {
     let verify = dial(&config.server.listen);
     let early = if opens_to_networks(config) {
         EARLY_DATA
@@ -17,7 +17,8 @@ pub(super) fn snippet(config: &Config, services: &[&Service]) -> String {
     };
     let secret = config.server.proxy_secret.is_some();
     let gate = caddy_block::gate(&verify, config.services.copied_headers(), secret);
-    let mut text = format!("{INTRODUCTION}{early}\n{gate}");
+    let lacking = note.map(lacking).unwrap_or_default();
+    let mut text = format!("{INTRODUCTION}{lacking}{early}\n{gate}");
     if has_open_sites(config) {
         text.push_str(&caddy_block::strip());
     }
@@ -80,8 +81,18 @@ const APPS: &str = "\
 # the # away.
 ";
 
+fn lacking(note: &str) -> String {
+    format!(
+        "#
+# Portcullis answers Caddy when its own configuration says so, and yours does not yet. Below [server]:
+#
+#     {note}
+"
+    )
+}
+
 fn portal(config: &Config) -> String {
-    let site = format!("{}{}", scheme(config), config.server.portal);
+    let site = address(config, &config.server.portal.to_string());
     let upstream = dial(&config.server.portal_listen);
     match portal_path(config) {
         None => format!("{PORTAL}{site} {{\n\treverse_proxy {upstream}\n}}\n"),
@@ -137,17 +148,22 @@ fn site(config: &Config, service: &Service) -> String {
 }
 
 fn addresses(config: &Config, service: &Service) -> String {
-    let address = |host: &ServiceHost| match (host.port, port(config, host)) {
-        (None, Some(port)) => format!("{}{host}:{port}", scheme(config)),
-        _ => format!("{}{host}", scheme(config)),
+    let written = |host: &ServiceHost| match (host.port, port(config, host)) {
+        (None, Some(port)) => address(config, &format!("{host}:{port}")),
+        _ => address(config, &host.to_string()),
     };
-    let all: Vec<String> = service.hosts.iter().map(address).collect();
+    let all: Vec<String> = service.hosts.iter().map(written).collect();
     all.join(", ")
 }
 
-/// Caddy serves `https` unless a site says otherwise.
-fn scheme(config: &Config) -> &'static str {
-    if is_https(config) { "" } else { "http://" }
+/// Caddy serves `https` unless a site says otherwise. A single word could be one of its directives.
+fn address(config: &Config, host: &str) -> String {
+    let scheme = match (is_https(config), host) {
+        (false, _) => "http://",
+        (true, host) if !host.contains('.') => "https://",
+        (true, _) => "",
+    };
+    format!("{scheme}{host}")
 }
 
 /// How Caddy writes where it reaches a listener of ours.

@@ -44,11 +44,17 @@ const BLOCK_GOES_ON: &str =
 		transport http {
 			dial_timeout 1s
 			response_header_timeout 5s
+			# Before 2.11.5 Caddy could take a connection to the app for one to Portcullis while it was busy, and the
+			# app's answers for ours: so none is kept. From 2.11.5 on this line may go.
+			keepalive off
 		}
 	}
 ";
 
-const BLOCK_ENDS: &str = "	# What lets a browser or a program in here is no business of the app.
+const BLOCK_ENDS: &str = "	# WebSockets are handed on, and no other protocol: whatever went through one would be asked about no
+	# more.
+	request_header Upgrade \"(?i)^(?:(websocket)|.*)$\" \"$1\"
+	# What lets a browser or a program in here is no business of the app.
 ";
 
 const STRIP_BEGINS: &str = "

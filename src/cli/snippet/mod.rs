@@ -6,6 +6,7 @@ mod envoy;
 mod lookalikes;
 mod nginx;
 mod places;
+mod plain;
 mod traefik;
 
 use std::io::{self, Write};
@@ -93,10 +94,11 @@ pub(super) fn run(config: Option<&Path>, arguments: &Arguments) -> ExitCode {
 }
 
 fn snippet(proxy: Proxy, config: &Config, services: &[&Service]) -> Result<String, String> {
+    plain::check(config)?;
     let note = missing_dialect(proxy, config);
     match proxy {
-        Proxy::Caddy => Ok(caddy::snippet(config, services)),
-        Proxy::Traefik => traefik::snippet(config, services),
+        Proxy::Caddy => Ok(caddy::snippet(config, services, note.as_deref())),
+        Proxy::Traefik => traefik::snippet(config, services, note.as_deref()),
         Proxy::Nginx => nginx::snippet(config, services, note.as_deref()),
         Proxy::Envoy => envoy::snippet(config, services, note.as_deref()),
     }

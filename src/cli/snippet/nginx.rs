@@ -39,6 +39,8 @@ struct File<'a> {
     policy: &'a str,
     /// `listen` of each port that browsers use.
     listens: BTreeSet<String>,
+    /// Directives that give nginx's tables room for long names.
+    tables: Vec<String>,
     /// One for each of these ports.
     protected: Vec<Server>,
     open: Vec<Server>,
@@ -83,6 +85,11 @@ pub(super) fn snippet(
             "nginx cannot copy the header \"{name}\": its name may have letters, digits, - and _"
         ));
     }
+    if let Some((one, other)) = alike(copied) {
+        return Err(format!(
+            "nginx cannot tell the headers \"{one}\" and \"{other}\" apart: it reads \"-\" and \"_\" as one"
+        ));
+    }
     let chosen = |asked: bool| {
         let services = services.iter();
         let services = services.filter(|service| is_asked_about(config, service) == asked);
@@ -112,14 +119,46 @@ pub(super) fn snippet(
         from_proxy: services
             .iter()
             .filter(|service| is_policy_from_proxy(service))
-            .flat_map(|service| service.hosts.iter().map(name))
+            .flat_map(|service| service.hosts.iter().map(key))
             .collect(),
         policy: policies.first().copied().unwrap_or("authenticated"),
         listens,
+        tables: tables(config, services, copied),
         protected,
         open,
     })
 }
+
+/// Two headers that are one variable.
+fn alike(names: &[String]) -> Option<(&str, &str)> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    names
+        .iter()
+        .find_map(|name| Some((seen.insert(header(name).variable, name)?, name.as_str())))
+}
+
+/// nginx refuses names that do not fit into a row of its tables: 64 bytes, unless it is told otherwise.
+fn tables(config: &Config, services: &[&Service], copied: &[String]) -> Vec<String> {
+    let hosts = services.iter().flat_map(|service| &service.hosts);
+    let hosts = hosts.map(|host| name(host).len()).max().unwrap_or(0);
+    let servers = hosts.max(config.server.portal.host.as_str().len());
+    let headers = copied.iter().map(String::len).max().unwrap_or(0);
+    let tables = [
+        ("server_names_hash_bucket_size", servers),
+        ("map_hash_bucket_size", hosts),
+        ("variables_hash_bucket_size", VARIABLE.len() + headers),
+        ("proxy_headers_hash_bucket_size", headers),
+    ];
+    let long = tables.into_iter().filter_map(|(table, longest)| {
+        // A pointer, the name's length in two bytes, the name, up to seven bytes to align, and a pointer at the end.
+        let row = (longest + 2).next_multiple_of(8) + 16;
+        (row > 64).then(|| format!("{table} {};", row.next_power_of_two()))
+    });
+    long.collect()
+}
+
+/// How the variables of the template for copied headers begin.
+const VARIABLE: &str = "portcullis_set_";
 
 /// Whether a variable of nginx can stand for it.
 fn is_copied(name: &str) -> bool {
@@ -142,7 +181,7 @@ fn pattern(path: &str) -> String {
 fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
     App {
         name: &service.name,
-        hosts: service.hosts.iter().map(name).collect(),
+        hosts: service.hosts.iter().map(key).collect(),
         open: service.is_open().then(|| why_open(service)),
         asked: is_asked_about(config, service),
     }
@@ -163,13 +202,22 @@ fn servers<'a>(config: &Config, services: impl Iterator<Item = &'a Service>) -> 
     by_port.into_iter().map(server).collect()
 }
 
-/// As `server_name` and `map` have it.
+/// As `server_name` has it.
 fn name(host: &ServiceHost) -> String {
     let host = ServiceHost {
         port: None,
         ..host.clone()
     };
     host.to_string()
+}
+
+/// As the source value of a `map`: words that mean something there stand behind a backslash.
+fn key(host: &ServiceHost) -> String {
+    let name = name(host);
+    match name.as_str() {
+        "default" | "hostnames" | "include" | "volatile" => format!("\\{name}"),
+        _ => name,
+    }
 }
 
 fn listen(config: &Config, port: Option<u16>) -> String {
@@ -204,6 +252,17 @@ mod tests {
         assert_eq!(variable("X-Api_Key"), "x_api_key");
         assert!(is_copied("X-Api_Key1"));
         assert!(!is_copied("X.Api-Key"));
+    }
+
+    #[test]
+    fn headers_that_are_one_variable_are_noticed() {
+        let alike = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            alike(&names).map(|(one, other)| format!("{one} {other}"))
+        };
+        assert_eq!(alike(&["Remote-User", "Remote-Name"]), None);
+        let found = alike(&["X-Api-Key", "Remote-User", "X_Api-Key"]);
+        assert_eq!(found.as_deref(), Some("X-Api-Key X_Api-Key"));
     }
 
     #[test]

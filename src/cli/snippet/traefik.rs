@@ -18,6 +18,8 @@ const MARKS: [char; 3] = ['-', '_', '.'];
 #[derive(Template)]
 #[template(path = "traefik.yml", escape = "none")]
 struct File<'a> {
+    /// What to write in our own configuration first.
+    note: Option<&'a str>,
     verify: String,
     portal: String,
     portal_rule: String,
@@ -54,18 +56,24 @@ struct Router {
     priority: Option<usize>,
 }
 
-/// The dynamic configuration for `services`. What is copied is for all services, whichever are chosen.
+/// The dynamic configuration for `services`. What is copied is for all services, whichever are chosen. `note` is what our own
+/// configuration lacks.
 ///
 /// # Errors
 ///
 /// Where a listener is a socket: Traefik asks over addresses alone.
-pub(super) fn snippet(config: &Config, services: &[&Service]) -> Result<String, String> {
+pub(super) fn snippet(
+    config: &Config,
+    services: &[&Service],
+    note: Option<&str>,
+) -> Result<String, String> {
     let server = &config.server;
     let portal_host = &server.portal.host;
     let path = portal_path(config);
     let copied = config.services.copied_headers();
     let needs_policy = services.iter().any(|service| is_policy_from_proxy(service));
     rendered(&File {
+        note,
         verify: url("server.listen", &server.listen)?,
         portal: url("server.portal_listen", &server.portal_listen)?,
         portal_rule: match path {
@@ -112,8 +120,8 @@ fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
     let router = |(number, (rule, priority)): (usize, (String, Option<usize>))| Router {
         suffix: match number {
             0 => String::new(),
-            // No name of a service ends like this.
-            _ => format!("--{}", number + 1),
+            // No name of a service has this character.
+            _ => format!("+{}", number + 1),
         },
         rule,
         priority,
@@ -129,6 +137,11 @@ fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
 
 fn rule(host: &ServiceHost) -> String {
     match &host.pattern {
+        // Without its brackets where a request names a port too.
+        HostPattern::Exact(name) if name.as_str().starts_with('[') => {
+            let bare = name.as_str().trim_matches(['[', ']']);
+            format!("Host(`{name}`) || Host(`{bare}`)")
+        }
         HostPattern::Exact(name) => format!("Host(`{name}`)"),
         HostPattern::Below(above) => {
             format!(

@@ -9,13 +9,14 @@ use super::networks::proxy_network;
 use super::{Files, item, one_of, sockets, urls};
 use crate::config::problems::Problems;
 use crate::config::raw::RawServer;
-use crate::config::{Listen, Server};
+use crate::config::{Listen, SOCKET_IN_MAKING, Server};
 use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::host::Authority;
 use crate::domain::proxies::TrustedProxies;
 
-/// The longest path of a socket, in bytes: `sun_path` holds 108 with the final zero.
-const MAX_SOCKET_PATH: usize = 107;
+/// The longest path of a socket, in bytes: `sun_path` holds 108 with the final zero (unix(7)), and first the socket has
+/// a longer name.
+const MAX_SOCKET_PATH: usize = 107 - SOCKET_IN_MAKING;
 
 const DEFAULT_ADMIN_PORT: u16 = 9193;
 
@@ -212,4 +213,40 @@ fn trusted_proxies(
         proxy_network(&item(PATH, index, written.len()), network, problems)
     });
     TrustedProxies::new(networks.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Folders;
+
+    #[test]
+    fn a_path_of_a_socket_leaves_room_for_its_making() {
+        type Place = fn(&mut RawServer) -> &mut Option<String>;
+        let listeners: [(&str, Place); 3] = [
+            ("server.listen", |raw| &mut raw.listen),
+            ("server.portal_listen", |raw| &mut raw.portal_listen),
+            ("server.admin_listen", |raw| &mut raw.admin_listen),
+        ];
+        let folders = Folders {
+            configuration: "/nowhere".into(),
+            credentials: None,
+        };
+        let files = Files { folders: &folders };
+        for (key, place) in listeners {
+            for length in 96..=110 {
+                let mut raw = RawServer::default();
+                *place(&mut raw) = Some(format!("unix:/{}", "s".repeat(length - 1)));
+                let mut problems = Problems::default();
+                server(&raw, &files, &mut problems);
+                let told = problems.errors().iter().map(ToString::to_string);
+                let told: Vec<String> = told.filter(|told| told.starts_with(key)).collect();
+                let expected = match length {
+                    ..=98 => vec![],
+                    _ => vec![format!("{key}: the path of a socket has at most 98 bytes")],
+                };
+                assert_eq!(told, expected, "{length}");
+            }
+        }
+    }
 }

@@ -17,11 +17,15 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 use super::{Description, Dialect, forwarded_for, one};
 use crate::domain::dialects;
 use crate::domain::forwarded::ForwardedError;
+use crate::domain::host::{Authority, Scheme};
 use crate::flows::verify::OwnPaths;
 use crate::http::pages::CHALLENGE;
 
 /// Where it is asked.
 pub(in crate::http) const PREFIX: &str = dialects::Dialect::Nginx.path();
+
+/// The header with the original request's address.
+const URL: &str = "X-Original-URL";
 
 /// Why a request was refused, in one word.
 const REASON: HeaderName = HeaderName::from_static("portcullis-reason");
@@ -31,6 +35,9 @@ pub(in crate::http) struct Subrequest;
 
 /// At `/.portcullis/` of the portal's listener: the location of nginx that leads there from a protected host. The
 /// answer goes to the browser as it is.
+///
+/// Another proxy may stand before the portal too, and hand on what its clients send as `X-Original-URL`. What it
+/// cannot be made to send is a `Host` that it does not serve, so the two have to be one.
 pub(in crate::http) struct PortalLocation;
 
 impl Dialect for Subrequest {
@@ -59,7 +66,16 @@ impl Dialect for PortalLocation {
     const OWN_PATHS: OwnPaths = OwnPaths::Alone;
 
     fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
-        describe(request)
+        let description = describe(request)?;
+        let own = one(request.headers(), "host", "Host")?;
+        let scheme = Scheme::parse(description.scheme).ok_or(ForwardedError::Scheme)?;
+        // An absolute target has a host of its own, and is nothing that nginx sends.
+        let plain = request.uri().authority().is_none();
+        if plain && Authority::parse(own, scheme)? == Authority::parse(description.host, scheme)? {
+            Ok(description)
+        } else {
+            Err(ForwardedError::OtherHost(URL))
+        }
     }
 }
 
@@ -76,7 +92,6 @@ fn taken(status: StatusCode) -> StatusCode {
 }
 
 fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
-    const URL: &str = "X-Original-URL";
     let headers = request.headers();
     let method = one(headers, "x-original-method", "X-Original-Method")?;
     let url = one(headers, "x-original-url", URL)?;

@@ -274,6 +274,7 @@ impl TestApp {
                 .header("x-forwarded-uri", target),
             Proxy::Nginx => ask
                 .at("/verify/nginx")
+                .header("host", host)
                 .header("x-original-method", "GET")
                 .header("x-original-url", &format!("{scheme}://{host}{target}")),
             Proxy::Envoy => ask
