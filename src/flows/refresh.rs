@@ -236,16 +236,19 @@ impl Shared {
             match self.renewer.sessions.lease_renewal(id).await {
                 Ok(Some(lease)) => {
                     self.note_store(false);
-                    return self.renewer.renew_under(lease, id).await;
+                    let result = self.renewer.renew_under(lease, id).await;
+                    // What another one had begun may be old by now.
+                    if result != Some(RefreshResult::Completed) {
+                        return;
+                    }
                 }
-                Ok(None) => {}
+                Ok(None) => sleep(POLL).await,
                 Err(error) => {
                     self.note_store(true);
                     tracing::debug!(%error, "no session can be renewed");
                     return;
                 }
             }
-            sleep(POLL).await;
             match self.renewer.sessions.peek(id).await {
                 Ok(Some(session)) if self.renewer.may_try(&session) => {}
                 // It is renewed, or was tried, or has ended; or it cannot be told.

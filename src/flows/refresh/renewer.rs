@@ -46,14 +46,18 @@ impl Renewer {
         self.rules.may_try(session, self.clock.now())
     }
 
-    /// Renews a session, and gives the lease up.
-    pub(super) async fn renew_under(&self, mut lease: Lease<'_>, id: &SessionId) {
+    /// Renews a session, and gives the lease up. `None` when there was nothing to do.
+    pub(super) async fn renew_under(
+        &self,
+        mut lease: Lease<'_>,
+        id: &SessionId,
+    ) -> Option<RefreshResult> {
         let attempted = self.attempt(&mut lease, id).await;
         // Whatever was to be written is: whoever has the lease next reads it.
         lease.release().await;
-        if let Some((result, session)) = attempted {
-            self.note(result, &session);
-        }
+        let (result, session) = attempted?;
+        self.note(result, &session);
+        Some(result)
     }
 
     /// Renews a session under the lease. `None` when there is nothing to do.
