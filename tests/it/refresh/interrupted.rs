@@ -82,9 +82,12 @@ async fn what_was_written_halfway_is_completed_without_the_provider() {
     assert_eq!(ada.status(&app).await, 200);
     assert_eq!(ada.whoami().await["groups"][0], "media");
     assert_eq!(app.issuer.requests(Endpoint::Refresh), 1);
-    // And the next one is made with the token that came then.
+    // And the next one is made with the token that came then; also where that is only found out about when it is due.
+    let back = shared.redis.ask(&["COPY", "before", &session, "REPLACE"]);
+    assert_eq!(back, "1");
     app.clock.advance(LAPSED);
-    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| issuer.groups = Some(&[]));
+    assert_eq!(ada.status(&app).await, 403);
     assert_eq!((app.issuer.renewals(), app.issuer.reuses()), (2, 0));
 }
 
