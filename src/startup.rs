@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
@@ -18,6 +18,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use self::room::make_room;
 use self::socket::unix_listener;
@@ -30,6 +31,7 @@ use crate::flows::refresh::Refresher;
 use crate::flows::{Gate, Warnings};
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
+use crate::http::stopping::Stopping;
 use crate::http::upgrades::{close_after_upgrades, remember_ends};
 use crate::http::{Http, keep_to_its_statuses, routes};
 
@@ -50,10 +52,19 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// into one that is just closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(150);
 
-/// How long requests may take to end once the service stops, in seconds.
-const DRAIN_SECONDS: u64 = 10;
+/// Once it is told to stop, how long the service goes on answering, not ready any more, for whoever looks at that and sends
+/// requests elsewhere. Connections end meanwhile, one answer after the other.
+const NOTICE: Duration = Duration::from_secs(1);
 
-/// How long renewals that are under way may take then. A provider that takes longer may leave their people to sign in again.
+/// How long requests may take to end after that, in seconds.
+const DRAIN_SECONDS: u64 = 5;
+
+/// How many connections each listener has at most. More wait to be accepted. A connection takes some 20 KiB.
+const VERIFY_CONNECTIONS: usize = 16_384;
+const PORTAL_CONNECTIONS: usize = 8_192;
+const ADMIN_CONNECTIONS: usize = 256;
+
+/// How long renewals that are under way may take once the service is told to stop. A provider that takes longer may leave their people to sign in again.
 const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
 
 /// Threads that serve the portal. A login waits for the provider; it does not compute.
@@ -91,6 +102,7 @@ pub struct Application {
     refresher: Refresher,
     store: Arc<dyn Store>,
     watched: Vec<WatchedSecret>,
+    stopping: Data<Stopping>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -157,26 +169,41 @@ impl Application {
             dialects.clone(),
         );
         let http = Data::new(http);
+        let stopping = Data::<Stopping>::default();
+        let shared = (&http, &stopping);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let spoken = dialects.clone();
         let verify_routes = move |config: &mut ServiceConfig| routes::verify(&spoken, config);
-        let (verify_server, verify) = serve(&server.listen, sockets, cores, &http, verify_routes)?;
+        let (verify_server, verify) = serve(
+            &server.listen,
+            sockets,
+            (cores, VERIFY_CONNECTIONS),
+            shared,
+            verify_routes,
+        )?;
         let portal_routes =
             move |config: &mut ServiceConfig| routes::portal_at(&portal_path, &dialects, config);
         let (portal_server, portal) = serve(
             &server.portal_listen,
             sockets,
-            PORTAL_WORKERS,
-            &http,
+            (PORTAL_WORKERS, PORTAL_CONNECTIONS),
+            shared,
             portal_routes,
         )?;
-        let (admin_server, admin) = serve(&server.admin_listen, sockets, 1, &http, routes::admin)?;
+        let (admin_server, admin) = serve(
+            &server.admin_listen,
+            sockets,
+            (1, ADMIN_CONNECTIONS),
+            shared,
+            routes::admin,
+        )?;
         Ok(Self {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
             refresher,
             store,
             watched: config.watched,
+            stopping,
             verify,
             portal,
             admin,
@@ -211,15 +238,24 @@ impl Application {
         let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
+        let mut asked = Instant::now();
         let ended = tokio::select! {
             ended = &mut servers => ended.map(drop),
             () = stop => {
-                let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
-                let (ended, _) = tokio::join!(servers, draining);
-                ended.map(drop)
+                asked = Instant::now();
+                self.stopping.begin();
+                match timeout(NOTICE, &mut servers).await {
+                    Ok(ended) => ended.map(drop),
+                    Err(_) => {
+                        let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
+                        let (ended, _) = tokio::join!(servers, draining);
+                        ended.map(drop)
+                    }
+                }
             }
         };
-        self.refresher.drain(RENEWAL_DRAIN).await;
+        let left = RENEWAL_DRAIN.saturating_sub(asked.elapsed());
+        self.refresher.drain(left).await;
         discovery.abort();
         watching.abort();
         self.store.close().await;
@@ -255,14 +291,15 @@ fn telling<S: Store + Source + 'static>(store: S, cache: &Arc<SessionCache>) -> 
 fn serve(
     listen: &Listen,
     sockets: SocketAccess,
-    workers: usize,
-    http: &Data<Http>,
+    (workers, connections): (usize, usize),
+    (http, stopping): (&Data<Http>, &Data<Stopping>),
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
-    let http = http.clone();
+    let (http, stopping) = (http.clone(), stopping.clone());
     let app = move || {
         App::new()
             .app_data(http.clone())
+            .app_data(stopping.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))
@@ -272,6 +309,7 @@ fn serve(
     let server = HttpServer::new(app)
         .on_connect(remember_ends)
         .workers(workers)
+        .max_connections(connections.div_ceil(workers))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(DRAIN_SECONDS)

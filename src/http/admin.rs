@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::http::Http;
 use crate::http::pages;
+use crate::http::stopping::Stopping;
 
 /// `GET /health/live`: the process runs.
 pub(super) async fn live() -> HttpResponse {
@@ -16,15 +17,20 @@ pub(super) async fn live() -> HttpResponse {
         .json(json!({ "status": "live" }))
 }
 
-/// `GET /health/ready`: requests can be decided. Needs the store; not the provider, since whoever is signed in
-/// goes on without.
-pub(super) async fn ready(http: web::Data<Http>) -> HttpResponse {
+/// `GET /health/ready`: requests can be decided, and will be for a while. Needs the store; not the provider, since whoever
+/// is signed in goes on without.
+pub(super) async fn ready(
+    http: web::Data<Http>,
+    stopping: Option<web::Data<Stopping>>,
+) -> HttpResponse {
     let store = http.gate.sessions.ping().await;
+    let is_stopping = stopping.is_some_and(|stopping| stopping.has_begun());
+    let is_ready = store.is_ok() && !is_stopping;
     if let Err(error) = &store {
         tracing::warn!(%error, "not ready");
     }
     let up = |up: bool| if up { "up" } else { "down" };
-    let status = if store.is_ok() {
+    let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
@@ -33,11 +39,11 @@ pub(super) async fn ready(http: web::Data<Http>) -> HttpResponse {
     response
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header(pages::NO_SNIFFING);
-    if store.is_err() {
+    if !is_ready {
         response.insert_header((RETRY_AFTER, pages::RETRY_AFTER));
     }
     response.json(json!({
-        "status": if store.is_ok() { "ready" } else { "not ready" },
+        "status": if is_ready { "ready" } else if is_stopping { "stopping" } else { "not ready" },
         "store": up(store.is_ok()),
         "provider": up(http.gate.relying_party.is_ready()),
     }))

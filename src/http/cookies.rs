@@ -5,6 +5,7 @@
 
 mod apps;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};

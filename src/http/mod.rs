@@ -29,6 +29,7 @@ mod pages;
 pub mod panics;
 mod portal;
 pub mod routes;
+pub mod stopping;
 pub mod upgrades;
 
 pub(crate) use self::answers::UNTRUSTED;

@@ -10,9 +10,11 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{CACHE_CONTROL, UPGRADE};
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 
 use crate::http::pages::NO_SNIFFING;
+use crate::http::stopping::Stopping;
 
 /// Whether a connection has had its last request.
 #[derive(Default)]
@@ -24,7 +26,7 @@ pub fn remember_ends(_connection: &dyn Any, data: &mut Extensions) {
 }
 
 /// Middleware: whoever asks for another protocol (RFC 9110 §7.8), or for a tunnel (§9.3.6), gets a plain answer, and then
-/// the connection ends.
+/// the connection ends. So do all connections when the service is about to stop.
 ///
 /// actix has read ahead by then, and goes on with what looked like requests, whatever the answer says of the connection.
 /// So each of those is refused before anybody looks at it.
@@ -50,14 +52,16 @@ pub async fn close_after_upgrades(
     if wanted && let Some(ended) = ended {
         ended.0.set(true);
     }
+    let stopping = request.app_data::<Data<Stopping>>();
+    let ends = wanted || stopping.is_some_and(|stopping| stopping.has_begun());
     match next.call(request).await {
         Ok(mut answer) => {
-            if wanted {
+            if ends {
                 close(answer.response_mut());
             }
             Ok(answer)
         }
-        Err(error) if wanted => {
+        Err(error) if ends => {
             let mut answer = error.error_response();
             close(&mut answer);
             Err(InternalError::from_response(error, answer).into())

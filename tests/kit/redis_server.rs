@@ -2,6 +2,8 @@
 //!
 //! Needs nothing of the other files here, since the tests within the crate use it too.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -224,8 +226,15 @@ fn installed(name: &str) -> Option<PathBuf> {
     Some(file.join(name)).filter(|file| file.is_file())
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now: below those that the system takes for outgoing connections, one of which might
+/// take it while its server is down.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 8_000;
+    // Whatever runs at once begins elsewhere.
+    let random = RandomState::new().hash_one(std::process::id()) % u64::from(COUNT);
+    let random = u16::try_from(random).expect("below the count");
+    let mut ports = (0..COUNT).map(|step| FIRST + (random + step) % COUNT);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.find(is_free).expect("one is free")
 }

@@ -189,55 +189,64 @@ impl Directory {
         let map = timeout(limit, self.map()).await;
         let map = map.unwrap_or_else(|_| Err(too_late(limit, Access::Reads, None)))?;
         let left = limit.saturating_sub(begun.elapsed());
+        let probe = probing();
         let mut asked: FuturesUnordered<_> = map
             .nodes
             .iter()
-            .map(|node| self.ping_node(node, left))
+            .map(|node| self.ask_node(node, &probe, left))
             .collect();
         let mut failure = StoreError::Unreachable("there is no server".to_owned());
         while let Some(answer) = asked.next().await {
+            let answer: Result<Option<Value>, StoreError> = answer;
             match answer {
-                Ok(()) => return Ok(()),
+                // One that names another is there as well.
+                Ok(_) => return Ok(()),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
 
-    async fn ping_node(&self, node: &Arc<Node>, limit: Duration) -> Result<(), StoreError> {
-        let mut asked = None;
-        let pinged = timeout(limit, self.ping_in_time(node, &mut asked)).await;
-        pinged.unwrap_or_else(|_| Err(too_late(limit, Access::Reads, asked.as_ref())))
-    }
-
-    async fn ping_in_time(
+    /// Asks this one server for something that changes nothing; `None` when, in a cluster, it names another one.
+    async fn ask_node<T: FromRedisValue>(
         &self,
         node: &Arc<Node>,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<Option<T>, StoreError> {
+        let mut asked = None;
+        let answer = timeout(limit, self.ask_node_in_time(node, command, &mut asked)).await;
+        answer.unwrap_or_else(|_| Err(too_late(limit, Access::Reads, asked.as_ref())))
+    }
+
+    async fn ask_node_in_time<T: FromRedisValue>(
+        &self,
+        node: &Arc<Node>,
+        command: &Cmd,
         asked: &mut Option<Asked>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<T>, StoreError> {
+        let link = node.link(Access::Reads);
         let mut is_last = false;
         loop {
-            let up = node.link(Access::Reads).connection().await?;
-            let mut connection = up.connection.clone();
-            let number = up.number;
+            let up = link.connection().await?;
+            let (number, mut connection) = (up.number, up.connection.clone());
             *asked = Some(Asked {
                 node: Arc::clone(node),
                 up,
                 since: Instant::now(),
             });
-            let answer: RedisResult<Value> = probing().query_async(&mut connection).await;
-            let Err(error) = answer else {
-                return Ok(());
+            let error = match command.query_async(&mut connection).await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(error) => error,
             };
             match fault(&error, Access::Reads) {
-                // The key of the question is another node's.
-                Fault::Elsewhere(_) if self.is_cluster() => return Ok(()),
+                Fault::Elsewhere(_) if self.is_cluster() => return Ok(None),
                 Fault::Elsewhere(_) => return Err(self.astray()),
                 Fault::Answered(error) | Fault::Demoted(error) | Fault::Again(error) => {
                     return Err(error);
                 }
                 Fault::Lost(reason) => {
-                    node.link(Access::Reads).leave(number);
+                    link.leave(number);
                     if is_last {
                         return Err(StoreError::Unreachable(reason));
                     }

@@ -87,7 +87,9 @@ impl SessionCache {
             shards: shards.collect(),
             grace,
             // Before anything that may be told of.
-            begin: Instant::now().checked_sub(HOUR).unwrap_or_else(Instant::now),
+            begin: Instant::now()
+                .checked_sub(HOUR)
+                .unwrap_or_else(Instant::now),
             is_told: AtomicBool::new(false),
             heard: AtomicU64::new(0),
         }

@@ -3,15 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kit::browser::Browser;
+use crate::kit::browser::{Browser, bare_client};
 use crate::kit::redis_forms::{Cluster, DOWN_AFTER, Kind, NAME, NODE_TIMEOUT, Watched};
 use crate::kit::redis_server::RedisServer;
 use crate::kit::{Failure, Result};
 use crate::scenarios::Outcome;
 use crate::scenarios::redis::plan;
-use crate::seen::{Expect, Seen};
+use crate::seen::Expect;
 use crate::service::Service;
-use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, Stage};
+use crate::stage::{DECISION_LIMIT, LOGIN_LIMIT, MARGIN, RECOVERY_LIMIT, Stage};
 
 /// From the loss of a primary until all is well.
 const FAILOVER_LIMIT: Duration = DOWN_AFTER.saturating_add(RECOVERY_LIMIT);
@@ -86,6 +86,7 @@ pub async fn failover_asked_for(stage: &mut Stage) -> Result<Outcome> {
                 return Err(Failure::new("it is not followed"));
             }
             cookies.extend(stage.logged_out().await);
+            tokio::time::sleep(BETWEEN_VISITS).await;
         }
         followed.push(begun.elapsed());
         stays_out(stage, &cookies, Duration::from_secs(1)).await?;
@@ -168,21 +169,23 @@ async fn sign_out_and_fail_over(
 
 /// Asks with each of these cookies all the time: nobody may get in, at no moment.
 async fn stays_out(stage: &Stage, cookies: &[String], time: Duration) -> Result<()> {
+    let client = bare_client(&stage.world.root, LOGIN_LIMIT)?;
     let begun = Instant::now();
     while begun.elapsed() < time {
         for cookie in cookies {
-            match stage.seen_with(cookie).await? {
-                Seen::SignIn | Seen::Unavailable => {}
-                other => {
-                    let after = begun.elapsed();
-                    return Err(Failure(format!("{other:?}, {after:?} after a sign-out")));
-                }
+            let asked = client.get(stage.app_url("/page")).header("cookie", cookie);
+            let answer = asked.send().await.map_err(Failure::of("a visit"))?;
+            if answer.status().is_success() {
+                let after = begun.elapsed();
+                return Err(Failure(format!("let in {after:?} after a sign-out")));
             }
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(BETWEEN_VISITS).await;
     }
     Ok(())
 }
+
+const BETWEEN_VISITS: Duration = Duration::from_millis(50);
 
 /// A node of a cluster is killed, and its replica takes over.
 pub async fn node_killed(stage: &mut Stage) -> Result<Outcome> {
@@ -212,7 +215,7 @@ pub async fn node_killed(stage: &mut Stage) -> Result<Outcome> {
         if killed.elapsed() > limit {
             return Err(Failure(format!("nobody takes over within {limit:?}")));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(BETWEEN_VISITS).await;
     }
     let window = killed.elapsed();
     stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
