@@ -21,6 +21,7 @@ mod provider;
 mod redis;
 mod redis_outages;
 mod refresh;
+mod replicas;
 mod seed;
 mod sockets;
 mod store_file;

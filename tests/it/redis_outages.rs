@@ -7,6 +7,7 @@ use portcullis::config::RawConfig;
 use secrecy::SecretString;
 
 use crate::redis::Shared;
+use crate::replicas::until;
 use crate::support::app::{Answer, TestApp, spawn_app_with};
 use crate::support::browser::Browser;
 
@@ -15,6 +16,8 @@ const LOGOUT: &str = "https://films.example.net/.portcullis/logout";
 
 /// `session.store_timeout` is one second; the rest is for a machine that has much to do.
 const DECIDED_WITHIN: Duration = Duration::from_secs(2);
+
+const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 
 const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,11 @@ fn says_unavailable(answer: &Answer, what: &str) {
 
 /// Whoever brings a session is told to wait, soon, and is never sent to sign in. What needs no session goes on.
 async fn the_store_is_missed(app: &TestApp, browser: &mut Browser<'_>) {
+    // Whoever is known goes on until it is noticed, which may take a second.
+    let noticed = until("it is noticed", async || {
+        browser.ask(FILMS).fetch().send().await.status != 200
+    });
+    assert!(noticed.await < NOTICED_WITHIN);
     for round in 0..3 {
         let start = Instant::now();
         let fetched = browser.ask(FILMS).fetch().send().await;
@@ -124,7 +132,8 @@ async fn flushed() {
     let mut browser = Browser::new(&app);
     browser.navigate(FILMS).await;
     shared.redis.ask(&["FLUSHALL"]);
-    assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+    let is_told = async || browser.ask(FILMS).fetch().send().await.status == 401;
+    assert!(until("it is told", is_told).await < NOTICED_WITHIN);
     let visit = browser.navigate(FILMS).await;
     assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
 }

@@ -1,5 +1,7 @@
-//! A TCP relay between the service and something that it depends on: what a network does to connections.
+//! A TCP relay between the service and something that it depends on: what a network does to connections. Needs nothing of
+//! the other files here, since other tests use it too.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,8 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-
-use super::{Failure, Result};
 
 /// What TCP waits at least before it sends again what was lost.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -44,10 +44,9 @@ impl Relay {
     /// # Errors
     ///
     /// When there is no free port.
-    pub async fn start(target: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.map_err(Failure::of("relay"))?;
-        let address = listener.local_addr().map_err(Failure::of("relay"))?;
+    pub async fn start(target: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
         let (weather, watched) = watch::channel(Weather::Fine);
         tokio::spawn(accept(listener, target, watched));
         Ok(Self { address, weather })

@@ -166,7 +166,9 @@ fn memory_grown(service: &mut Service, before: usize) -> Result<usize> {
 /// Nothing gets through to it, and nobody is told.
 pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
     let redis = RedisServer::start();
-    let relay = Relay::start(redis.port).await?;
+    let relay = Relay::start(redis.port)
+        .await
+        .map_err(Failure::of("relay"))?;
     let mut service = stage.start(&plan(stage, &through(&relay))).await?;
     stage.gather().await?;
     stage.watch().await?;
@@ -197,7 +199,9 @@ fn through(relay: &Relay) -> String {
 /// It is far away, over a line that loses something now and then.
 pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
     let redis = RedisServer::start();
-    let relay = Relay::start(redis.port).await?;
+    let relay = Relay::start(redis.port)
+        .await
+        .map_err(Failure::of("relay"))?;
     let mut service = stage.start(&plan(stage, &through(&relay))).await?;
     stage.gather().await?;
     stage.watch().await?;

@@ -12,4 +12,7 @@ pub mod log;
     reason = "the tests of the store and these each use a part of it"
 )]
 pub mod redis_server;
+#[path = "../../kit/relay.rs"]
+#[allow(dead_code, reason = "the faults use more of it")]
+pub mod relay;
 pub mod relying_party;
