@@ -94,8 +94,11 @@ pub fn plan(own: Sets<'_>, services: &[Sets<'_>]) -> Vec<Planned> {
 /// commas.
 #[must_use]
 pub fn copies(list: &str, name: &str) -> bool {
-    let mut names = list.split([' ', ',', '\t']);
-    names.any(|copied| copied.eq_ignore_ascii_case(name))
+    let names = list
+        .as_bytes()
+        .split(|byte| matches!(byte, b' ' | b',' | b'\t'));
+    let mut names = names.filter(|copied| copied.len() == name.len());
+    names.any(|copied| copied.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 #[cfg(test)]

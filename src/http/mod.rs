@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{AsHeaderName, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
@@ -165,7 +165,7 @@ fn peer_of(request: &HttpRequest) -> Option<IpAddr> {
 }
 
 /// The value of a header that came once; `None` when it came twice, or not at all.
-fn sole_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+fn sole_value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&[u8]> {
     let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
         (Some(value), None) => Some(value.as_bytes()),
@@ -174,6 +174,6 @@ fn sole_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 }
 
 /// The same as text.
-fn sole_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn sole_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     std::str::from_utf8(sole_value(headers, name)?).ok()
 }

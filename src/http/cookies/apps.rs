@@ -16,10 +16,12 @@ pub(in crate::http) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
             if pair.is_empty() {
                 continue;
             }
-            if !kept.is_empty() {
-                kept.extend(b"; ");
+            if kept.is_empty() {
+                kept.reserve(line.len());
+            } else {
+                kept.extend_from_slice(b"; ");
             }
-            kept.extend(pair.iter());
+            kept.extend_from_slice(&pair);
         }
     }
     (!kept.is_empty()).then_some(kept)
@@ -32,6 +34,14 @@ fn without_ours_within(pair: &[u8]) -> Cow<'_, [u8]> {
         let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
         is_our_name(name.trim_ascii())
     };
+    if !pair.contains(&b',') {
+        let pair = if is_ours(&pair) {
+            &[]
+        } else {
+            pair.trim_ascii()
+        };
+        return Cow::Borrowed(pair);
+    }
     let parts = || pair.split(|byte| *byte == b',');
     if !parts().any(|part| is_ours(&part)) {
         return Cow::Borrowed(pair.trim_ascii());

@@ -5,10 +5,15 @@
 //! `.`) may be the client's, and so may the query: none of them is read.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 
 use super::{Description, Dialect, forwarded_for, one};
 use crate::domain::forwarded::ForwardedError;
+
+static METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 /// At `/verify`.
 pub(in crate::http) struct CaddyTraefik;
@@ -21,10 +26,10 @@ impl Dialect for CaddyTraefik {
 
 pub(super) fn describe(headers: &HeaderMap) -> Result<Description<'_>, ForwardedError> {
     Ok(Description {
-        method: one(headers, "x-forwarded-method", "X-Forwarded-Method")?,
-        scheme: one(headers, "x-forwarded-proto", "X-Forwarded-Proto")?,
-        host: one(headers, "x-forwarded-host", "X-Forwarded-Host")?,
-        target: one(headers, "x-forwarded-uri", "X-Forwarded-Uri")?,
+        method: one(headers, &METHOD, "X-Forwarded-Method")?,
+        scheme: one(headers, &PROTO, "X-Forwarded-Proto")?,
+        host: one(headers, &HOST, "X-Forwarded-Host")?,
+        target: one(headers, &URI, "X-Forwarded-Uri")?,
         clients: forwarded_for(headers)?,
     })
 }

@@ -1,6 +1,9 @@
 //! What the client's own headers say, which every proxy hands on: the same in each dialect.
 
-use actix_web::http::header::{ACCEPT, HeaderMap};
+use actix_web::http::header::{
+    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 
 use crate::domain::navigation::Initiator;
 use crate::http::{sole_text, sole_value};
@@ -34,12 +37,12 @@ fn is_spelling_of(name: &str, known: &str) -> bool {
     name.len() == known.len() && name.bytes().map(dashed).eq(known.bytes().map(dashed))
 }
 
+static COPY: HeaderName = HeaderName::from_static("portcullis-copy");
+
 /// `Portcullis-Copy`, which the proxy may set. One that came twice says nothing, so it covers nothing.
 pub(super) fn copy_list(headers: &HeaderMap) -> Option<String> {
-    let list = || sole_text(headers, "portcullis-copy").unwrap_or_default();
-    headers
-        .contains_key("portcullis-copy")
-        .then(|| list().to_owned())
+    let list = || sole_text(headers, &COPY).unwrap_or_default();
+    headers.contains_key(&COPY).then(|| list().to_owned())
 }
 
 /// The headers that some rule asks for, as far as they came.
@@ -58,11 +61,29 @@ pub(super) fn asked_headers(
     asked.iter().filter_map(found).collect()
 }
 
+static FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What says that nobody waits for a page yet.
+static SPECULATIVE: [HeaderName; 3] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-moz"),
+];
+static REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
+/// What comes with a handshake. Traefik and nginx drop Upgrade themselves, and leave the others.
+static UPGRADES: [HeaderName; 3] = [UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION];
+
 /// What the client was doing. A header that came twice says nothing a page could be started by.
 pub(super) fn initiator(headers: &HeaderMap) -> Initiator {
-    let text = |name: &str| {
-        let value = headers.contains_key(name).then(|| sole_text(headers, name));
-        value.map(|value| value.unwrap_or("repeated").to_owned())
+    let text = |name: &HeaderName| {
+        let mut values = headers.get_all(name);
+        let value = values.next()?;
+        let text = std::str::from_utf8(value.as_bytes()).ok();
+        let text = text.filter(|_| values.next().is_none());
+        Some(text.unwrap_or("repeated").to_owned())
     };
     let html = |accept: &str| {
         let mut types = accept.split(',');
@@ -72,20 +93,19 @@ pub(super) fn initiator(headers: &HeaderMap) -> Initiator {
                 .is_some_and(|kind| kind.trim() == "text/html")
         })
     };
-    let has = |name: &str| headers.contains_key(name);
+    let has_any = |names: &[HeaderName]| names.iter().any(|name| headers.contains_key(name));
     Initiator {
-        origin: text("origin"),
-        asks_for_method: has("access-control-request-method"),
-        fetch_mode: text("sec-fetch-mode"),
-        fetch_dest: text("sec-fetch-dest"),
-        fetch_site: text("sec-fetch-site"),
-        speculative: has("sec-purpose") || has("purpose") || has("x-moz"),
+        origin: text(&ORIGIN),
+        asks_for_method: headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+        fetch_mode: text(&FETCH_MODE),
+        fetch_dest: text(&FETCH_DEST),
+        fetch_site: text(&FETCH_SITE),
+        speculative: has_any(&SPECULATIVE),
         accepts_html: headers
             .get_all(ACCEPT)
             .filter_map(|line| line.to_str().ok())
             .any(html),
-        scripted: has("x-requested-with"),
-        // Traefik and nginx drop Upgrade themselves, and leave these.
-        upgrade: has("upgrade") || has("sec-websocket-key") || has("sec-websocket-version"),
+        scripted: headers.contains_key(&REQUESTED_WITH),
+        upgrade: has_any(&UPGRADES),
     }
 }

@@ -4,7 +4,7 @@
 //! `X-Forwarded-{Method,Host,Uri}` and `X-Original-*` may be the client's: none of them is read.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{COOKIE, HeaderName, HeaderValue};
+use actix_web::http::header::{COOKIE, HOST, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Description, Dialect, forwarded_for, one};
@@ -14,6 +14,8 @@ use crate::domain::target::TargetError;
 
 /// What stands before the original target: the `path_prefix` of Envoy's configuration.
 pub(in crate::http) const PREFIX: &str = dialects::Dialect::Envoy.path();
+
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Tells Envoy which of the client's headers do not go on to the app.
 const REMOVED: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
@@ -32,8 +34,8 @@ impl Dialect for Envoy {
         };
         Ok(Description {
             method: request.method().as_str(),
-            scheme: one(headers, "x-forwarded-proto", "x-forwarded-proto")?,
-            host: one(headers, "host", "Host")?,
+            scheme: one(headers, &PROTO, "x-forwarded-proto")?,
+            host: one(headers, &HOST, "Host")?,
             target: target.ok_or(TargetError::NotAPath)?,
             clients: forwarded_for(headers)?,
         })

@@ -3,20 +3,21 @@
 //! A dialect turns a proxy's request into a description, and an answer into what its proxy takes. What lies between
 //! is [`check`]'s, and the same for all.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::service_table::ServiceTable;
 use crate::flows::verify::OwnPaths;
-use crate::http::sole_value;
 
 pub(super) mod caddy_traefik;
 pub(super) mod check;
 mod client;
 pub(super) mod envoy;
 pub(super) mod nginx;
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How one kind of proxy asks.
 pub(super) trait Dialect {
@@ -82,21 +83,22 @@ fn read(
     Ok(request)
 }
 
-/// The value of the proxy's header `shown`, which is `name` in lower case.
+/// The value of the proxy's header `shown`, which is `name`.
 ///
 /// # Errors
 ///
 /// [`ForwardedError`], unless it came once, in ASCII.
 fn one<'a>(
     headers: &'a HeaderMap,
-    name: &str,
+    name: &HeaderName,
     shown: &'static str,
 ) -> Result<&'a str, ForwardedError> {
-    if !headers.contains_key(name) {
-        return Err(ForwardedError::Missing(shown));
+    let mut values = headers.get_all(name);
+    let value = values.next().ok_or(ForwardedError::Missing(shown))?;
+    if values.next().is_some() {
+        return Err(ForwardedError::Repeated(shown));
     }
-    let value = sole_value(headers, name).ok_or(ForwardedError::Repeated(shown))?;
-    match std::str::from_utf8(value) {
+    match std::str::from_utf8(value.as_bytes()) {
         Ok(value) if value.is_ascii() => Ok(value),
         _ => Err(ForwardedError::NotText(shown)),
     }
@@ -109,7 +111,7 @@ fn one<'a>(
 /// [`ForwardedError`], when there is none, or one is not text.
 fn forwarded_for(headers: &HeaderMap) -> Result<Vec<&str>, ForwardedError> {
     const SHOWN: &str = "X-Forwarded-For";
-    let lines = headers.get_all("x-forwarded-for").map(|line| line.to_str());
+    let lines = headers.get_all(&FORWARDED_FOR).map(|line| line.to_str());
     let lines = lines.collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|_| ForwardedError::NotText(SHOWN))?;
     if lines.is_empty() {

@@ -10,7 +10,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
@@ -20,6 +20,9 @@ use crate::domain::forwarded::ForwardedError;
 use crate::domain::host::{Authority, Scheme};
 use crate::flows::verify::OwnPaths;
 use crate::http::pages::CHALLENGE;
+
+static METHOD: HeaderName = HeaderName::from_static("x-original-method");
+static ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
 
 /// Where it is asked.
 pub(in crate::http) const PREFIX: &str = dialects::Dialect::Nginx.path();
@@ -67,7 +70,7 @@ impl Dialect for PortalLocation {
 
     fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
         let description = describe(request)?;
-        let own = one(request.headers(), "host", "Host")?;
+        let own = one(request.headers(), &HOST, "Host")?;
         let scheme = Scheme::parse(description.scheme).ok_or(ForwardedError::Scheme)?;
         // An absolute target has a host of its own, and is nothing that nginx sends.
         let plain = request.uri().authority().is_none();
@@ -93,8 +96,8 @@ fn taken(status: StatusCode) -> StatusCode {
 
 fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
     let headers = request.headers();
-    let method = one(headers, "x-original-method", "X-Original-Method")?;
-    let url = one(headers, "x-original-url", URL)?;
+    let method = one(headers, &METHOD, "X-Original-Method")?;
+    let url = one(headers, &ORIGINAL_URL, URL)?;
     let (scheme, host, target) = parts(url).ok_or(ForwardedError::NotAUrl(URL))?;
     Ok(Description {
         method,
