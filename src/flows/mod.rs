@@ -17,6 +17,8 @@ use crate::flows::handover::{Flow, Handover};
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::telemetry::denials::Denials;
+use crate::telemetry::metrics::{DecisionCounters, Metrics};
 
 pub mod answer;
 pub mod attempt;
@@ -56,6 +58,12 @@ pub struct Gate {
     pub cookie_domains: CookieDomains,
     /// What has been warned about.
     pub warnings: Warnings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where decisions about `services` are counted.
+    pub decisions: DecisionCounters,
+    /// Which denials are written.
+    pub denials: Arc<Denials>,
 }
 
 /// Which warnings about services and their headers were given: each is worth one line. As many as the

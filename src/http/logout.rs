@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::cookie_scope::CookieScope;
-use crate::flows::logout::logout;
+use crate::flows::logout::{SignedOutAt, logout};
 use crate::http::cookies::Cookies;
 use crate::http::login::redirect;
 use crate::http::pages::{self, Page};
@@ -42,7 +42,8 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
             http.cookies
                 .host_session(&cookies, (portal, scope), &gate.keyring)
         });
-    match logout(gate, session.as_ref()).await {
+    let client = http.portal_client(&request);
+    match logout(gate, session.as_ref(), SignedOutAt::Portal, client).await {
         Ok(location) => {
             let mut cookies = vec![http.cookies.drop_portal()];
             cookies.extend(domain.map(|domain| http.cookies.drop_domain(domain)));

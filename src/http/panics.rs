@@ -8,9 +8,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpResponse, web};
 use futures_util::FutureExt;
 
+use crate::http::Http;
 use crate::http::pages::NO_SNIFFING;
 
 /// Middleware: answers 500 for a request whose handler panicked.
@@ -23,8 +24,12 @@ pub async fn answer_panics(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     // What a handler leaves behind half done is its own: what they share is behind locks that bear it.
+    let http = request.app_data::<web::Data<Http>>().cloned();
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     answer.unwrap_or_else(|_panic| {
+        if let Some(http) = http {
+            http.gate.metrics.panicked();
+        }
         let response = HttpResponse::InternalServerError()
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header(NO_SNIFFING)
