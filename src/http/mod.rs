@@ -99,6 +99,7 @@ impl Http {
     /// Logs a refused peer: with the line to add to the configuration, once an address.
     fn name_peer(&self, id: &str, distrust: Distrust) {
         match distrust {
+            Distrust::Secret if !self.gate.denials.admit(ClientAddress::Unknown) => {}
             Distrust::Secret => {
                 tracing::warn!(
                     decision = id,

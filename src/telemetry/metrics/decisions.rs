@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
@@ -216,7 +216,7 @@ impl Collector for Decisions {
                         ("reason", verdict.reason_word()),
                     ];
                     let mut one = counter.encode_family(&labels)?;
-                    one.encode_counter::<(), u64, u64>(&count, None)?;
+                    one.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
                 }
             }
         }
@@ -237,22 +237,22 @@ mod tests {
 
     use super::*;
     use crate::domain::decision::Reason;
-    use crate::domain::host::{Authority, Host, Scheme};
+    use crate::domain::host::{Authority, Scheme};
     use crate::domain::policy::{Policy, Requirement};
     use crate::domain::service::{Service, ServicePolicy};
 
     fn table(names: &[&str]) -> ServiceTable {
         let policy = || {
-            ServicePolicy::Own(Arc::new(Policy::new(
-                "authenticated",
-                Requirement::SignedIn,
-            )))
+            ServicePolicy::Own(Arc::new(Policy {
+                name: "authenticated".into(),
+                requirement: Requirement::Authenticated,
+            }))
         };
         let services = names
             .iter()
             .map(|name| Service::new(name, Vec::new(), policy()));
         let portal = Authority::parse("auth.example.net", Scheme::Https).expect("an authority");
-        ServiceTable::new(services.collect(), portal, None::<Host>)
+        ServiceTable::new(services.collect(), portal, None)
     }
 
     fn counted(decisions: &Decisions, name: &str, verdict: Verdict) -> u64 {

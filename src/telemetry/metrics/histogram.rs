@@ -116,7 +116,10 @@ mod tests {
     #[test]
     fn the_bounds_are_told_as_they_are_and_rise() {
         for (nanoseconds, seconds) in BOUNDS {
-            assert_eq!(Duration::from_nanos(nanoseconds), Duration::from_secs_f64(seconds));
+            assert_eq!(
+                Duration::from_nanos(nanoseconds),
+                Duration::from_secs_f64(seconds)
+            );
         }
         assert!(BOUNDS.is_sorted());
     }

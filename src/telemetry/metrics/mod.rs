@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -211,10 +211,10 @@ impl Metrics {
         self.provider_up.set(provider_up.into());
         let mut text = String::with_capacity(8 * 1024);
         encode(&mut text, &self.registry)?;
-        Ok(match exposition {
-            Exposition::OpenMetrics => text,
+        match exposition {
+            Exposition::OpenMetrics => Ok(text),
             Exposition::PlainText => plain::from_openmetrics(&text),
-        })
+        }
     }
 }
 
@@ -240,6 +240,6 @@ impl Collector for LogLines {
                 None,
                 MetricType::Counter,
             )?
-            .encode_counter::<(), u64, u64>(&(dropped.lines() as u64), None)
+            .encode_counter::<NoLabelSet, u64, u64>(&(dropped.lines() as u64), None)
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use rustix::param::page_size;
@@ -39,7 +39,7 @@ impl Collector for Process {
                 Some(&Unit::Seconds),
                 MetricType::Counter,
             )?
-            .encode_counter::<(), f64, u64>(&processor_seconds(), None)?;
+            .encode_counter::<NoLabelSet, f64, u64>(&processor_seconds(), None)?;
         let gauges = [
             (
                 "process_start_time",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
@@ -104,7 +104,7 @@ impl Collector for StoreMetrics {
                 if count > 0 {
                     let labels = [("op", *op), ("error", *fault)];
                     let mut one = errors.encode_family(&labels)?;
-                    one.encode_counter::<(), u64, u64>(&count, None)?;
+                    one.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
                 }
             }
         }
