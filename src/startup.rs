@@ -245,9 +245,11 @@ fn serve(
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let http = http.clone();
+    let metrics = Data::from(Arc::clone(http.metrics()));
     let app = move || {
         App::new()
             .app_data(http.clone())
+            .app_data(metrics.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))

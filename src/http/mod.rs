@@ -14,6 +14,7 @@ use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
 use crate::http::cookies::CookieNames;
 use crate::http::limit::LoginLimit;
+use crate::telemetry::metrics::Metrics;
 
 mod admin;
 mod answers;
@@ -75,6 +76,12 @@ impl Http {
             login_limit: LoginLimit::default(),
             named_peers: Mutex::default(),
         }
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.gate.metrics
     }
 
     /// Whether the other end of this connection may ask about other people's requests. Whoever may open our
