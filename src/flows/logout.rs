@@ -11,24 +11,8 @@ use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::store::StoreError;
 use crate::telemetry::audit;
 
-/// Where somebody went to sign out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignedOutAt {
-    /// At the portal.
-    Portal,
-    /// At a protected host.
-    App,
-}
-
-impl SignedOutAt {
-    /// A stable word for logs and metrics: how the logout came about.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Portal => "portal",
-            Self::App => "app",
-        }
-    }
-}
+/// How these logouts come about, for logs and metrics: their owner asks for them here (RP-Initiated Logout 1.0).
+const BY: &str = "rp";
 
 /// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
 /// page that says it is done.
@@ -39,7 +23,6 @@ impl SignedOutAt {
 pub async fn logout(
     gate: &Gate,
     session: Option<&SessionId>,
-    at: SignedOutAt,
     client: ClientAddress,
 ) -> Result<String, StoreError> {
     let Some(id) = session else {
@@ -47,8 +30,8 @@ pub async fn logout(
     };
     let ended = gate.sessions.end(id).await?;
     if let Some(identity) = &ended.identity {
-        audit::logout(identity, at.word(), client);
-        gate.metrics.logged_out(at.word());
+        audit::logout(identity, BY, client);
+        gate.metrics.logged_out(BY);
     }
     let at_provider = ended
         .id_token
@@ -77,7 +60,7 @@ pub(super) async fn logout_at_host<'g>(
             cookies: Vec::new(),
         };
     };
-    match logout(gate, Some(id), SignedOutAt::App, request.client).await {
+    match logout(gate, Some(id), request.client).await {
         Ok(location) => Answer::Redirect {
             errand: Errand::Logout,
             location,

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::cookie_scope::CookieScope;
-use crate::flows::logout::{SignedOutAt, logout};
+use crate::flows::logout::logout;
 use crate::http::cookies::Cookies;
 use crate::http::login::redirect;
 use crate::http::pages::{self, Page};
@@ -43,7 +43,7 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
                 .host_session(&cookies, (portal, scope), &gate.keyring)
         });
     let client = http.portal_client(&request);
-    match logout(gate, session.as_ref(), SignedOutAt::Portal, client).await {
+    match logout(gate, session.as_ref(), client).await {
         Ok(location) => {
             let mut cookies = vec![http.cookies.drop_portal()];
             cookies.extend(domain.map(|domain| http.cookies.drop_domain(domain)));

@@ -24,15 +24,15 @@ pub fn login_failed(reason: &str, client: ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// Somebody signed out, in this way. `client` is whose browser it was.
-pub fn logout(identity: &Identity, how: &str, client: ClientAddress) {
+/// A session of somebody ended. `by` is how that came about, `client` whose browser it was.
+pub fn logout(identity: &Identity, by: &str, client: ClientAddress) {
     tracing::info!(
         target: "audit",
         event = "logout",
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
-        how,
+        by,
         %client,
         "logout"
     );

@@ -13,7 +13,7 @@ use crate::redis::Shared;
 use crate::support::app::{Answer, Ask, TestApp, answer, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 use crate::support::exposition::{Format, Labels, Scrape, labels};
-use crate::support::issuer::{self, Endpoint};
+use crate::support::issuer::{self, Behaviour, Endpoint};
 
 const FILMS: &str = "https://films.example.net/";
 const NOTES: &str = "https://notes.example.net/";
@@ -125,7 +125,7 @@ async fn a_peer_that_is_not_trusted_is_counted() {
 }
 
 #[actix_web::test]
-async fn logins_are_counted_by_how_they_end_and_logouts_by_where() {
+async fn logins_are_counted_by_how_they_end_and_logouts_too() {
     let app = spawn_app().await;
     let logins = |result: &'static str| {
         let app = &app;
@@ -157,20 +157,23 @@ async fn logins_are_counted_by_how_they_end_and_logouts_by_where() {
     let mut deceived = Browser::new(&app);
     assert_eq!(deceived.navigate(FILMS).await.end.status, 403);
     assert_eq!(logins("id_token_aud").await, 1.0);
+    app.issuer.behave(|now| *now = Behaviour::default());
     let stray = app.portal(Method::GET, "/callback?state=x&code=y");
     assert_eq!(answer(stray).await.status, 400);
     assert_eq!(logins("unknown_attempt").await, 1.0);
     assert_eq!(logins("success").await, 1.0);
 
-    let logouts = |how: &'static str| {
-        let app = &app;
-        async move { value(app, "portcullis_logouts_total", &[("how", how)]).await }
-    };
+    let logouts = || value(&app, "portcullis_logouts_total", &[("how", "rp")]);
     assert_eq!(browser.post("/logout", "same-origin").await.status, 303);
-    assert_eq!((logouts("portal").await, logouts("app").await), (1.0, 0.0));
+    assert_eq!(logouts().await, 1.0);
     // Nobody is left to sign out.
     assert_eq!(browser.post("/logout", "same-origin").await.status, 303);
-    assert_eq!((logouts("portal").await, logouts("app").await), (1.0, 0.0));
+    assert_eq!(logouts().await, 1.0);
+    browser.navigate(FILMS).await;
+    browser
+        .navigate("https://films.example.net/.portcullis/logout")
+        .await;
+    assert_eq!(logouts().await, 2.0);
 }
 
 #[actix_web::test]
