@@ -302,6 +302,12 @@ async fn both_formats_are_whole_and_say_the_same() {
     }
     assert!(series.windows(2).all(|two| two[0] == two[1]), "{series:?}");
     let found = scrape(&app).await;
+    let peers = [
+        ("service", "none"),
+        ("outcome", "deny"),
+        ("reason", "untrusted_peer"),
+    ];
+    assert_eq!(found.value("portcullis_decisions_total", &peers), Some(0.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(found.value("portcullis_build_info", &version), Some(1.0));
     let started = found
