@@ -35,9 +35,12 @@ use crate::http::{Http, keep_to_its_statuses, routes};
 use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::measured::Measured;
 use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::telemetry::denials::Denials;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,6 +85,8 @@ pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
     store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    denials: Arc<Denials>,
     watched: Vec<WatchedSecret>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
@@ -107,9 +112,15 @@ impl Application {
             config.session.store_timeout,
             clock.clone(),
         )?;
+        let metrics = Arc::new(Metrics::default());
+        let denials = Arc::new(Denials::new(metrics.clone()));
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store()));
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let gate = Gate {
+            decisions: metrics.decision_counters(&config.services),
+            metrics: metrics.clone(),
+            denials: denials.clone(),
             services: config.services,
             policies: config.policies,
             sessions: Sessions::new(
@@ -153,6 +164,8 @@ impl Application {
             servers: vec![verify_server, portal_server, admin_server],
             relying_party,
             store,
+            metrics,
+            denials,
             watched: config.watched,
             verify,
             portal,
@@ -172,7 +185,13 @@ impl Application {
         self.portal
     }
 
-    /// Where health is; `None` on a Unix socket.
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Where health and metrics are; `None` on a Unix socket.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
@@ -185,6 +204,7 @@ impl Application {
     /// When a listener breaks.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let discovery = rt::spawn(self.relying_party.keep_discovering());
+        let telling = rt::spawn(self.denials.clone().keep_telling());
         let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
@@ -198,6 +218,8 @@ impl Application {
         };
         discovery.abort();
         watching.abort();
+        telling.abort();
+        self.denials.tell();
         self.store.close().await;
         ended
     }
@@ -226,9 +248,11 @@ fn serve(
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let http = http.clone();
+    let metrics = Data::from(Arc::clone(http.metrics()));
     let app = move || {
         App::new()
             .app_data(http.clone())
+            .app_data(metrics.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))

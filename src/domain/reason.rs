@@ -91,45 +91,82 @@ pub enum Reason<'a> {
     LogoutNotRecorded,
 }
 
+/// Gives each reason its word.
+macro_rules! codes {
+    ($($reason:ident => $code:literal,)*) => {
+        /// Which reason it is, without what it speaks of: for whoever counts them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "they are documented as reasons")]
+        pub enum ReasonKind {
+            $($reason,)*
+        }
+
+        impl ReasonKind {
+            /// All of them, each at the place that its number says.
+            pub const ALL: &[Self] = &[$(Self::$reason,)*];
+
+            /// A stable word for logs and machines.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $code,)*
+                }
+            }
+        }
+
+        impl Reason<'_> {
+            /// Which one it is.
+            #[must_use]
+            pub const fn kind(&self) -> ReasonKind {
+                match self {
+                    $(Self::$reason { .. } => ReasonKind::$reason,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    BypassedByRule => "bypassed_by_rule",
+    BypassedByPolicy => "bypassed_by_policy",
+    InNetwork => "in_network",
+    Preflight => "preflight",
+    Optional => "optional",
+    SignedIn => "signed_in",
+    Member => "member",
+    NotSignedIn => "not_signed_in",
+    NotAMember => "not_a_member",
+    LacksGroup => "lacks_group",
+    ExcludedGroup => "excluded_group",
+    NotNamed => "not_named",
+    OtherEmailDomain => "other_email_domain",
+    OutsideNetworks => "outside_networks",
+    Closed => "closed",
+    CrossSite => "cross_site",
+    Echo => "echo_method",
+    NoLoginHere => "no_login_here",
+    ReservedUser => "reserved_user",
+    NoUserHeader => "no_user_header",
+    UnknownHost => "unknown_host",
+    UnknownPort => "unknown_port",
+    OwnHost => "own_host",
+    PolicyNotNamed => "policy_not_named",
+    UnknownPolicy => "unknown_policy",
+    PolicyLoosens => "policy_loosens",
+    HeadersTooLarge => "headers_too_large",
+    InsecureScheme => "insecure_scheme",
+    ReservedPath => "reserved_path",
+    LoginLoop => "login_loop",
+    NotCopied => "not_copied",
+    StoreUnavailable => "store_unavailable",
+    LogoutNotRecorded => "logout_not_recorded",
+}
+
 impl Reason<'_> {
     /// A stable word for logs and machines.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        match self {
-            Self::BypassedByRule(_) => "bypassed_by_rule",
-            Self::BypassedByPolicy(_) => "bypassed_by_policy",
-            Self::InNetwork(_) => "in_network",
-            Self::Preflight => "preflight",
-            Self::Optional(_) => "optional",
-            Self::SignedIn(_) => "signed_in",
-            Self::Member { .. } => "member",
-            Self::NotSignedIn(_) => "not_signed_in",
-            Self::NotAMember(_) => "not_a_member",
-            Self::LacksGroup { .. } => "lacks_group",
-            Self::ExcludedGroup { .. } => "excluded_group",
-            Self::NotNamed(_) => "not_named",
-            Self::OtherEmailDomain(_) => "other_email_domain",
-            Self::OutsideNetworks(_) => "outside_networks",
-            Self::Closed(_) => "closed",
-            Self::CrossSite => "cross_site",
-            Self::Echo => "echo_method",
-            Self::NoLoginHere => "no_login_here",
-            Self::ReservedUser(_) => "reserved_user",
-            Self::NoUserHeader(_) => "no_user_header",
-            Self::UnknownHost(_) => "unknown_host",
-            Self::UnknownPort => "unknown_port",
-            Self::OwnHost => "own_host",
-            Self::PolicyNotNamed => "policy_not_named",
-            Self::UnknownPolicy => "unknown_policy",
-            Self::PolicyLoosens => "policy_loosens",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::InsecureScheme => "insecure_scheme",
-            Self::ReservedPath => "reserved_path",
-            Self::LoginLoop => "login_loop",
-            Self::NotCopied(_) => "not_copied",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::LogoutNotRecorded => "logout_not_recorded",
-        }
+        self.kind().code()
     }
 }
 

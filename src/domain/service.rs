@@ -43,6 +43,9 @@ pub struct Service {
     /// The headers of every allowed answer; filled in by
     /// [`ServiceTable::new`](crate::domain::service_table::ServiceTable::new).
     pub plan: Vec<Planned>,
+    /// Its place in [`ServiceTable::services`](crate::domain::service_table::ServiceTable::services); filled in as
+    /// well.
+    pub place: usize,
 }
 
 /// How an app is protected: the six patterns.
@@ -129,6 +132,7 @@ impl Service {
             reserved_users: Vec::new(),
             isolated: false,
             plan: Vec::new(),
+            place: 0,
         }
     }
 

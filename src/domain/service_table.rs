@@ -56,8 +56,9 @@ impl ServiceTable {
         let sets: Vec<Sets<'_>> = services.iter().map(Service::sets).collect();
         let plans: Vec<Vec<Planned>> = sets.iter().map(|own| plan(*own, &sets)).collect();
         let copied_headers = copied_names(&sets);
-        for (service, plan) in services.iter_mut().zip(plans) {
+        for (place, (service, plan)) in services.iter_mut().zip(plans).enumerate() {
             service.plan = plan;
+            service.place = place;
         }
         let headers = services.iter().flat_map(|service| &service.rules);
         let mut asked_headers: Vec<String> = headers

@@ -3,6 +3,7 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
 use crate::domain::telling::Told;
@@ -32,6 +33,8 @@ pub enum Answer<'g> {
     },
     /// Send the browser elsewhere.
     Redirect {
+        /// What for.
+        errand: Errand,
         /// An absolute URL.
         location: String,
         /// What to do to the cookies of the host that was asked.
@@ -39,6 +42,17 @@ pub enum Answer<'g> {
     },
     /// Do not let it pass.
     Refuse(Refusal<'g>),
+}
+
+/// What a browser is sent elsewhere for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To sign in, for this reason.
+    SignIn(ReasonKind),
+    /// On from `enter`.
+    Enter,
+    /// On from `logout`.
+    Logout,
 }
 
 /// A refusal, with all that a page about it can say.

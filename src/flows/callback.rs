@@ -71,6 +71,20 @@ pub enum CallbackAnswer {
     },
 }
 
+impl CallbackAnswer {
+    /// How the login ended, in a word for metrics; `None` where none did.
+    fn result(&self) -> Option<&'static str> {
+        match self {
+            Self::SignedIn { .. } => Some("success"),
+            Self::AlreadySignedIn(_) => None,
+            Self::UnknownAttempt { .. } => Some("unknown_attempt"),
+            Self::Refused { error, .. } => Some(known_error_code(error)),
+            Self::Failed { error, .. } => Some(error.code()),
+            Self::StoreUnavailable { .. } => Some("session_not_stored"),
+        }
+    }
+}
+
 /// A callback, answered.
 pub struct Completed {
     /// Labels of attempts for the browser to forget: this one, whatever came of it, and what has piled up.
@@ -92,6 +106,9 @@ pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
         }
         None => without_attempt(gate, &request).await,
     };
+    if let Some(result) = answer.result() {
+        gate.metrics.login(result);
+    }
     Completed { forget, answer }
 }
 
@@ -105,7 +122,7 @@ async fn complete(
     let target = attempt.target(gate, state);
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let login_url = || login_link(gate, target.as_ref(), attempt.flow);
-    let client = &request.client;
+    let client = request.client;
     let failed = |error: RedeemError| {
         audit::login_failed(error.code(), client);
         tracing::warn!(%error, code = error.code(), %client, "a login failed");
@@ -160,7 +177,7 @@ async fn complete(
             session: (*id).clone(),
         };
     }
-    let session = match begin_session(gate, signed_in).await {
+    let session = match begin_session(gate, signed_in, request.client).await {
         Ok(session) => session,
         Err(error) => return not_stored(error),
     };
@@ -197,7 +214,11 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
     }
 }
 
-async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, StoreError> {
+async fn begin_session(
+    gate: &Gate,
+    signed_in: SignedIn,
+    client: ClientAddress,
+) -> Result<SessionId, StoreError> {
     let identity = signed_in.identity.clone();
     let session = gate
         .sessions
@@ -212,7 +233,7 @@ async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, St
             sid: signed_in.sid,
         })
         .await?;
-    audit::login(&identity);
+    audit::login(&identity, client);
     let withheld: Vec<&str> = HeaderStyle::default()
         .unsendable_groups(&identity)
         .collect();
@@ -224,6 +245,34 @@ async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, St
         );
     }
     Ok(session)
+}
+
+/// Why a provider may say no: RFC 6749 §4.1.2.1 and OIDC Core §3.1.2.6, and what stands in `error` where there is none.
+const ERROR_CODES: [&str; 17] = [
+    "no_code",
+    "invalid_request",
+    "unauthorized_client",
+    "access_denied",
+    "unsupported_response_type",
+    "invalid_scope",
+    "server_error",
+    "temporarily_unavailable",
+    "interaction_required",
+    "login_required",
+    "account_selection_required",
+    "consent_required",
+    "invalid_request_uri",
+    "invalid_request_object",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "registration_not_supported",
+];
+
+/// The code, where it is one of those: whoever sends the browser could make up any number of others.
+fn known_error_code(error: &str) -> &'static str {
+    let mut known = ERROR_CODES.iter();
+    let known = known.find(|known| **known == error);
+    known.copied().unwrap_or("unknown_error")
 }
 
 /// Error codes are of a few printable characters (RFC 6749 §4.1.2.1); anything else is not repeated.

@@ -3,8 +3,9 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::navigation::ChallengeForm;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::handover::{Flow, FlowSecret};
 use crate::flows::{Gate, MAX_HOPS};
 
@@ -36,6 +37,7 @@ pub(super) fn challenge<'g>(
         request,
         service,
         Login {
+            reason: reason.kind(),
             target: &request.url(),
             hops: credentials.hops,
             frame,
@@ -47,6 +49,8 @@ pub(super) fn challenge<'g>(
 /// A login that a protected host begins.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
+    /// Why.
+    pub(super) reason: ReasonKind,
     /// Where to come back to.
     pub(super) target: &'a str,
     /// How often it was begun already.
@@ -85,6 +89,7 @@ pub(super) fn begin_login<'g>(
         hops: login.hops,
     };
     Answer::Redirect {
+        errand: Errand::SignIn(login.reason),
         location: gate.login_link(login.target, flow, login.frame),
         cookies,
     }

@@ -4,9 +4,10 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::navigation::ChallengeForm;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
 use crate::flows::Gate;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::challenge::{Login, begin_login};
 use crate::flows::handover::{LINK_LIFETIME, Ticket};
 
@@ -75,6 +76,7 @@ pub(super) async fn enter<'g>(
         request,
         service,
         Login {
+            reason: ReasonKind::NotSignedIn,
             target: &target,
             hops,
             frame: form == ChallengeForm::RedirectFrame,
@@ -97,5 +99,9 @@ fn is_for(gate: &Gate, ticket: &Ticket, credentials: &Credentials) -> bool {
 }
 
 fn to<'g>(location: String, cookies: Vec<CookieChange>) -> Answer<'g> {
-    Answer::Redirect { location, cookies }
+    Answer::Redirect {
+        errand: Errand::Enter,
+        location,
+        cookies,
+    }
 }

@@ -3,12 +3,16 @@
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::proxies::ClientAddress;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
 use crate::flows::Gate;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::store::StoreError;
 use crate::telemetry::audit;
+
+/// How these logouts come about, for logs and metrics: their owner asks for them here (RP-Initiated Logout 1.0).
+const BY: &str = "rp";
 
 /// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
 /// page that says it is done.
@@ -16,13 +20,18 @@ use crate::telemetry::audit;
 /// # Errors
 ///
 /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
-pub async fn logout(gate: &Gate, session: Option<&SessionId>) -> Result<String, StoreError> {
+pub async fn logout(
+    gate: &Gate,
+    session: Option<&SessionId>,
+    client: ClientAddress,
+) -> Result<String, StoreError> {
     let Some(id) = session else {
         return Ok(gate.portal_url("/signed-out"));
     };
     let ended = gate.sessions.end(id).await?;
     if let Some(identity) = &ended.identity {
-        audit::logout(identity);
+        audit::logout(identity, BY, client);
+        gate.metrics.logged_out(BY);
     }
     let at_provider = ended
         .id_token
@@ -46,12 +55,14 @@ pub(super) async fn logout_at_host<'g>(
     let (true, Some(id)) = (asked, &credentials.session) else {
         let location = gate.portal_url("/logout");
         return Answer::Redirect {
+            errand: Errand::Logout,
             location,
             cookies: Vec::new(),
         };
     };
-    match logout(gate, Some(id)).await {
+    match logout(gate, Some(id), request.client).await {
         Ok(location) => Answer::Redirect {
+            errand: Errand::Logout,
             location,
             cookies: vec![
                 CookieChange::DropSession,

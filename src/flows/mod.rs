@@ -11,12 +11,15 @@ use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
+use crate::domain::service::Service;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::telemetry::denials::Denials;
+use crate::telemetry::metrics::{DecisionCounters, Metrics};
 
 pub mod answer;
 pub mod attempt;
@@ -56,6 +59,12 @@ pub struct Gate {
     pub cookie_domains: CookieDomains,
     /// What has been warned about.
     pub warnings: Warnings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where decisions about `services` are counted.
+    pub decisions: DecisionCounters,
+    /// Which denials are written.
+    pub denials: Arc<Denials>,
 }
 
 /// Which warnings about services and their headers were given: each is worth one line. As many as the
@@ -82,9 +91,16 @@ impl Gate {
     /// The scope of the session cookie on the protected host of `authority`.
     #[must_use]
     pub fn cookie_scope(&self, authority: &Authority) -> CookieScope<'_> {
-        match self.services.find(authority) {
-            Ok(service) => self.cookie_domains.scope(&authority.host, service),
-            Err(_) => CookieScope::Host,
+        let service = self.services.find(authority).ok();
+        self.cookie_scope_of(&authority.host, service)
+    }
+
+    /// The same, where it is known which service `host` means, if any.
+    #[must_use]
+    pub fn cookie_scope_of(&self, host: &Host, service: Option<&Arc<Service>>) -> CookieScope<'_> {
+        match service {
+            Some(service) => self.cookie_domains.scope(host, service),
+            None => CookieScope::Host,
         }
     }
 

@@ -1,11 +1,11 @@
 //! How often one address may begin or complete a login.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 
-use crate::domain::proxies::ClientAddress;
+use crate::domain::proxies::{ClientAddress, customer};
 
 /// A person opening a browser full of tabs, again and again, stays below this.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
@@ -44,16 +44,6 @@ impl LoginLimit {
             }
         }
         self.by_address.check_key(&customer(address)).is_ok()
-    }
-}
-
-fn customer(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
     }
 }
 

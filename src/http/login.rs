@@ -52,6 +52,7 @@ pub(super) fn redirect(status: StatusCode, location: &str, cookies: &[String]) -
 /// `GET /login`.
 pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     if !http.login_limit.admits(http.portal_client(&request)) {
+        http.gate.metrics.rate_limited("login");
         return pages::too_many_requests();
     }
     let query = Query::of(&request);
@@ -104,6 +105,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
         LoginAnswer::ProviderUnavailable { error, login_url } => {
             let client = http.portal_client(&request);
             tracing::warn!(%error, code = error.code(), %client, "a login could not begin");
+            gate.metrics.login(error.code());
             provider_unavailable(login_url)
         }
         LoginAnswer::StoreUnavailable(error) => {
@@ -116,6 +118,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
 /// `GET /callback`.
 pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     if !http.login_limit.admits(http.portal_client(&request)) {
+        http.gate.metrics.rate_limited("callback");
         return pages::too_many_requests();
     }
     let query = Query::of(&request);

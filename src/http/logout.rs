@@ -42,7 +42,8 @@ pub(super) async fn act(request: HttpRequest, http: web::Data<Http>) -> HttpResp
             http.cookies
                 .host_session(&cookies, (portal, scope), &gate.keyring)
         });
-    match logout(gate, session.as_ref()).await {
+    let client = http.portal_client(&request);
+    match logout(gate, session.as_ref(), client).await {
         Ok(location) => {
             let mut cookies = vec![http.cookies.drop_portal()];
             cookies.extend(domain.map(|domain| http.cookies.drop_domain(domain)));

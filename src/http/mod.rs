@@ -14,6 +14,7 @@ use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
 use crate::http::cookies::CookieNames;
 use crate::http::limit::LoginLimit;
+use crate::telemetry::metrics::Metrics;
 
 mod admin;
 mod answers;
@@ -78,6 +79,12 @@ impl Http {
         }
     }
 
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.gate.metrics
+    }
+
     /// Whether the other end of this connection may ask about other people's requests. Whoever may open our
     /// Unix socket is the proxy.
     fn trust_peer(&self, request: &HttpRequest) -> Result<(), Distrust> {
@@ -100,6 +107,7 @@ impl Http {
     /// Logs a refused peer: with the line to add to the configuration, once an address.
     fn name_peer(&self, id: &str, distrust: Distrust) {
         match distrust {
+            Distrust::Secret if !self.gate.denials.admit(ClientAddress::Unknown) => {}
             Distrust::Secret => {
                 tracing::warn!(
                     decision = id,

@@ -85,7 +85,7 @@ fn portal(config: &mut ServiceConfig) {
         );
 }
 
-/// `server.admin_listen`: health.
+/// `server.admin_listen`: health and metrics.
 pub fn admin(config: &mut ServiceConfig) {
     let read_only = |path: &str| -> Resource {
         resource(path.to_owned()).default_service(to(admin::not_found))
@@ -100,6 +100,11 @@ pub fn admin(config: &mut ServiceConfig) {
             read_only("/health/ready")
                 .route(get().to(admin::ready))
                 .route(head().to(admin::ready)),
+        )
+        .service(
+            read_only("/metrics")
+                .route(get().to(admin::metrics))
+                .route(head().to(admin::metrics)),
         )
         .default_service(to(admin::not_found));
 }

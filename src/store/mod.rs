@@ -9,6 +9,7 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod embedded;
+pub mod measured;
 pub mod redis;
 pub mod sealing;
 mod session_records;

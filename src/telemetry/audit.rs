@@ -1,36 +1,39 @@
-//! Audit events, target `audit`: who signed in and out, and what was refused. They name people and pages,
-//! never a credential; of a URL the path alone, because queries hold secrets.
+//! Audit events, target `audit`: who signed in and out, and what was refused. docs/audit.md has each with its fields.
+//! They name people and pages, never a credential; of a URL the path alone, because queries hold secrets.
 
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::proxies::ClientAddress;
 
-/// Somebody signed in.
-pub fn login(identity: &Identity) {
+/// Somebody signed in, from `client`.
+pub fn login(identity: &Identity, client: ClientAddress) {
     tracing::info!(
         target: "audit",
         event = "login",
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
+        %client,
         "login"
     );
 }
 
 /// A login came to nothing. `reason` is a code, not text from outside; `client` is whose browser it was.
-pub fn login_failed(reason: &str, client: &ClientAddress) {
+pub fn login_failed(reason: &str, client: ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// Somebody signed out.
-pub fn logout(identity: &Identity) {
+/// A session of somebody ended. `by` is how that came about, `client` whose browser it was.
+pub fn logout(identity: &Identity, by: &str, client: ClientAddress) {
     tracing::info!(
         target: "audit",
         event = "logout",
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
+        by,
+        %client,
         "logout"
     );
 }
@@ -58,5 +61,16 @@ pub fn refused(
         subject = identity.map(|identity| identity.subject.as_str()),
         username = identity.and_then(|identity| identity.username.as_deref()),
         "refused"
+    );
+}
+
+/// So many denials of a stranger got no line of their own; `None` is all whose addresses are not named.
+pub fn denials_left_out(client: Option<ClientAddress>, denials: u64) {
+    tracing::info!(
+        target: "audit",
+        event = "deny_left_out",
+        client = client.map(tracing::field::display),
+        denials,
+        "denials without a line of their own"
     );
 }

@@ -6,6 +6,7 @@ mod examples;
 mod explain;
 mod links;
 mod markdown;
+mod metrics;
 mod names;
 mod presets;
 mod proxies;

@@ -1,6 +1,7 @@
 //! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
 //! for each subject.
 
+mod audit;
 mod cookies;
 mod dialects;
 mod discovery;
@@ -14,6 +15,7 @@ mod login;
 mod login_edges;
 mod logout;
 mod markup;
+mod metrics;
 mod nginx;
 mod pages;
 mod patterns;

@@ -315,7 +315,12 @@ impl TestApp {
 
     pub async fn health(&self, name: &str) -> Answer {
         let path = format!("/health/{name}");
-        answer(self.admin.request(Method::GET, &path)).await
+        answer(self.admin(Method::GET, &path)).await
+    }
+
+    /// A request to `server.admin_listen`.
+    pub fn admin(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.admin.request(method, path)
     }
 }
 
