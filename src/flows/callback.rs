@@ -9,7 +9,7 @@ use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_fo
 use crate::flows::login::{Onward, login_link, onward};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
-use crate::store::sessions::Login;
+use crate::store::sessions::{BeginError, Login};
 use crate::telemetry::audit;
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
@@ -62,6 +62,11 @@ pub enum CallbackAnswer {
         /// The login that begins again.
         login_url: String,
     },
+    /// The sign-in was ended before it was complete: everywhere, or at the provider.
+    EndedMeanwhile {
+        /// The login that begins again.
+        login_url: String,
+    },
     /// The session could not be stored, so there is none.
     StoreUnavailable {
         /// Why not.
@@ -80,6 +85,7 @@ impl CallbackAnswer {
             Self::UnknownAttempt { .. } => Some("unknown_attempt"),
             Self::Refused { error, .. } => Some(known_error_code(error)),
             Self::Failed { error, .. } => Some(error.code()),
+            Self::EndedMeanwhile { .. } => Some("ended_meanwhile"),
             Self::StoreUnavailable { .. } => Some("session_not_stored"),
         }
     }
@@ -179,7 +185,13 @@ async fn complete(
     }
     let session = match begin_session(gate, signed_in, request.client).await {
         Ok(session) => session,
-        Err(error) => return not_stored(error),
+        Err(BeginError::Store(error)) => return not_stored(error),
+        Err(BeginError::Ended) => {
+            audit::login_failed("ended_meanwhile", client);
+            tracing::info!(%client, "a login was ended before it was complete");
+            let login_url = login_url();
+            return CallbackAnswer::EndedMeanwhile { login_url };
+        }
     };
     if let Some((id, _)) = before
         && let Err(error) = gate.sessions.end(id).await
@@ -218,7 +230,7 @@ async fn begin_session(
     gate: &Gate,
     signed_in: SignedIn,
     client: ClientAddress,
-) -> Result<SessionId, StoreError> {
+) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     let session = gate
         .sessions

@@ -9,13 +9,11 @@ use crate::domain::session::SessionId;
 use crate::flows::Gate;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::store::StoreError;
-use crate::telemetry::audit;
-
-/// How these logouts come about, for logs and metrics: their owner asks for them here (RP-Initiated Logout 1.0).
-const BY: &str = "rp";
+use crate::store::sessions::Ended;
+use crate::telemetry::audit::{self, LogoutBy};
 
 /// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
-/// page that says it is done.
+/// page that says it is done, and says so if the provider is not there.
 ///
 /// # Errors
 ///
@@ -29,17 +27,40 @@ pub async fn logout(
         return Ok(gate.portal_url("/signed-out"));
     };
     let ended = gate.sessions.end(id).await?;
+    Ok(onward(gate, ended, LogoutBy::Rp, client).await)
+}
+
+/// Ends every session of the person whose `session` it is, in whichever browser. Answers where this one goes next.
+///
+/// # Errors
+///
+/// [`StoreError`]: then some of them may still live, this one certainly unless it was the last; so that it can be asked
+/// for again.
+pub async fn logout_everywhere(
+    gate: &Gate,
+    session: Option<&SessionId>,
+    client: ClientAddress,
+) -> Result<String, StoreError> {
+    let Some(id) = session else {
+        return Ok(gate.portal_url("/signed-out"));
+    };
+    let (ended, sessions) = gate.sessions.end_everywhere(id).await?;
+    Ok(onward(gate, ended, LogoutBy::Everywhere { sessions }, client).await)
+}
+
+async fn onward(gate: &Gate, ended: Ended, by: LogoutBy, client: ClientAddress) -> String {
     if let Some(identity) = &ended.identity {
-        audit::logout(identity, BY, client);
-        gate.metrics.logged_out(BY);
+        audit::logout(identity, by, client);
+        gate.metrics.logged_out(by.name());
     }
-    let at_provider = ended
-        .id_token
-        .and_then(|hint| gate.relying_party.end_session_url(Some(&hint)));
-    Ok(match at_provider {
+    let at_provider = match &ended.id_token {
+        Some(hint) => gate.relying_party.end_session_url(Some(hint)).await,
+        None => None,
+    };
+    match at_provider {
         Some(url) => url.into(),
         None => gate.portal_url("/signed-out"),
-    })
+    }
 }
 
 /// `/.portcullis/logout` of a protected host. Acts only when the person went there, at the top level, from

@@ -23,6 +23,7 @@ use crate::telemetry::metrics::{DecisionCounters, Metrics};
 
 pub mod answer;
 pub mod attempt;
+pub mod backchannel;
 pub mod callback;
 mod challenge;
 pub mod enter;

@@ -24,18 +24,57 @@ pub fn login_failed(reason: &str, client: ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// A session of somebody ended. `by` is how that came about, `client` whose browser it was.
-pub fn logout(identity: &Identity, by: &str, client: ClientAddress) {
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutBy {
+    /// Its owner, here (RP-Initiated Logout 1.0).
+    Rp,
+    /// Its owner, with all of their other sessions.
+    Everywhere {
+        /// How many there were in all.
+        sessions: usize,
+    },
+    /// The provider (Back-Channel Logout 1.0).
+    Backchannel,
+    /// Whoever runs the service.
+    Admin,
+}
+
+impl LogoutBy {
+    /// Its name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rp => "rp",
+            Self::Everywhere { .. } => "everywhere",
+            Self::Backchannel => "backchannel",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A session of somebody ended. `client` is whose browser asked for it, or the provider.
+pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
+    let sessions = match by {
+        LogoutBy::Everywhere { sessions } => Some(sessions),
+        LogoutBy::Rp | LogoutBy::Backchannel | LogoutBy::Admin => None,
+    };
     tracing::info!(
         target: "audit",
         event = "logout",
+        by = by.name(),
+        sessions,
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
-        by,
         %client,
         "logout"
     );
+}
+
+/// Whoever runs the service ended all `sessions` of a person.
+pub fn revoke(issuer: &str, subject: &str, sessions: usize) {
+    tracing::info!(target: "audit", event = "revoke", issuer, subject, sessions, "revoke");
 }
 
 /// A request was refused, or could not be decided.

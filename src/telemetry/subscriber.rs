@@ -181,7 +181,7 @@ mod tests {
         };
         let client = ClientAddress::Unknown;
         audit::login(&somebody, client);
-        audit::logout(&somebody, ATTACK, client);
+        audit::logout(&somebody, audit::LogoutBy::Rp, client);
         audit::login_failed(ATTACK, client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";
         let request = ForwardedRequest::parse(

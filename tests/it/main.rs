@@ -2,6 +2,7 @@
 //! for each subject.
 
 mod audit;
+mod backchannel;
 mod cookies;
 mod dialects;
 mod discovery;
