@@ -175,6 +175,7 @@ mod tests {
         };
         audit::login(&somebody);
         audit::logout(&somebody, audit::LogoutBy::Rp);
+        audit::revoke(ATTACK, ATTACK, 1);
         let client = ClientAddress::Unknown;
         audit::login_failed(ATTACK, &client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn whatever_is_logged_stays_within_its_line() {
-        const EVENTS: usize = 7;
+        const EVENTS: usize = 8;
         for format in [Format::Json, Format::Pretty] {
             let text = written(format, speak);
             let lines: Vec<&str> = text.lines().collect();
