@@ -49,15 +49,20 @@ pub(super) async fn logout(
             unavailable()
         }
         Err(BackchannelError::Token(error)) => {
-            if !may_fail() {
-                tracing::debug!(%error, code = error.code(), %client, "a back-channel logout was refused");
-                return too_many(&http);
-            }
-            tracing::warn!(%error, code = error.code(), %client, "a back-channel logout was refused");
-            if error.is_unavailable() {
-                unavailable()
+            // What anybody can bring about at will must not fill the log.
+            let code = error.code();
+            if may_fail() {
+                tracing::warn!(%error, code, %client, "a back-channel logout was refused");
             } else {
+                tracing::debug!(%error, code, %client, "a back-channel logout was refused");
+            }
+            if error.is_unavailable() {
+                // For all that is known it is a good one.
+                unavailable()
+            } else if may_fail() {
                 invalid()
+            } else {
+                too_many(&http)
             }
         }
     }

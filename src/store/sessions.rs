@@ -123,7 +123,7 @@ impl Sessions {
         };
         let member = hash(&id);
         let lives = self.lifetime.end_of(&session).since(now);
-        let marks = self.marks(&session).await?;
+        let before = self.ended_before(&session).await?;
         // The lists first, then the tokens: a session that can be seen can be found by its owner's name, and
         // be ended at the provider.
         self.enlist(&member, &session, lives).await?;
@@ -132,7 +132,7 @@ impl Sessions {
             let _ = self.leave_lists(&member, &session, None).await;
             return Err(error.into());
         }
-        let ended = self.ended_since(&marks).await;
+        let ended = self.ended_since(&before, &session).await;
         if ended != Ok(false) {
             // If this fails, it is left to its lifetime: nobody has learnt its id.
             let _ = self.end(&id).await;

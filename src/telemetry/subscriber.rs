@@ -182,6 +182,7 @@ mod tests {
         let client = ClientAddress::Unknown;
         audit::login(&somebody, client);
         audit::logout(&somebody, audit::LogoutBy::Rp, client);
+        audit::revoke(ATTACK, ATTACK, 1);
         audit::login_failed(ATTACK, client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";
         let request = ForwardedRequest::parse(
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn whatever_is_logged_stays_within_its_line() {
-        const EVENTS: usize = 7;
+        const EVENTS: usize = 8;
         for format in [Format::Json, Format::Pretty] {
             let text = written(format, speak);
             let lines: Vec<&str> = text.lines().collect();

@@ -28,13 +28,8 @@ const EMPTIED_FOR: Duration = Duration::from_secs(60);
 /// How often the newest tokens are read anew because somebody has just written newer ones.
 const MAX_TAKES: usize = 5;
 
-/// The marks that a login looks at.
-pub(super) struct Marks {
-    of_user: RecordKey,
-    of_sid: Option<RecordKey>,
-    /// The last ending of all of the person's sessions, when the login began to be written.
-    before: Option<Version>,
-}
+/// The last ending of all of a person's sessions, when a login of theirs began to be written.
+pub(super) struct Before(Option<Version>);
 
 impl Sessions {
     /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
@@ -238,28 +233,34 @@ impl Sessions {
     }
 
     /// What has been ended before `session`, a login, is written.
-    pub(super) async fn marks(&self, session: &Session) -> Result<Marks, StoreError> {
+    pub(super) async fn ended_before(&self, session: &Session) -> Result<Before, StoreError> {
         let of_user = mark_of(&user_index(&session.identity));
-        let issuer = &session.identity.issuer;
-        let sid = session.sid.as_deref();
-        Ok(Marks {
-            before: self.version_of(&of_user).await?,
-            of_user,
-            of_sid: sid.map(|sid| mark_of(&sid_index(issuer, sid))),
-        })
+        Ok(Before(self.version_of(&of_user).await?))
     }
 
-    /// Whether a login that has been written was ended while it was: all of the person's sessions were since `marks`
-    /// were looked at, or the provider's session that it came from was at any time. The person may sign in again at
-    /// once: the provider then has another name for its session.
-    pub(super) async fn ended_since(&self, marks: &Marks) -> Result<bool, StoreError> {
-        let of_user = self.version_of(&marks.of_user).await?;
-        if of_user.is_some() && of_user != marks.before {
+    /// Whether a login that has been written was ended while it was: all of the person's sessions were since `before`,
+    /// or the provider's session that it came from was at any time. The person may sign in again at once: the provider
+    /// then has another name for its session.
+    pub(super) async fn ended_since(
+        &self,
+        before: &Before,
+        session: &Session,
+    ) -> Result<bool, StoreError> {
+        let of_user = mark_of(&user_index(&session.identity));
+        let last = self.version_of(&of_user).await?;
+        if last.is_some() && last != before.0 {
             return Ok(true);
         }
-        match &marks.of_sid {
-            Some(mark) => Ok(self.version_of(mark).await?.is_some()),
-            None => Ok(false),
-        }
+        self.ended_at_provider(session).await
+    }
+
+    /// Whether the provider has ended its session that `session` came from. For whoever writes a record under a `sid`
+    /// that it did not have before.
+    pub(super) async fn ended_at_provider(&self, session: &Session) -> Result<bool, StoreError> {
+        let Some(sid) = &session.sid else {
+            return Ok(false);
+        };
+        let mark = mark_of(&sid_index(&session.identity.issuer, sid));
+        Ok(self.version_of(&mark).await?.is_some())
     }
 }
