@@ -4,6 +4,8 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
+mod walk;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::store::session_records::{
     TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
 };
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
+
+pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
