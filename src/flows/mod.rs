@@ -22,6 +22,7 @@ pub mod answer;
 pub mod attempt;
 pub mod callback;
 mod challenge;
+pub mod control;
 pub mod enter;
 pub mod handover;
 pub mod login;

@@ -17,6 +17,7 @@ use crate::http::limit::LoginLimit;
 
 mod admin;
 mod answers;
+pub(crate) mod control;
 mod cookies;
 mod decision_id;
 mod dialect;

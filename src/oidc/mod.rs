@@ -143,6 +143,12 @@ impl RelyingParty {
             .await;
     }
 
+    /// The provider's name, as in its ID tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
     /// Whether the provider was there when last tried.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -60,3 +60,33 @@ pub fn refused(
         "refused"
     );
 }
+
+/// An administrator ended sessions: this one, or all of a person's. `by` is who asked for it.
+pub fn revoke(revoked: &Revoked<'_>, by: &str) {
+    tracing::info!(
+        target: "audit",
+        event = "revoke",
+        session = revoked.session,
+        issuer = revoked.issuer,
+        subject = revoked.subject,
+        username = revoked.username,
+        sessions = revoked.sessions,
+        by,
+        "revoke"
+    );
+}
+
+/// What was revoked.
+#[derive(Debug, Default)]
+pub struct Revoked<'a> {
+    /// The session's name in the store, where it was one.
+    pub session: Option<&'a str>,
+    /// Whose.
+    pub issuer: Option<&'a str>,
+    /// The same.
+    pub subject: Option<&'a str>,
+    /// The same.
+    pub username: Option<&'a str>,
+    /// How many.
+    pub sessions: usize,
+}

@@ -174,7 +174,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::clock::Clock;
     use crate::domain::identity::Identity;
     use crate::domain::session::SessionLifetime;
     use crate::domain::upstream_key::Tokens;
@@ -350,16 +349,16 @@ mod tests {
         const SESSIONS: usize = 100_000;
         let place = Place::new();
         let sessions = &place.sessions;
-        let now = place.clock.now();
-        let written = stream::iter(0..SESSIONS).map(async |number| {
-            let session = Session {
-                identity: login(&number.to_string()).identity,
-                created: now,
-                seen: now,
-                auth_time: None,
-                amr: Vec::new(),
-                sid: None,
-            };
+        place.sign_in("first").await;
+        let first = sessions
+            .page(None)
+            .await
+            .expect("a page")
+            .sessions
+            .remove(0);
+        let written = stream::iter(1..SESSIONS).map(async |number| {
+            let mut session = first.session.clone();
+            session.identity.subject = number.to_string();
             let key = session_key(&format!("{number:043}"));
             let record = sessions.seal(Purpose::Session, &key, &encode(&session));
             let kept = Duration::from_secs(100);
