@@ -15,7 +15,7 @@ fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
 }
 
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login {
         identity: Identity {
             issuer: "https://id.example.net".into(),
@@ -35,7 +35,7 @@ fn login() -> Login {
     }
 }
 
-fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
+pub(super) fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
     let lifetime = SessionLifetime {
         idle: Duration::from_secs(100),
         absolute: Duration::from_secs(1_000),

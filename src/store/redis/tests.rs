@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::domain::redis_settings::{RedisAddress, RedisCredentialSource, RedisCredentials};
 use crate::store::contract::{self, Passage};
+use crate::store::sessions::ending_tests::endings_win;
 
 mod certificates;
 mod outages;
@@ -140,6 +141,12 @@ impl Passage for RedisServer {
 async fn keeps_the_contract() {
     let server = RedisServer::start();
     contract::holds(&open(settings(server.port)), &server).await;
+}
+
+#[tokio::test]
+async fn an_ending_wins() {
+    let server = RedisServer::start();
+    endings_win(Arc::new(open(settings(server.port)))).await;
 }
 
 #[tokio::test]

@@ -174,15 +174,13 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::domain::identity::Identity;
     use crate::domain::session::SessionLifetime;
-    use crate::domain::upstream_key::Tokens;
     use crate::store::Store;
     use crate::store::contract::ManualClock;
     use crate::store::embedded::EmbeddedStore;
     use crate::store::sealing::Keyring;
     use crate::store::session_records::encode;
-    use crate::store::sessions::Login;
+    use crate::store::sessions::{Login, tests};
 
     const ISSUER: &str = "https://id.example.net";
 
@@ -238,20 +236,9 @@ mod tests {
     }
 
     fn login(subject: &str) -> Login {
-        Login {
-            identity: Identity {
-                issuer: ISSUER.into(),
-                subject: subject.into(),
-                username: None,
-                name: None,
-                email: None,
-                groups: Vec::new(),
-            },
-            tokens: Tokens::default(),
-            auth_time: None,
-            amr: Vec::new(),
-            sid: None,
-        }
+        let mut login = tests::login();
+        subject.clone_into(&mut login.identity.subject);
+        login
     }
 
     #[tokio::test]
