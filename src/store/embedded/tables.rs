@@ -155,9 +155,9 @@ pub(super) fn page(
         _ => Bound::Included(begin),
     };
     let mut page = Page::default();
-    let mut looked_at = 0;
     let mut last = String::new();
-    for entry in records.range::<&str>((from, Bound::Unbounded))? {
+    let range = records.range::<&str>((from, Bound::Unbounded))?;
+    for (looked_at, entry) in range.enumerate() {
         let (key, record) = entry?;
         let key = key.value();
         if !key.starts_with(begin) {
@@ -167,7 +167,6 @@ pub(super) fn page(
             page.next = Some(Cursor::new(last));
             break;
         }
-        looked_at += 1;
         last.clear();
         last.push_str(key);
         let (version, ends, value) = record.value();

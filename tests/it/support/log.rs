@@ -38,7 +38,8 @@ pub fn capture() {
         let filter = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("portcullis::oidc", LevelFilter::TRACE)
-            .with_target("portcullis::config", LevelFilter::TRACE);
+            .with_target("portcullis::config", LevelFilter::TRACE)
+            .with_target("audit", LevelFilter::INFO);
         let layer = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
