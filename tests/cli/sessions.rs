@@ -298,19 +298,8 @@ fn the_configuration_names_the_socket() {
             run.arg(&file)
         };
         let done = run.done();
-        assert_eq!(
-            (done.code, &*done.stdout),
-            (0, "Nobody is signed in.\n"),
-            "{}",
-            done.stderr
-        );
-        // A file that cannot be read is worth a word.
-        assert_eq!(
-            done.stderr.starts_with("warning: "),
-            is_broken,
-            "{}",
-            done.stderr
-        );
+        let ended = (done.code, &*done.stdout, &*done.stderr);
+        assert_eq!(ended, (0, "Nobody is signed in.\n", ""));
         service.join().expect("no panic");
         std::fs::remove_file(&socket).expect("the socket");
     }
@@ -327,20 +316,99 @@ fn the_configuration_names_the_socket() {
     );
 }
 
-/// Without a configuration, and without a word about that: whoever looks need not be able to read it.
+/// Nobody listens where the socket is by itself, and the configuration could not say otherwise: both are told.
 #[test]
-fn the_usual_place_is_asked_where_nothing_names_another() {
+fn a_configuration_that_cannot_be_read_is_told_when_nobody_answers() {
     let folder = Folder::new();
+    let file = folder.path().join("nothing.toml");
     let done = Run::new(["sessions", "list"])
-        .env("PORTCULLIS_CONFIG", folder.path().join("nothing.toml"))
+        .env("PORTCULLIS_CONFIG", &file)
         .done();
     // Where a service runs on this machine, it answers.
     if done.code != 0 {
-        assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
-        assert!(
-            done.stderr.contains("/run/portcullis/control.sock"),
-            "{}",
-            done.stderr
-        );
+        let told = format!("warning: {}: cannot be read", file.display());
+        assert!(done.stderr.starts_with(&told), "{}", done.stderr);
+        let usual = "/run/portcullis/control.sock";
+        assert!(done.stderr.contains(usual), "{}", done.stderr);
     }
+}
+
+/// Run in a namespace, where /run is empty but for the folder. Its arguments are the program, and the configurations of
+/// two instances.
+const OUT_OF_THE_BOX: &str = r#"
+mount -t tmpfs none /run 2>/dev/null && mkdir /run/portcullis || exit 77
+wait_for() {
+	for _ in $(seq 300); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	echo "gave up waiting for: $*"
+	exit 1
+}
+"$1" serve --config "$2" >"$2.log" 2>&1 &
+first=$!
+wait_for "$1" sessions list
+"$1" sessions list --config "$2"
+stat -c %a /run/portcullis/control.sock
+"$1" serve --config "$3" >"$3.log" 2>&1 &
+second=$!
+wait_for grep "portcullis is up" "$3.log"
+grep -c "there is no control socket" "$2.log" "$3.log" | sed 's/.*://'
+kill "$second"
+wait "$second" && "$1" sessions list
+kill "$first"
+wait "$first"
+"#;
+
+/// With the folder that the unit of systemd and the image bring along, no key is needed; and a second instance on the
+/// same machine neither takes the socket away nor fails for want of it.
+#[test]
+fn nothing_has_to_be_configured() {
+    let folder = Folder::new();
+    let configuration = |name: &str| {
+        let socket = |door: &str| folder.path().join(format!("{name}-{door}.sock"));
+        let text = format!(
+            r#"
+[server]
+listen = "unix:{}"
+portal_listen = "unix:{}"
+admin_listen = "unix:{}"
+public_url = "https://auth.example.net"
+[oidc]
+issuer = "https://127.0.0.1:9"
+client_id = "portcullis"
+[session]
+store = "memory:"
+[services.app]
+host = "app.example.net"
+policy = "authenticated"
+"#,
+            socket("verify").display(),
+            socket("portal").display(),
+            socket("admin").display()
+        );
+        folder.write(&format!("{name}.toml"), &text)
+    };
+    let ended = Command::new("unshare")
+        .args(["--mount", "--", "sh", "-c", OUT_OF_THE_BOX, "sh"])
+        .arg(env!("CARGO_BIN_EXE_portcullis"))
+        .args([configuration("first"), configuration("second")])
+        .output();
+    let ended = ended.expect("unshare, of util-linux");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&ended.stdout),
+        String::from_utf8_lossy(&ended.stderr),
+    );
+    if ended.status.code() == Some(77) || stderr.contains("unshare failed") {
+        let word = "no namespaces here: the usual place of the control socket is not looked at";
+        let _ = writeln!(std::io::stderr(), "{word}");
+        return;
+    }
+    let nobody = "Nobody is signed in.";
+    assert_eq!(
+        stdout.lines().collect::<Vec<_>>(),
+        [nobody, "600", "0", "1", nobody],
+        "{stderr}"
+    );
+    assert!(ended.status.success(), "{stderr}");
 }

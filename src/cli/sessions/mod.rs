@@ -15,7 +15,7 @@ use clap::{ArgAction, Args, Subcommand};
 
 use self::client::{Client, ClientError};
 use super::{complain, print, report};
-use crate::config::{self, ControlSocket, USUAL_CONTROL_SOCKET};
+use crate::config::{self, ControlSocket, Problem, USUAL_CONTROL_SOCKET};
 use crate::http::control::SessionEntry;
 
 /// How many sessions the table shows unless it is told otherwise: it sorts them, so it holds them all.
@@ -76,14 +76,18 @@ struct ListArguments {
 
 /// Asks. 0 when it was told or done, 1 when it was not.
 pub(super) fn run(config: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    let socket = match &arguments.socket {
-        Some(socket) => socket.clone(),
+    let (socket, unread) = match &arguments.socket {
+        Some(socket) => (socket.clone(), Vec::new()),
         None => match configured(config) {
-            Ok(socket) => socket,
+            Ok(configured) => configured,
             Err(code) => return code,
         },
     };
-    let asked = Client::connect(&socket).and_then(|client| match &arguments.command {
+    let client = Client::connect(&socket);
+    if client.is_err() {
+        report("warning", &unread);
+    }
+    let asked = client.and_then(|client| match &arguments.command {
         Command::List(arguments) => list(&client, arguments),
         Command::Revoke { id, .. } => revoke(&client, id),
         Command::RevokeUser { subject, issuer } => revoke_user(&client, subject, issuer.as_deref()),
@@ -91,16 +95,13 @@ pub(super) fn run(config: Option<&Path>, arguments: &Arguments) -> ExitCode {
     asked.unwrap_or_else(|error| complain(&table::plain(&error.to_string())))
 }
 
-/// The socket that the configuration names. Whatever else is wrong with it is no matter here.
-fn configured(config: Option<&Path>) -> Result<PathBuf, ExitCode> {
+/// The socket that the configuration names, and what kept it from naming one, which only matters when nobody listens
+/// at the usual place. Whatever else is wrong with it is no matter here.
+fn configured(config: Option<&Path>) -> Result<(PathBuf, Vec<Problem>), ExitCode> {
     let (socket, problems) = config::control_socket(config);
     match socket {
-        ControlSocket::At(path) => {
-            report("warning", &problems);
-            Ok(path)
-        }
-        // Without a configuration, as for whoever looks from another folder, the usual place is tried in silence.
-        ControlSocket::Usual => Ok(USUAL_CONTROL_SOCKET.into()),
+        ControlSocket::At(path) => Ok((path, problems)),
+        ControlSocket::Usual => Ok((USUAL_CONTROL_SOCKET.into(), problems)),
         ControlSocket::Off => Err(complain(
             "server.control_socket is \"off\", so the service takes no commands",
         )),
