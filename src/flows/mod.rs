@@ -20,6 +20,7 @@ use crate::store::sessions::Sessions;
 
 pub mod answer;
 pub mod attempt;
+pub mod backchannel;
 pub mod callback;
 mod challenge;
 pub mod control;

@@ -10,7 +10,7 @@ use crate::http::dialect::caddy_traefik::CaddyTraefik;
 use crate::http::dialect::check::{check, check_policy, elsewhere};
 use crate::http::dialect::envoy::{self, Envoy};
 use crate::http::dialect::nginx;
-use crate::http::{admin, control, login, logout, portal};
+use crate::http::{admin, backchannel, control, login, logout, portal};
 
 /// `server.listen`: for the proxy alone. Any method, because proxies differ in what they send.
 pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
@@ -73,6 +73,8 @@ fn portal(config: &mut ServiceConfig) {
                 .route(head().to(logout::ask))
                 .route(post().to(logout::act)),
         )
+        .service(page("/logout/everywhere", "POST").route(post().to(logout::everywhere)))
+        .service(page("/backchannel-logout", "POST").route(post().to(backchannel::logout)))
         .service(
             page("/signed-out", "GET, HEAD")
                 .route(get().to(logout::done))

@@ -223,8 +223,8 @@ impl Discovery {
         }
     }
 
-    /// Newer keys than those of `seen`, in which a token's key was not found; `None` when it is too soon to ask for any.
-    /// Everybody who asks meanwhile shares one fetch.
+    /// Newer keys than those of `seen`, in which a token's key was not found; `None` when it is too soon for `asks` to
+    /// have any fetched. Everybody who asks meanwhile shares one fetch.
     ///
     /// # Errors
     ///
@@ -232,6 +232,7 @@ impl Discovery {
     pub(super) async fn newer_than(
         &self,
         seen: &Arc<Provider>,
+        asks: Asks,
     ) -> Result<Option<Arc<Provider>>, ProviderError> {
         let newer = |state: &State| {
             let provider = state.provider.as_ref();
@@ -246,7 +247,7 @@ impl Discovery {
             }
             state.attempts
         };
-        let Some(number) = self.request_fetch(Asks::Token, attempts) else {
+        let Some(number) = self.request_fetch(asks, attempts) else {
             return Ok(None);
         };
         let waited = timeout(
@@ -268,6 +269,19 @@ impl Discovery {
     pub(super) fn suspect(&self) {
         let attempts = self.state.borrow().attempts;
         self.request_fetch(Asks::Suspicion, attempts);
+    }
+
+    /// Whether the provider is there, for a browser that is about to be sent to it. Has that looked at, unless it was a
+    /// moment ago, and waits up to 900 ms: one that needs longer counts as it did before.
+    pub(super) async fn is_there(&self) -> bool {
+        let mut states = self.state.subscribe();
+        let attempts = states.borrow_and_update().attempts;
+        if let Some(number) = self.request_fetch(Asks::Suspicion, attempts) {
+            let looked_at = states.wait_for(|state| state.attempts >= number);
+            // Whatever came of it stands in the state.
+            let _ = timeout(KNOWN_DOWN_PATIENCE, looked_at).await;
+        }
+        self.is_ready()
     }
 
     /// Wakes the task for a fetch out of turn, and returns its number; `None` when it is too soon for one.

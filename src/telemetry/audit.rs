@@ -23,11 +23,43 @@ pub fn login_failed(reason: &str, client: &ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// Somebody signed out.
-pub fn logout(identity: &Identity) {
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutBy {
+    /// Its owner, here (RP-Initiated Logout 1.0).
+    Rp,
+    /// Its owner, with all of their other sessions.
+    Everywhere {
+        /// How many there were in all.
+        sessions: usize,
+    },
+    /// The provider (Back-Channel Logout 1.0).
+    Backchannel,
+}
+
+impl LogoutBy {
+    /// Its name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rp => "rp",
+            Self::Everywhere { .. } => "everywhere",
+            Self::Backchannel => "backchannel",
+        }
+    }
+}
+
+/// A session of somebody ended.
+pub fn logout(identity: &Identity, by: LogoutBy) {
+    let sessions = match by {
+        LogoutBy::Everywhere { sessions } => Some(sessions),
+        LogoutBy::Rp | LogoutBy::Backchannel => None,
+    };
     tracing::info!(
         target: "audit",
         event = "logout",
+        by = by.name(),
+        sessions,
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,

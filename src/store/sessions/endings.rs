@@ -199,20 +199,29 @@ impl Sessions {
             taken = tokens;
             let emptied = encode(&TokenRecord::of(&Tokens::default()));
             let emptied = self.seal(Purpose::Tokens, &key, &emptied);
-            if self
-                .store
-                .replace(&key, version, &emptied, EMPTIED_FOR)
-                .await?
-            {
-                break;
+            let written = self.store.replace(&key, version, &emptied, EMPTIED_FOR);
+            match written.await {
+                Ok(false) => {}
+                // Whoever wants to write to a store that is full does not succeed either.
+                Ok(true) | Err(StoreError::Full) => break,
+                Err(error) => return Err(error),
             }
         }
         self.store.delete(&key).await?;
         Ok(taken)
     }
 
-    /// Marks that everything on `list` ends, for logins that are just being written. Always a new version.
+    /// Marks that everything on `list` ends, for logins that are just being written; which they cannot be where the
+    /// store is full, so that nobody is kept from ending what is there.
     async fn mark(&self, list: &RecordKey) -> Result<(), StoreError> {
+        match self.mark_anew(list).await {
+            Err(StoreError::Full) => Ok(()),
+            marked => marked,
+        }
+    }
+
+    /// Always a new version.
+    async fn mark_anew(&self, list: &RecordKey) -> Result<(), StoreError> {
         let mark = mark_of(list);
         if self.store.create(&mark, &[], MARKED_FOR).await? {
             return Ok(());
