@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER as RETRY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -15,8 +15,8 @@ use crate::http::{Http, sole_text};
 /// The largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long a body may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body may take: as long as a head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -74,6 +74,11 @@ async fn token(request: &HttpRequest, body: web::Payload) -> Result<String, &'st
     let in_query = url::form_urlencoded::parse(request.query_string().as_bytes());
     if in_query.into_iter().any(|(name, _)| name == TOKEN) {
         return Err("there is a token in the query");
+    }
+    let length = sole_text(request.headers(), CONTENT_LENGTH.as_str());
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BODY) {
+        return Err("its body is too large");
     }
     let body = tokio::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(MAX_BODY)).await;
     let body = body.map_err(|_elapsed| "its body did not come in time")?;

@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn read(jwk: Value) -> Option<PublicKey> {
+    fn read(jwk: &Value) -> Option<PublicKey> {
         PublicKey::read(jwk.as_object().expect("an object"))
     }
 
@@ -92,7 +92,7 @@ mod tests {
             (json!({}),                                                                      false),
         ];
         for (jwk, expected) in cases {
-            assert_eq!(read(jwk.clone()).is_some(), expected, "{jwk}");
+            assert_eq!(read(&jwk).is_some(), expected, "{jwk}");
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
             "EdDSA", "HS256", "HS384", "HS512", "none", "",
         ];
         for jwk in keys {
-            let key = read(jwk.clone()).expect("a key");
+            let key = read(&jwk).expect("a key");
             for algorithm in algorithms {
                 for signature in [
                     "",

@@ -239,7 +239,16 @@ async fn with_the_provider_gone_it_ends_here_and_says_so() {
     for browser in [&mut at_app, &mut at_portal, &mut everywhere] {
         browser.navigate(FILMS).await;
     }
+    let mut newcomer = Browser::new(&app);
+    let back = newcomer.until_callback(FILMS).await;
     app.issuer.stop().await;
+    // A login that fails has the provider looked at.
+    assert_eq!(newcomer.open(&back).await.status, 503);
+    let start = Instant::now();
+    while app.health("ready").await.json()["provider"] != "down" {
+        assert!(start.elapsed() < Duration::from_secs(10), "nobody notices");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let start = Instant::now();
     let left = at_app
         .open("https://films.example.net/.portcullis/logout")

@@ -498,9 +498,9 @@ async fn an_ending_gives_the_newest_id_token_back() {
     let clock = Arc::new(ManualClock::default());
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory(clock.clone()).expect("a store"));
     let between = Between::new(store.clone());
-    let ender = sessions(between.clone(), &clock);
+    let sessions = sessions(between.clone(), &clock);
     for number in 0..MANY {
-        let id = ender.begin(login_from("A")).await.expect("a session");
+        let id = sessions.begin(login_from("A")).await.expect("a session");
         let key = tokens_key(&hash(&id));
         let written = Arc::new(AtomicBool::new(false));
         let renewal = {
@@ -509,7 +509,7 @@ async fn an_ending_gives_the_newest_id_token_back() {
                 access: None,
                 id: Some(SecretString::from("newer")),
             };
-            let newer = ender.seal(Purpose::Tokens, &key, &encode(&TokenRecord::of(&newer)));
+            let newer = sessions.seal(Purpose::Tokens, &key, &encode(&TokenRecord::of(&newer)));
             async move {
                 let Some(read) = store.get(&key).await.expect("an answer") else {
                     return;
@@ -521,7 +521,7 @@ async fn an_ending_gives_the_newest_id_token_back() {
             }
         };
         between.before_step(number, Box::pin(renewal));
-        let ended = ender.end(&id).await.expect("an answer");
+        let ended = sessions.end(&id).await.expect("an answer");
         if !between.happened() {
             assert!(number > 4, "an ending takes more steps than that");
             return;

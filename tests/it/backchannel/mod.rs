@@ -34,7 +34,7 @@ fn with_form(request: RequestBuilder, token: &str) -> RequestBuilder {
 }
 
 /// Posts `token` as a provider does.
-async fn post(app: &TestApp, from: &str, token: &str) -> Answer {
+pub async fn post(app: &TestApp, from: &str, token: &str) -> Answer {
     answer(with_form(app.portal_from(from, Method::POST, PATH), token)).await
 }
 

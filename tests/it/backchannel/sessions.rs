@@ -145,10 +145,7 @@ async fn a_login_from_an_ended_session_comes_to_nothing() {
     let app = spawn_app().await;
     app.issuer.name_sessions("A");
     let mut browser = Browser::new(&app).at(address());
-    let mut url = FILMS.to_owned();
-    while !url.contains("/callback?") {
-        browser.open(&url).await.location().clone_into(&mut url);
-    }
+    let url = browser.until_callback(FILMS).await;
     end(&app, None, Some("A")).await;
     let page = browser.open(&url).await;
     assert_eq!(page.status, 403, "{}", page.body);
