@@ -72,12 +72,14 @@ async fn serve(config: Config, log: &Log) -> Result<(), Box<dyn std::error::Erro
     let mut interrupt = signal(SignalKind::interrupt())?;
     let application = Application::build(config, Arc::new(SystemClock))?;
     application.metrics().watch_log(log.dropped());
+    let control = application.control_socket().map(Path::display);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %public_url,
         %listen,
         %portal,
         %admin,
+        control = control.as_ref().map(tracing::field::display),
         "portcullis is up"
     );
     tell_manager(&NotifyState::Ready);

@@ -51,7 +51,7 @@ pub async fn backchannel_logout(
     let ended = sessions.end_at_provider(issuer, subject, sid).await?;
     for identity in ended.iter().filter_map(|ended| ended.identity.as_ref()) {
         audit::logout(identity, LogoutBy::Backchannel, client);
-        gate.metrics.logged_out(LogoutBy::Backchannel.name());
+        gate.metrics.logged_out(LogoutBy::Backchannel.name(), 1);
     }
     // Last: a token that could not be obeyed is not a used one. Two copies at the same time end the same sessions.
     let is_first = sessions.note_obeyed(issuer, &token.jti, token.believed_for);

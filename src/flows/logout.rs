@@ -51,7 +51,7 @@ pub async fn logout_everywhere(
 async fn onward(gate: &Gate, ended: Ended, by: LogoutBy, client: ClientAddress) -> String {
     if let Some(identity) = &ended.identity {
         audit::logout(identity, by, client);
-        gate.metrics.logged_out(by.name());
+        gate.metrics.logged_out(by.name(), by.sessions());
     }
     let at_provider = match &ended.id_token {
         Some(hint) => gate.relying_party.end_session_url(Some(hint)).await,

@@ -26,6 +26,7 @@ pub mod attempt;
 pub mod backchannel;
 pub mod callback;
 mod challenge;
+pub mod control;
 pub mod enter;
 pub mod handover;
 pub mod login;

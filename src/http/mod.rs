@@ -19,6 +19,7 @@ use crate::telemetry::metrics::Metrics;
 mod admin;
 mod answers;
 mod backchannel;
+pub(crate) mod control;
 mod cookies;
 mod decision_id;
 mod dialect;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 use crate::telemetry::metrics::{Fault, Op, StoreMetrics};
 
 /// A store that another one does the work of.
@@ -29,10 +29,12 @@ impl Measured {
     ) -> Result<T, StoreError> {
         let asked = Instant::now();
         let answer = answer.await;
-        let fault = answer.as_ref().err().map(|error| match error {
-            StoreError::Full => Fault::Full,
-            StoreError::Refused(_) => Fault::Refused,
-            StoreError::Unreachable(_) => Fault::Unreachable,
+        let fault = answer.as_ref().err().and_then(|error| match error {
+            StoreError::Full => Some(Fault::Full),
+            StoreError::Refused(_) => Some(Fault::Refused),
+            StoreError::Unreachable(_) => Some(Fault::Unreachable),
+            // A mistake of whoever asks.
+            StoreError::UnknownCursor => None,
         });
         self.metrics.count(op, asked.elapsed(), fault);
         answer
@@ -92,6 +94,16 @@ impl Store for Measured {
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.time(Op::Members, self.store.members(index)).await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.time(Op::Page, self.store.page(begin, after, most))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

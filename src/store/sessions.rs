@@ -25,6 +25,9 @@ use crate::store::{Record, RecordKey, Store, StoreError, Version};
 mod endings;
 mod lists;
 mod logout_tokens;
+mod walk;
+
+pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;

@@ -36,8 +36,6 @@ pub enum LogoutBy {
     },
     /// The provider (Back-Channel Logout 1.0).
     Backchannel,
-    /// Whoever runs the service.
-    Admin,
 }
 
 impl LogoutBy {
@@ -48,7 +46,15 @@ impl LogoutBy {
             Self::Rp => "rp",
             Self::Everywhere { .. } => "everywhere",
             Self::Backchannel => "backchannel",
-            Self::Admin => "admin",
+        }
+    }
+
+    /// How many sessions ended by it.
+    #[must_use]
+    pub const fn sessions(self) -> usize {
+        match self {
+            Self::Everywhere { sessions } => sessions,
+            Self::Rp | Self::Backchannel => 1,
         }
     }
 }
@@ -57,7 +63,7 @@ impl LogoutBy {
 pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
     let sessions = match by {
         LogoutBy::Everywhere { sessions } => Some(sessions),
-        LogoutBy::Rp | LogoutBy::Backchannel | LogoutBy::Admin => None,
+        LogoutBy::Rp | LogoutBy::Backchannel => None,
     };
     tracing::info!(
         target: "audit",
@@ -70,11 +76,6 @@ pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
         %client,
         "logout"
     );
-}
-
-/// Whoever runs the service ended all `sessions` of a person.
-pub fn revoke(issuer: &str, subject: &str, sessions: usize) {
-    tracing::info!(target: "audit", event = "revoke", issuer, subject, sessions, "revoke");
 }
 
 /// A request was refused, or could not be decided.
@@ -112,4 +113,34 @@ pub fn denials_left_out(client: Option<ClientAddress>, denials: u64) {
         denials,
         "denials without a line of their own"
     );
+}
+
+/// An administrator ended sessions: this one, or all of a person's. `by` is who asked for it.
+pub fn revoke(revoked: &Revoked<'_>, by: &str) {
+    tracing::info!(
+        target: "audit",
+        event = "revoke",
+        session = revoked.session,
+        issuer = revoked.issuer,
+        subject = revoked.subject,
+        username = revoked.username,
+        sessions = revoked.sessions,
+        by,
+        "revoke"
+    );
+}
+
+/// What was revoked.
+#[derive(Debug, Default)]
+pub struct Revoked<'a> {
+    /// The session's name in the store, where it was one.
+    pub session: Option<&'a str>,
+    /// Whose.
+    pub issuer: Option<&'a str>,
+    /// The same.
+    pub subject: Option<&'a str>,
+    /// The same.
+    pub username: Option<&'a str>,
+    /// How many.
+    pub sessions: usize,
 }

@@ -182,7 +182,11 @@ mod tests {
         let client = ClientAddress::Unknown;
         audit::login(&somebody, client);
         audit::logout(&somebody, audit::LogoutBy::Rp, client);
-        audit::revoke(ATTACK, ATTACK, 1);
+        let revoked = audit::Revoked {
+            subject: Some(ATTACK),
+            ..audit::Revoked::default()
+        };
+        audit::revoke(&revoked, ATTACK);
         audit::login_failed(ATTACK, client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";
         let request = ForwardedRequest::parse(

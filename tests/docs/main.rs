@@ -12,3 +12,4 @@ mod presets;
 mod proxies;
 mod reliability;
 mod security_cases;
+mod sessions;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backchannel;
+mod control;
 mod cookies;
 mod dialects;
 mod discovery;

@@ -10,6 +10,7 @@ mod connect;
 mod fault;
 mod link;
 mod tls;
+mod walk;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use self::fault::Access;
 use self::link::Link;
 use crate::domain::redis_settings::RedisSettings;
 use crate::store::sealing::random;
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// Before every key of ours.
 const PREFIX: &str = "portcullis:";
@@ -233,6 +234,15 @@ impl Store for RedisStore {
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.read(&script(&self.scripts.members, index)).await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.step(begin, after, most).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

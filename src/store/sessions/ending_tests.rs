@@ -11,6 +11,7 @@ use super::*;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::{index_of, mark_of, sid_index};
+use crate::store::{Cursor, Page};
 
 const ISSUER: &str = "https://id.example.net";
 
@@ -116,6 +117,14 @@ impl Store for Between {
     }
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.step().await.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.step().await.page(begin, after, most).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.step().await.ping().await
@@ -576,6 +585,14 @@ impl Store for Failing {
     }
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await

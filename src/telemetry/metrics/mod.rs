@@ -172,9 +172,12 @@ impl Metrics {
         self.refreshes.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// A session was ended by whoever may, in this way.
-    pub fn logged_out(&self, how: &'static str) {
-        self.logouts.get_or_create(&HowLabel { how }).inc();
+    /// So many sessions were ended by whoever may, in this way.
+    pub fn logged_out(&self, how: &'static str, sessions: usize) {
+        let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
+        self.logouts
+            .get_or_create(&HowLabel { how })
+            .inc_by(sessions);
     }
 
     /// A request to this endpoint was one too many.

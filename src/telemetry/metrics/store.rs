@@ -38,6 +38,7 @@ words! {
         Enlist => "enlist",
         Delist => "delist",
         Members => "members",
+        Page => "page",
         Ping => "ping",
     }
 }
