@@ -158,7 +158,7 @@ fn requests_are_decided_by_rule_and_group() {
         ("a probe by any method",         overriding(from(WAN, "/ping")),  NOBODY,                  "allow bypassed_by_rule"),
     ];
     for (who, request, identity, expected) in cases {
-        let decision = decide(&request, identity.as_ref(), &films, None);
+        let decision = decide(&request, identity.as_ref().map(Caller::from), &films, None);
         let found = format!("{} {}", decision.outcome(), decision.reason().code());
         assert_eq!(found, expected, "{who}: {decision:?}");
     }
@@ -190,7 +190,7 @@ fn a_policy_named_by_the_proxy_only_tightens() {
     ];
     for (service, named, path, identity, expected) in cases {
         let request = from(WAN, path);
-        let decision = decide(&request, identity.as_ref(), service, named.map(|policy| &**policy));
+        let decision = decide(&request, identity.as_ref().map(Caller::from), service, named.map(|policy| &**policy));
         let found = format!("{} {}", decision.outcome(), decision.reason().code());
         assert_eq!(found, expected, "{path} {named:?}");
     }
@@ -217,7 +217,12 @@ fn a_bypass_that_another_reading_closes_asks_for_that_policy() {
     ];
     let films = service(ServicePolicy::Own(groups("media", &["media"])), rules);
     let decided = |path, identity: Option<Identity>| {
-        let decision = decide(&from(WAN, path), identity.as_ref(), &films, None);
+        let decision = decide(
+            &from(WAN, path),
+            identity.as_ref().map(Caller::from),
+            &films,
+            None,
+        );
         decision.outcome()
     };
     assert_eq!(decided("/files/x", NOBODY), "allow");

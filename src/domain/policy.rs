@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::authentication::{Authentication, Caller, StepUp};
 use crate::domain::identity::Identity;
 use crate::domain::proxies::ClientAddress;
 
@@ -47,6 +49,10 @@ pub struct Conditions {
     pub allowed_users: Vec<UserMatcher>,
     /// With a verified mail address at one of these domains, in lower case; no condition when empty.
     pub allowed_email_domains: Vec<String>,
+    /// Having proved who they are within this.
+    pub max_auth_age: Option<Duration>,
+    /// Having proved it in one of these ways (`amr`, RFC 8176); no condition when empty.
+    pub amr: Vec<String>,
 }
 
 /// Means one person.
@@ -127,6 +133,12 @@ pub enum Judgement<'a> {
     NotNamed,
     /// Is refused: no verified mail address at one of the domains.
     OtherEmailDomain,
+    /// Must sign in again: in another way.
+    OtherMethod,
+    /// Must sign in again: it is not known when they did.
+    AuthTimeUnknown,
+    /// Must sign in again: they did so too long ago.
+    AuthTooOld,
 }
 
 impl Judgement<'_> {
@@ -136,6 +148,15 @@ impl Judgement<'_> {
         matches!(
             self,
             Self::Bypassed | Self::InNetwork | Self::Optional | Self::SignedIn | Self::Member(_)
+        )
+    }
+
+    /// Whether signing in again may make it a yes.
+    #[must_use]
+    pub const fn asks_for_step_up(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherMethod | Self::AuthTimeUnknown | Self::AuthTooOld
         )
     }
 }
@@ -181,10 +202,10 @@ impl Policies {
 }
 
 impl Policy {
-    /// Judges `identity`, who comes from `client`; `None` is somebody who is not signed in.
+    /// Judges `caller`, who comes from `client`; `None` is somebody who is not signed in.
     #[must_use]
-    pub fn judge(&self, identity: Option<&Identity>, client: ClientAddress) -> Judgement<'_> {
-        match (&self.requirement, identity) {
+    pub fn judge(&self, caller: Option<Caller<'_>>, client: ClientAddress) -> Judgement<'_> {
+        match (&self.requirement, caller) {
             (Requirement::Bypass, _) => Judgement::Bypassed,
             (Requirement::Optional, _) => Judgement::Optional,
             (Requirement::Deny, _) => Judgement::Closed,
@@ -192,7 +213,31 @@ impl Policy {
             (Requirement::Networks(_), _) => Judgement::OutsideNetworks,
             (_, None) => Judgement::NotSignedIn,
             (Requirement::Authenticated, Some(_)) => Judgement::SignedIn,
-            (Requirement::Conditions(conditions), Some(identity)) => conditions.judge(identity),
+            (Requirement::Conditions(conditions), Some(caller)) => {
+                match conditions.judge(caller.identity) {
+                    // Who would be refused anyway is not sent to sign in again first.
+                    yes if yes.passes() => conditions.lacking(caller.authentication).unwrap_or(yes),
+                    no => no,
+                }
+            }
+        }
+    }
+
+    /// What this proof of who somebody is lacks; `None` when it will do.
+    #[must_use]
+    pub fn lacking(&self, authentication: Authentication<'_>) -> Option<Judgement<'static>> {
+        match &self.requirement {
+            Requirement::Conditions(conditions) => conditions.lacking(authentication),
+            _ => None,
+        }
+    }
+
+    /// Adds what this policy asks of the proof to `step_up`.
+    #[must_use]
+    pub fn add_to(&self, step_up: StepUp) -> StepUp {
+        match &self.requirement {
+            Requirement::Conditions(asked) => step_up.and(asked.max_auth_age, &asked.amr),
+            _ => step_up,
         }
     }
 
@@ -245,6 +290,21 @@ impl Conditions {
             },
             None => Judgement::NotAMember,
         }
+    }
+
+    /// The way comes before the time: another way to sign in is a newer sign-in as well.
+    fn lacking(&self, authentication: Authentication<'_>) -> Option<Judgement<'static>> {
+        if !self.amr.is_empty() && !authentication.is_by_one_of(&self.amr) {
+            return Some(Judgement::OtherMethod);
+        }
+        let max_age = self.max_auth_age?;
+        if authentication.is_within(max_age) {
+            return None;
+        }
+        Some(match authentication.age {
+            Some(_) => Judgement::AuthTooOld,
+            None => Judgement::AuthTimeUnknown,
+        })
     }
 }
 
@@ -314,7 +374,7 @@ mod tests {
         ];
         for (requirement, identity, expected) in cases {
             let policy = Policy { name: "p".into(), requirement };
-            let found = policy.judge(identity.as_ref(), ClientAddress::Unknown);
+            let found = policy.judge(identity.as_ref().map(Caller::from), ClientAddress::Unknown);
             assert_eq!(found, expected, "{policy:?} {identity:?}");
         }
     }
@@ -356,12 +416,62 @@ mod tests {
         ];
         for (conditions, email, expected) in cases {
             let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(conditions) };
-            let found = policy.judge(Some(&ada(email)), ClientAddress::Unknown);
+            let found = policy.judge(Some(Caller::from(&ada(email))), ClientAddress::Unknown);
             assert_eq!(found, expected, "{policy:?} {email}");
         }
         let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(domains(&["example.net"])) };
         let nobody_verified = member_of(&[]);
-        assert_eq!(policy.judge(nobody_verified.as_ref(), ClientAddress::Unknown), OtherEmailDomain);
+        assert_eq!(policy.judge(nobody_verified.as_ref().map(Caller::from), ClientAddress::Unknown), OtherEmailDomain);
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
+    fn policies_judge_by_how_and_when_somebody_signed_in() {
+        use Judgement::{AuthTimeUnknown, AuthTooOld, Excluded, Member, NotAMember, NotSignedIn, OtherMethod, SignedIn};
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let conditions = |allowed: &[&str], max_auth_age, amr: &[&str]| Conditions {
+            allowed_groups: allowed.iter().map(ToString::to_string).collect(),
+            denied_groups: vec!["guests".into()],
+            max_auth_age,
+            amr: amr.iter().map(ToString::to_string).collect(),
+            ..Conditions::default()
+        };
+        let recent = || conditions(&[], seconds(900), &[]);
+        let staff = || conditions(&["staff"], seconds(900), &[]);
+        let passkey = || conditions(&[], None, &["phr", "hwk"]);
+        let both = || conditions(&["staff"], seconds(900), &["phr"]);
+        let cases: [(Conditions, Option<Identity>, Option<u64>, &[&str], Judgement<'_>); 20] = [
+            (recent(),  None,                   None,       &[],             NotSignedIn),
+            (recent(),  member_of(&[]),         Some(0),    &[],             SignedIn),
+            (recent(),  member_of(&[]),         Some(960),  &[],             SignedIn), // with a minute of leeway
+            (recent(),  member_of(&[]),         Some(961),  &["phr"],        AuthTooOld),
+            (recent(),  member_of(&[]),         None,       &["phr"],        AuthTimeUnknown),
+            (recent(),  member_of(&["guests"]), Some(0),    &[],             Excluded("guests")),
+            (staff(),   member_of(&["staff"]),  Some(10),   &[],             Member("staff")),
+            (staff(),   member_of(&["staff"]),  Some(9999), &[],             AuthTooOld),
+            // Signing in again would not help.
+            (staff(),   member_of(&["media"]),  Some(9999), &[],             NotAMember),
+            (staff(),   member_of(&["media"]),  None,       &[],             NotAMember),
+            (passkey(), None,                   None,       &[],             NotSignedIn),
+            (passkey(), member_of(&[]),         None,       &["hwk", "pin"], SignedIn),
+            (passkey(), member_of(&[]),         Some(9999), &["phr"],        SignedIn),
+            (passkey(), member_of(&[]),         Some(0),    &["otp"],        OtherMethod),
+            (passkey(), member_of(&[]),         Some(0),    &[],             OtherMethod),
+            (both(),    member_of(&["staff"]),  Some(0),    &["phr"],        Member("staff")),
+            (both(),    member_of(&["staff"]),  Some(9999), &["otp"],        OtherMethod),
+            (both(),    member_of(&["staff"]),  Some(0),    &["otp"],        OtherMethod),
+            (both(),    member_of(&["staff"]),  Some(9999), &["phr"],        AuthTooOld),
+            (both(),    member_of(&[]),         Some(9999), &["otp"],        NotAMember),
+        ];
+        for (conditions, identity, age, methods, expected) in cases {
+            let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(conditions) };
+            let methods: Vec<String> = methods.iter().map(ToString::to_string).collect();
+            let authentication = Authentication { age: age.map(Duration::from_secs), methods: &methods, in_vain: &[] };
+            let caller = identity.as_ref().map(|identity| Caller { identity, authentication });
+            let found = policy.judge(caller, ClientAddress::Unknown);
+            assert_eq!(found, expected, "{policy:?} {caller:?}");
+            assert_eq!(found.asks_for_step_up(), policy.lacking(authentication) == Some(found), "{policy:?} {caller:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use secrecy::{SecretString, zeroize::Zeroizing};
 
 use crate::clock::Clock;
+use crate::domain::authentication::InVain;
 use crate::domain::identity::Identity;
 use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
@@ -23,6 +24,9 @@ use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
+
+/// How often it is tried to note something at a session that others write to.
+const MAX_NOTE_TRIES: usize = 5;
 
 /// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
 /// that takes nothing must not hold up every request of those whose use is worth noting.
@@ -103,6 +107,7 @@ impl Sessions {
             seen: now,
             auth_time: login.auth_time,
             amr: login.amr,
+            in_vain: None,
             sid: login.sid,
         };
         let member = hash(&id);
@@ -315,6 +320,30 @@ impl Sessions {
         )?;
         let written = self.store.replace(&key, version, &record, lives).await?;
         Ok(written.then_some(touched))
+    }
+
+    /// Notes at a session that a step-up was in vain. Nothing comes of it where the session has ended, and it counts as
+    /// no use of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when it could not be noted: also when others wrote to the session again and again meanwhile.
+    pub async fn note_in_vain(&self, id: &SessionId, in_vain: InVain) -> Result<(), StoreError> {
+        let key = session_key(&hash(id));
+        for _ in 0..MAX_NOTE_TRIES {
+            let Some((mut session, version)) = self.read(&key).await? else {
+                return Ok(());
+            };
+            session.in_vain = Some(in_vain.clone());
+            let lives = self.lifetime.end_of(&session).since(self.clock.now());
+            let record = self.seal(Purpose::Session, &key, &encode(&session));
+            if self.store.replace(&key, version, &record, lives).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unreachable(
+            "others wrote to the session all the time".into(),
+        ))
     }
 
     /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
