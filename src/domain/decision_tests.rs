@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::identity::Identity;
 use crate::domain::navigation::Initiator;
 use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::Conditions;
