@@ -11,7 +11,6 @@ use std::time::Duration;
 use secrecy::{SecretString, zeroize::Zeroizing};
 
 use crate::clock::Clock;
-use crate::domain::authentication::InVain;
 use crate::domain::identity::Identity;
 use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
@@ -24,9 +23,6 @@ use crate::store::{Record, RecordKey, Store, StoreError, Version};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
-
-/// How often it is tried to note something at a session that others write to.
-const MAX_NOTE_TRIES: usize = 5;
 
 /// Once the use of a session could not be noted, how long until that is tried again, for anybody's: a store
 /// that takes nothing must not hold up every request of those whose use is worth noting.
@@ -58,10 +54,10 @@ pub struct Ended {
 
 /// The sessions of everybody.
 pub struct Sessions {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
-    lifetime: SessionLifetime,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) lifetime: SessionLifetime,
     /// Whether the store could not tell, the last time that it was asked for a record.
     is_unreadable: AtomicBool,
     /// When the use of a session could not be noted, if that was so the last time that it was tried.
@@ -219,7 +215,10 @@ impl Sessions {
         self.touch(&member, session, version).await
     }
 
-    async fn read(&self, key: &RecordKey) -> Result<Option<(Session, Version)>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        key: &RecordKey,
+    ) -> Result<Option<(Session, Version)>, StoreError> {
         let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
@@ -322,30 +321,6 @@ impl Sessions {
         Ok(written.then_some(touched))
     }
 
-    /// Notes at a session that a step-up was in vain. Nothing comes of it where the session has ended, and it counts as
-    /// no use of it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], when it could not be noted: also when others wrote to the session again and again meanwhile.
-    pub async fn note_in_vain(&self, id: &SessionId, in_vain: InVain) -> Result<(), StoreError> {
-        let key = session_key(&hash(id));
-        for _ in 0..MAX_NOTE_TRIES {
-            let Some((mut session, version)) = self.read(&key).await? else {
-                return Ok(());
-            };
-            session.in_vain = Some(in_vain.clone());
-            let lives = self.lifetime.end_of(&session).since(self.clock.now());
-            let record = self.seal(Purpose::Session, &key, &encode(&session));
-            if self.store.replace(&key, version, &record, lives).await? {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Unreachable(
-            "others wrote to the session all the time".into(),
-        ))
-    }
-
     /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
     /// store that takes nothing is waited for once.
     ///
@@ -402,7 +377,7 @@ impl Sessions {
         self.store.ping().await
     }
 
-    fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
     }
 }

@@ -604,3 +604,34 @@ async fn the_front_page_shows_apps_that_ask_for_a_sign_in_again() {
             .contains("https://vault.example.net/")
     );
 }
+
+/// The attempt's cookie holds the address and the names of the policies.
+#[actix_web::test]
+async fn the_longest_address_and_the_longest_names_fit_their_cookie() {
+    let names = ["a", "b", "c"].map(|letter| letter.repeat(99));
+    let app = spawn_app_with(|raw| {
+        with_vault(raw);
+        for name in &names {
+            let policy = raw.policies["recent"].clone();
+            raw.policies.insert(name.clone(), policy);
+        }
+        let vault = raw.services.get_mut("vault").expect("the vault");
+        vault.policy = Some(names[0].clone());
+        for (rule, name) in vault.rules.iter_mut().zip(&names[1..]) {
+            rule.paths = Some(owned(&["/*"]));
+            rule.policy = Some(name.clone());
+        }
+    })
+    .await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    app.clock.advance(TOO_LONG);
+    // Not plain, so every policy has to allow.
+    let url = format!("{VAULT}/x?q={}", "x".repeat(1_980 - VAULT.len()));
+    let visit = browser.navigate(&url).await;
+    assert_eq!(
+        (visit.end.status.as_u16(), visit.url(), visit.logins()),
+        (200, url.as_str(), 1)
+    );
+    assert!(visit.urls[1].contains(&names[0]), "{}", visit.urls[1]);
+}
