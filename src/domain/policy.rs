@@ -424,6 +424,15 @@ mod tests {
         assert_eq!(policy.judge(nobody_verified.as_ref().map(Caller::from), ClientAddress::Unknown), OtherEmailDomain);
     }
 
+    /// The conditions; who comes, how long ago they signed in, and how; what is said about it.
+    type Case<'a> = (
+        Conditions,
+        Option<Identity>,
+        Option<u64>,
+        &'a [&'a str],
+        Judgement<'a>,
+    );
+
     #[test]
     #[rustfmt::skip] // the columns are the point
     fn policies_judge_by_how_and_when_somebody_signed_in() {
@@ -440,7 +449,7 @@ mod tests {
         let staff = || conditions(&["staff"], seconds(900), &[]);
         let passkey = || conditions(&[], None, &["phr", "hwk"]);
         let both = || conditions(&["staff"], seconds(900), &["phr"]);
-        let cases: [(Conditions, Option<Identity>, Option<u64>, &[&str], Judgement<'_>); 20] = [
+        let cases: [Case<'_>; 20] = [
             (recent(),  None,                   None,       &[],             NotSignedIn),
             (recent(),  member_of(&[]),         Some(0),    &[],             SignedIn),
             (recent(),  member_of(&[]),         Some(960),  &[],             SignedIn), // with a minute of leeway

@@ -53,8 +53,8 @@ pub struct Refusal<'g> {
     pub login_url: Option<String>,
     /// The app that was asked for.
     pub service: Option<&'g str>,
-    /// What another sign-in would have to be; nothing unless one would help somebody who is signed in.
-    pub step_up: StepUp,
+    /// What another sign-in would have to be, where that would help somebody who is signed in.
+    pub step_up: Option<Box<StepUp>>,
     /// Who asked.
     pub identity: Option<Identity>,
 }
@@ -82,7 +82,7 @@ impl<'g> Refusal<'g> {
             page: request.initiator.is_navigation(),
             login_url: None,
             service: None,
-            step_up: StepUp::default(),
+            step_up: None,
             identity: None,
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn challenge<'g>(
             let mut refusal = Refusal::new(request, Decision::Challenge(reason)).at(service);
             refusal.page = form == ChallengeForm::Page;
             refusal.login_url = Some(app_login_url(gate, request, step_up));
-            refusal.step_up = step_up.asks(gate);
+            refusal.step_up = (!step_up.is_none()).then(|| Box::new(step_up.asks(gate)));
             return Answer::Refuse(refusal);
         }
     };

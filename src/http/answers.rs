@@ -140,10 +140,9 @@ pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>
         )
     };
     let mut response = identified(response, id);
-    if status == StatusCode::UNAUTHORIZED && !refusal.step_up.is_empty() {
-        let value = step_up_challenge(&refusal.step_up);
+    if let (StatusCode::UNAUTHORIZED, Some(step_up)) = (status, &refusal.step_up) {
         let headers = response.headers_mut();
-        headers.insert(header::WWW_AUTHENTICATE, value);
+        headers.insert(header::WWW_AUTHENTICATE, step_up_challenge(step_up));
     }
     response
 }

@@ -38,5 +38,6 @@ mod secrecy;
 mod sessions;
 mod setup;
 mod spelling;
+mod step_up;
 mod traefik;
 mod two_caddys;
