@@ -1,16 +1,15 @@
 //! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
 
-use crate::domain::authentication::{Authentication, InVain};
 use crate::domain::identity::Identity;
 use crate::domain::identity_headers::HeaderStyle;
 use crate::domain::proxies::ClientAddress;
 use crate::domain::reason::Reason;
-use crate::domain::session::{Session, SessionId};
+use crate::domain::session::SessionId;
 use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, is_good_enough, login_link, onward};
-use crate::flows::step_up::For;
+use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
 use crate::store::sessions::Login;
@@ -204,37 +203,6 @@ async fn complete<'g>(
 /// A user is issuer and subject together (OIDC Core §5.7).
 fn is_same_person(one: &Identity, other: &Identity) -> bool {
     one.issuer == other.issuer && one.subject == other.subject
-}
-
-/// What a sign-in lacks that was asked for as a step-up: a provider may ignore what it is asked for, or be unable to
-/// do it. `session` is noted to have been through this in vain, so that it is not sent there again by itself.
-async fn in_vain<'g>(
-    gate: &'g Gate,
-    id: &SessionId,
-    session: &Session,
-    step_up: &For,
-    signed_in: &SignedIn,
-) -> Option<Reason<'g>> {
-    let now = gate.clock.now();
-    let came = Authentication::new(signed_in.auth_time, &signed_in.amr, now);
-    let reason = step_up.lacking(gate, came)?;
-    tracing::warn!(
-        reason = reason.code(),
-        policies = step_up.as_str(),
-        subject = session.identity.subject,
-        auth_age_s = came.age.map(|age| age.as_secs()),
-        amr = ?came.methods,
-        "somebody signed in again, and it was not what the policy asks for"
-    );
-    let noted = InVain {
-        policies: step_up.unmet(gate, came),
-        at: now,
-    };
-    if let Err(error) = gate.sessions.note_in_vain(id, noted).await {
-        // Then they are sent to sign in again when they come back, and see this page again.
-        tracing::warn!(%error, "that could not be noted");
-    }
-    Some(reason)
 }
 
 async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> CallbackAnswer<'g> {

@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::authentication::{Authentication, StepUp};
+use crate::domain::authentication::{Authentication, InVain, StepUp};
 use crate::domain::decision::lacking;
 use crate::domain::policy::Policy;
 use crate::domain::reason::Reason;
+use crate::domain::session::{Session, SessionId};
 use crate::flows::Gate;
+use crate::oidc::SignedIn;
 
 /// The longest list of names, in bytes: it travels in a cookie. A policy that has no room in it comes up by itself when
 /// the others are met.
@@ -28,12 +30,11 @@ impl For {
         for policy in policies {
             let name = &policy.name;
             let known = names.split(' ').any(|known| known == name);
-            if known || names.len() + name.len() >= MAX_NAMES {
+            let between = usize::from(!names.is_empty());
+            if known || names.len() + between + name.len() > MAX_NAMES {
                 continue;
             }
-            if !names.is_empty() {
-                names.push(' ');
-            }
+            names.push_str(&" "[..between]);
             names.push_str(name);
         }
         Self(names)
@@ -42,7 +43,7 @@ impl For {
     /// Reads the parameter of a login link, which may come from anywhere.
     #[must_use]
     pub fn parse(text: Option<&str>) -> Self {
-        let text = text.filter(|text| text.len() < MAX_NAMES);
+        let text = text.filter(|text| text.len() <= MAX_NAMES);
         Self(text.unwrap_or_default().to_owned())
     }
 
@@ -89,6 +90,37 @@ impl For {
     }
 }
 
+/// What a sign-in lacks that was asked for as a step-up: a provider may ignore what it is asked for, or be unable to
+/// do it. `session` is noted to have been through this in vain, so that it is not sent there again by itself.
+pub(super) async fn in_vain<'g>(
+    gate: &'g Gate,
+    id: &SessionId,
+    session: &Session,
+    step_up: &For,
+    signed_in: &SignedIn,
+) -> Option<Reason<'g>> {
+    let now = gate.clock.now();
+    let came = Authentication::new(signed_in.auth_time, &signed_in.amr, now);
+    let reason = step_up.lacking(gate, came)?;
+    tracing::warn!(
+        reason = reason.code(),
+        policies = step_up.as_str(),
+        subject = session.identity.subject,
+        auth_age_s = came.age.map(|age| age.as_secs()),
+        amr = ?came.methods,
+        "somebody signed in again, and it was not what the policy asks for"
+    );
+    let noted = InVain {
+        policies: step_up.unmet(gate, came),
+        at: now,
+    };
+    if let Err(error) = gate.sessions.note_in_vain(id, noted).await {
+        // Then they are sent to sign in again when they come back, and see this page again.
+        tracing::warn!(%error, "that could not be noted");
+    }
+    Some(reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,10 +137,12 @@ mod tests {
     #[test]
     fn names_are_listed_once_and_as_far_as_they_have_room() {
         let long = "x".repeat(100);
+        let almost = "a".repeat(99);
         for (names, text) in [
             (&[][..], String::new()),
             (&["danger"], "danger".to_owned()),
             (&["danger", "admins", "danger"], "danger admins".to_owned()),
+            (&[&almost, &long], format!("{almost} {long}")),
             (
                 &[&long, "y", &long.replace('x', "z"), "w"],
                 format!("{long} y w"),
@@ -121,6 +155,6 @@ mod tests {
             assert_eq!(made.is_none(), text.is_empty());
         }
         assert!(For::parse(None).is_none());
-        assert!(For::parse(Some(&"x".repeat(MAX_NAMES))).is_none());
+        assert!(For::parse(Some(&"x".repeat(MAX_NAMES + 1))).is_none());
     }
 }
