@@ -177,7 +177,7 @@ impl<'a> Demand<'a> {
             Decision::Challenge(reason) => reason.asks_for_step_up(),
             Decision::Deny(_) | Decision::Unavailable(_) => false,
         };
-        if let Some(refused) = self.refused_at_last(request, caller).filter(|_| passes) {
+        if passes && let Some(refused) = self.refused_at_last(request, caller) {
             return Decision::Deny(refused);
         }
         match decision {
@@ -214,7 +214,7 @@ impl<'a> Demand<'a> {
     }
 
     /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help; a step-up that has
-    /// just been in vain is a refusal, but one that a later policy's may outweigh.
+    /// just been in vain is a refusal too, which any other outweighs.
     fn judge_by_policies(
         &self,
         request: &ForwardedRequest,
