@@ -262,7 +262,14 @@ fn bad_sessions_are_refused() {
 #[rustfmt::skip] // one case a line
 fn bad_policies_are_refused() {
     check_errors(&[
-        (|raw| *media(raw) = RawPolicy::default(),                         "policies.media: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy \"authenticated\""),
+        (|raw| *media(raw) = RawPolicy::default(),                         "policies.media: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users, allowed_email_domains, max_auth_age or amr, or use the built-in policy \"authenticated\""),
+        (|raw| media(raw).max_auth_age = Some(Duration::ZERO),             "policies.media.max_auth_age: must be a whole number of seconds, and one at least"),
+        (|raw| media(raw).max_auth_age = Some(Duration::from_millis(1500)), "policies.media.max_auth_age: must be a whole number of seconds, and one at least"),
+        (|raw| media(raw).max_auth_age = Some(Duration::from_secs(401 * 86_400)), "policies.media.max_auth_age: is longer than 400 days, and no session lives for so long"),
+        (|raw| media(raw).amr = texts(&[]),                                "policies.media.amr: is empty: name one, or leave the key out"),
+        (|raw| media(raw).amr = texts(&["phr", ""]),                       "policies.media.amr[1]: is blank, and nothing is called that"),
+        (|raw| media(raw).amr = Some(vec!["x".repeat(65)]),                "policies.media.amr: is longer than 64 bytes, and no way to sign in is called that"),
+        (|raw| media(raw).amr = Some((0..17).map(|n| n.to_string()).collect()), "policies.media.amr: names more than 16 ways to sign in"),
         (|raw| media(raw).denied_groups = texts(&[]),                      "policies.media.denied_groups: is empty: name one, or leave the key out"),
         (|raw| media(raw).allowed_groups = texts(&["media", " "]),         "policies.media.allowed_groups[1]: is blank, and nothing is called that"),
         (|raw| { let policy = media(raw).clone(); raw.policies.insert("bypass".into(), policy); }, "policies.bypass: is built in and cannot be defined anew"),
@@ -272,7 +279,13 @@ fn bad_policies_are_refused() {
         (|raw| { let policy = media(raw).clone(); raw.policies.insert("Media".into(), policy); }, "policies.media: differs from policies.Media in letter case alone"),
     ]);
     check_warnings(&[
+        (|raw| media(raw).max_auth_age = Some(Duration::from_secs(59)),    "policies.media.max_auth_age: is shorter than the minute by which clocks may differ: a sign-in counts for a minute more than this, and people are sent to the provider all the time"),
         (|raw| media(raw).allowed_groups = texts(&["media "]),             "policies.media.allowed_groups: \"media \" begins or ends with a blank, and names compare byte for byte"),
+    ]);
+    check_fine(&[
+        |raw| *media(raw) = RawPolicy { max_auth_age: Some(Duration::from_secs(900)), ..RawPolicy::default() },
+        |raw| *media(raw) = RawPolicy { amr: texts(&["phr", "hwk"]), ..RawPolicy::default() },
+        |raw| { media(raw).max_auth_age = Some(Duration::from_secs(60)); media(raw).amr = texts(&["phr"]); },
     ]);
 }
 

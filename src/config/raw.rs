@@ -171,6 +171,14 @@ pub struct RawPolicy {
     #[serde(deserialize_with = "list")]
     #[schemars(with = "Option<TextList>")]
     pub allowed_email_domains: Option<Vec<String>>,
+    /// A sign-in at the provider within this, else another one.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub max_auth_age: Option<Duration>,
+    /// A sign-in by one of these (`amr`), else another one.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub amr: Option<Vec<String>>,
 }
 
 /// An app to protect.

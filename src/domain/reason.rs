@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::domain::authentication::InWords;
 use crate::domain::host::Host;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Conditions, Policy, Requirement};
 
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,12 @@ pub enum Reason<'a> {
     NotNamed(&'a Policy),
     /// No verified mail address at one of the policy's domains.
     OtherEmailDomain(&'a Policy),
+    /// Signed in, but in none of the ways that the policy asks for.
+    AuthMethod(&'a Policy),
+    /// Signed in, but it is not known when.
+    AuthTimeUnknown(&'a Policy),
+    /// Signed in, but longer ago than the policy lets pass.
+    AuthTooOld(&'a Policy),
     /// It comes from none of the networks that may.
     OutsideNetworks(&'a Policy),
     /// The policy lets nobody pass.
@@ -140,6 +147,9 @@ codes! {
     ExcludedGroup => "excluded_group",
     NotNamed => "not_named",
     OtherEmailDomain => "other_email_domain",
+    AuthMethod => "auth_method",
+    AuthTimeUnknown => "auth_time_unknown",
+    AuthTooOld => "auth_too_old",
     OutsideNetworks => "outside_networks",
     Closed => "closed",
     CrossSite => "cross_site",
@@ -168,6 +178,27 @@ impl Reason<'_> {
     pub const fn code(&self) -> &'static str {
         self.kind().code()
     }
+
+    /// Whether signing in again may mend it, although somebody is signed in.
+    #[must_use]
+    pub const fn asks_for_step_up(&self) -> bool {
+        matches!(
+            self,
+            Self::AuthMethod(_) | Self::AuthTimeUnknown(_) | Self::AuthTooOld(_)
+        )
+    }
+}
+
+/// The ways to sign in that `policy` asks for, and how long ago it may be, in words.
+fn sign_in_of(policy: &Policy) -> (String, String) {
+    let Requirement::Conditions(Conditions {
+        max_auth_age, amr, ..
+    }) = &policy.requirement
+    else {
+        return (String::new(), String::new());
+    };
+    let within = max_auth_age.map_or_else(String::new, |age| InWords(age).to_string());
+    (amr.join(" or "), within)
 }
 
 /// One plain sentence, for people.
@@ -229,6 +260,24 @@ impl fmt::Display for Reason<'_> {
                 f,
                 "You have no verified mail address at a domain that the policy \"{}\" lets pass.",
                 policy.name
+            ),
+            Self::AuthMethod(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in by {}, and yours was another one.",
+                policy.name,
+                sign_in_of(policy).0
+            ),
+            Self::AuthTimeUnknown(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in within the last {}, and it is not known when yours was.",
+                policy.name,
+                sign_in_of(policy).1
+            ),
+            Self::AuthTooOld(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in within the last {}, and yours was longer ago.",
+                policy.name,
+                sign_in_of(policy).1
             ),
             Self::OutsideNetworks(_) => f.write_str(
                 "This is for machines of certain networks only, and you come from elsewhere.",

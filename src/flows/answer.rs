@@ -1,5 +1,6 @@
 //! What the check of a request works with, and what the proxy is told.
 
+use crate::domain::authentication::StepUp;
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
@@ -66,6 +67,8 @@ pub struct Refusal<'g> {
     pub login_url: Option<String>,
     /// The app that was asked for.
     pub service: Option<&'g str>,
+    /// What another sign-in would have to be, where that would help somebody who is signed in.
+    pub step_up: Option<Box<StepUp>>,
     /// Who asked.
     pub identity: Option<Identity>,
 }
@@ -93,6 +96,7 @@ impl<'g> Refusal<'g> {
             page: request.initiator.is_navigation(),
             login_url: None,
             service: None,
+            step_up: None,
             identity: None,
         }
     }

@@ -1,12 +1,15 @@
 //! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
 
+use crate::domain::identity::Identity;
 use crate::domain::identity_headers::HeaderStyle;
 use crate::domain::proxies::ClientAddress;
+use crate::domain::reason::Reason;
 use crate::domain::session::SessionId;
 use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
-use crate::flows::login::{Onward, login_link, onward};
+use crate::flows::login::{Onward, is_good_enough, login_link, onward};
+use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
 use crate::store::sessions::{BeginError, Login};
@@ -33,7 +36,7 @@ pub struct CallbackRequest<'a> {
 }
 
 /// What becomes of it.
-pub enum CallbackAnswer {
+pub enum CallbackAnswer<'g> {
     /// Signed in.
     SignedIn {
         /// The new session, for the portal's cookie.
@@ -67,6 +70,15 @@ pub enum CallbackAnswer {
         /// The login that begins again.
         login_url: String,
     },
+    /// Signed in again, and it is not what was asked for. The session from before lives on, and there is no other.
+    StepUpUnmet {
+        /// What is missing.
+        reason: Reason<'g>,
+        /// Who it is.
+        identity: Identity,
+        /// The login that begins again.
+        login_url: String,
+    },
     /// The session could not be stored, so there is none.
     StoreUnavailable {
         /// Why not.
@@ -76,7 +88,7 @@ pub enum CallbackAnswer {
     },
 }
 
-impl CallbackAnswer {
+impl CallbackAnswer<'_> {
     /// How the login ended, in a word for metrics; `None` where none did.
     fn result(&self) -> Option<&'static str> {
         match self {
@@ -86,21 +98,22 @@ impl CallbackAnswer {
             Self::Refused { error, .. } => Some(known_error_code(error)),
             Self::Failed { error, .. } => Some(error.code()),
             Self::EndedMeanwhile { .. } => Some("ended_meanwhile"),
+            Self::StepUpUnmet { reason, .. } => Some(reason.code()),
             Self::StoreUnavailable { .. } => Some("session_not_stored"),
         }
     }
 }
 
 /// A callback, answered.
-pub struct Completed {
+pub struct Completed<'g> {
     /// Labels of attempts for the browser to forget: this one, whatever came of it, and what has piled up.
     pub forget: Vec<String>,
     /// What came of it.
-    pub answer: CallbackAnswer,
+    pub answer: CallbackAnswer<'g>,
 }
 
 /// Completes a login. Only the browser that began it can, because the attempt is in its cookie.
-pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
+pub async fn callback<'g>(gate: &'g Gate, request: CallbackRequest<'_>) -> Completed<'g> {
     let attempt = request
         .state
         .and_then(|state| Some((state, Attempt::find(gate, &request.attempts, state)?)));
@@ -118,16 +131,16 @@ pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
     Completed { forget, answer }
 }
 
-async fn complete(
-    gate: &Gate,
+async fn complete<'g>(
+    gate: &'g Gate,
     request: CallbackRequest<'_>,
     state: &str,
     attempt: Attempt,
-) -> CallbackAnswer {
+) -> CallbackAnswer<'g> {
     // Checked at the start already; the services may have changed since.
     let target = attempt.target(gate, state);
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
-    let login_url = || login_link(gate, target.as_ref(), attempt.flow);
+    let login_url = || login_link(gate, target.as_ref(), &attempt.step_up, attempt.flow);
     let client = request.client;
     let failed = |error: RedeemError| {
         audit::login_failed(error.code(), client);
@@ -177,10 +190,23 @@ async fn complete(
     if let Some((id, session)) = &before
         && session.created >= attempt.made
         && session.identity == signed_in.identity
+        && is_good_enough(gate, session, &attempt.step_up)
     {
         return CallbackAnswer::SignedIn {
             onward: onward(id),
             session: (*id).clone(),
+        };
+    }
+    // Whoever turns out to be somebody else has simply signed in, and is judged as such.
+    if let Some((id, session)) = &before
+        && is_same_person(&session.identity, &signed_in.identity)
+        && let Some(reason) = in_vain(gate, id, session, &attempt.step_up, &signed_in).await
+    {
+        audit::login_failed(reason.code(), client);
+        return CallbackAnswer::StepUpUnmet {
+            reason,
+            identity: signed_in.identity,
+            login_url: login_url(),
         };
     }
     let session = match begin_session(gate, signed_in, request.client).await {
@@ -204,7 +230,12 @@ async fn complete(
     }
 }
 
-async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> CallbackAnswer {
+/// A user is issuer and subject together (OIDC Core §5.7).
+fn is_same_person(one: &Identity, other: &Identity) -> bool {
+    one.issuer == other.issuer && one.subject == other.subject
+}
+
+async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> CallbackAnswer<'g> {
     let target = request.state.and_then(|state| target_in_state(gate, state));
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let session = match &request.session {
@@ -216,7 +247,7 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
         None => Ok(None),
     };
     let login_url = match &target {
-        Some(target) => gate.plain_login_link(target.as_str()),
+        Some(target) => gate.plain_login_link(target.as_str(), &For::default()),
         None => gate.portal_url("/login"),
     };
     match session {

@@ -10,6 +10,7 @@ use crate::flows::Gate;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::challenge::{Login, begin_login};
 use crate::flows::handover::{LINK_LIFETIME, Ticket};
+use crate::flows::step_up::For;
 
 /// Takes the ticket, or sends the browser on without.
 ///
@@ -78,6 +79,8 @@ pub(super) async fn enter<'g>(
         Login {
             reason: ReasonKind::NotSignedIn,
             target: &target,
+            // Judged anew when it is there.
+            step_up: &For::default(),
             hops,
             frame: form == ChallengeForm::RedirectFrame,
             flow: credentials.flow.as_ref(),

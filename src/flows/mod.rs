@@ -15,6 +15,7 @@ use crate::domain::service::Service;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
+use crate::flows::step_up::For;
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
@@ -31,6 +32,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
+pub mod step_up;
 mod tell;
 pub mod verify;
 
@@ -130,10 +132,16 @@ impl Gate {
     }
 
     /// The link that begins a login and comes back to `target`.
-    fn login_link(&self, target: &str, flow: Flow, frame: bool) -> String {
-        let f = self.handover.login_parameter(target, flow);
+    fn login_link(&self, target: &str, step_up: &For, flow: Flow, frame: bool) -> String {
+        let f = self
+            .handover
+            .login_parameter(target, step_up.as_str(), flow);
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("rd", target).append_pair("f", &f);
+        query.append_pair("rd", target);
+        if !step_up.is_none() {
+            query.append_pair("step_up", step_up.as_str());
+        }
+        query.append_pair("f", &f);
         if frame {
             query.append_pair("frame", "1");
         }
@@ -141,9 +149,12 @@ impl Gate {
     }
 
     /// A link that begins a login at the portal alone, and goes on to `target`.
-    fn plain_login_link(&self, target: &str) -> String {
+    fn plain_login_link(&self, target: &str, step_up: &For) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("rd", target);
+        if !step_up.is_none() {
+            query.append_pair("step_up", step_up.as_str());
+        }
         self.portal_url(&format!("/login?{}", query.finish()))
     }
 

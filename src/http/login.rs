@@ -7,8 +7,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::session::SessionId;
 use crate::flows::callback::{CallbackAnswer, CallbackRequest, callback};
 use crate::flows::login::{Bounces, LoginAnswer, LoginRequest, Onward, login};
+use crate::flows::step_up::For;
 use crate::http::Http;
-use crate::http::answers::loop_advice;
+use crate::http::answers::{display_name, loop_advice, please_sign_in, step_up_advice};
 use crate::http::cookies::Cookies;
 use crate::http::pages::{self, Page};
 
@@ -64,6 +65,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
         LoginRequest {
             target: query.get("rd"),
             link: query.get("f"),
+            step_up: For::parse(query.get("step_up")),
             frame: query.get("frame").is_some(),
             session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
             attempts: http.cookies.attempts(&cookies),
@@ -88,8 +90,12 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             .line(target)
             .link("Go on", continue_url)
             .respond(StatusCode::OK),
-        LoginAnswer::InNewTab { url } => Page::new("Please sign in")
-            .line("This part of the page needs you to sign in, which works in a tab of its own only.")
+        LoginAnswer::InNewTab { url, again } => Page::new(please_sign_in(again))
+            .line(if again {
+                "This part of the page needs you to sign in again, which works in a tab of its own only."
+            } else {
+                "This part of the page needs you to sign in, which works in a tab of its own only."
+            })
             .line("Sign in there, then load this page again.")
             .link_in_new_tab("Sign in", url)
             .frameable()
@@ -173,6 +179,19 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             .line("This sign-in was ended before it was complete: everywhere, or at the identity provider.")
             .link("Sign in", login_url)
             .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::StepUpUnmet {
+            reason,
+            identity,
+            login_url,
+        } => {
+            let page = Page::new("Signing in again was not enough").line(reason.to_string());
+            step_up_advice(page, &reason)
+                .line("You are signed in as before; only this is not open to you.")
+                .link("Try again", login_url)
+                .fact("Signed in as", display_name(&identity))
+                .fact("Reason", reason.code())
+                .respond(StatusCode::FORBIDDEN)
+        }
         CallbackAnswer::StoreUnavailable { error, login_url } => {
             tracing::error!(%error, "a session could not be stored");
             Page::new("You are not signed in")

@@ -39,6 +39,7 @@ use self::key_budget::Asks;
 use self::logout_token::Unverified;
 use self::provider::Provider;
 use crate::clock::Clock;
+use crate::domain::authentication::StepUp;
 use crate::domain::identity::Identity;
 use crate::domain::relying_party::{OidcSettings, Userinfo};
 use crate::domain::time::Timestamp;
@@ -154,7 +155,7 @@ impl RelyingParty {
     }
 
     /// Builds an authorization request with `state`, which the response brings back and nobody may be able to
-    /// guess. Waits for the first discovery up to 5 s; where the provider
+    /// guess; `step_up` says what the sign-in has to be beyond that. Waits for the first discovery up to 5 s; where the provider
     /// is known to be down, has it tried again and gives up within 900 ms.
     ///
     /// # Errors
@@ -163,6 +164,7 @@ impl RelyingParty {
     pub async fn authorization_request(
         &self,
         state: &str,
+        step_up: &StepUp,
     ) -> Result<AuthorizationRequest, ProviderError> {
         let provider = self.discovery.provider().await?;
         Ok(client::authorization_request(
@@ -170,6 +172,7 @@ impl RelyingParty {
             &self.issuer,
             &provider,
             state,
+            step_up,
         ))
     }
 

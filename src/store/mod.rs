@@ -14,6 +14,7 @@ pub mod redis;
 pub mod sealing;
 mod session_records;
 pub mod sessions;
+mod step_ups;
 
 /// Names a record. Keys hold hashes, never a secret that opens something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

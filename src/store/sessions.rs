@@ -73,10 +73,10 @@ pub enum BeginError {
 
 /// The sessions of everybody.
 pub struct Sessions {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
-    lifetime: SessionLifetime,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) lifetime: SessionLifetime,
     /// Whether the store could not tell, the last time that it was asked for a record.
     is_unreadable: AtomicBool,
     /// When the use of a session could not be noted, if that was so the last time that it was tried.
@@ -122,6 +122,7 @@ impl Sessions {
             seen: now,
             auth_time: login.auth_time,
             amr: login.amr,
+            in_vain: None,
             sid: login.sid,
         };
         let member = hash(&id);
@@ -214,7 +215,10 @@ impl Sessions {
         self.touch(&member, session, version).await
     }
 
-    async fn read(&self, key: &RecordKey) -> Result<Option<(Session, Version)>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        key: &RecordKey,
+    ) -> Result<Option<(Session, Version)>, StoreError> {
         let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
@@ -354,7 +358,7 @@ impl Sessions {
         self.store.ping().await
     }
 
-    fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, purpose: Purpose, key: &RecordKey, plain: &[u8]) -> Vec<u8> {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
     }
 }

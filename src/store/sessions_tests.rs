@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::authentication::InVain;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::RECORD_FORMAT;
@@ -215,6 +216,44 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     let id = sessions.begin(login()).await.expect("a session");
     clock.advance(Duration::from_secs(50));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn a_step_up_in_vain_is_noted_and_is_no_use_of_the_session() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(50));
+    let in_vain = InVain {
+        policies: vec!["danger".into()],
+        at: clock.now(),
+    };
+    let noted = sessions.note_in_vain(&id, in_vain.clone()).await;
+    assert_eq!(noted, Ok(()));
+    let key = session_key(&hash(&id));
+    let (session, _) = sessions
+        .read(&key)
+        .await
+        .expect("an answer")
+        .expect("a session");
+    assert_eq!(session.in_vain, Some(in_vain));
+    assert_eq!(session.seen, session.created);
+    clock.advance(Duration::from_secs(50));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn noting_a_step_up_does_not_bring_a_session_back() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(EndedMeanwhile(in_memory(&clock)));
+    let sessions = sessions(store, &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    let in_vain = InVain {
+        policies: vec!["danger".into()],
+        at: clock.now(),
+    };
+    assert_eq!(sessions.note_in_vain(&id, in_vain).await, Ok(()));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
 }
 

@@ -31,7 +31,7 @@ fn told() -> Told {
     metrics.store().count(Op::Get, Duration::ZERO, unreachable);
     metrics.login("success");
     metrics.refreshed("success");
-    metrics.logged_out("rp");
+    metrics.logged_out("rp", 1);
     metrics.rate_limited("login");
     let text = metrics.text(Exposition::PlainText, true, true);
     let text = text.expect("a string takes all");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::provider::lies::set;
 use crate::support::clock::TestClock;
 use crate::support::issuer::{Algorithm, Answer, Endpoint, FakeIssuer, settings};
-use crate::support::relying_party::{Discovering, PUBLIC_URL};
+use crate::support::relying_party::{Discovering, ORDINARY, PUBLIC_URL};
 
 const STATE: &str = "nobody-guesses-this";
 
@@ -29,12 +29,12 @@ async fn a_provider_that_comes_up_late_is_found() {
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
 
-    let first = party.party.authorization_request(STATE).await;
+    let first = party.party.authorization_request(STATE, ORDINARY).await;
     assert_eq!(first.expect_err("a refusal").code(), "provider_unreachable");
     assert!(!party.party.is_ready());
     assert!(party.party.end_session_url(None).await.is_none());
     let started = Instant::now();
-    let second = party.party.authorization_request(STATE).await;
+    let second = party.party.authorization_request(STATE, ORDINARY).await;
     assert_eq!(
         second.expect_err("a refusal").code(),
         "provider_unreachable"
@@ -55,7 +55,7 @@ async fn a_login_wakes_the_search() {
     let clock = TestClock::new();
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
-    let down = party.party.authorization_request(STATE).await;
+    let down = party.party.authorization_request(STATE, ORDINARY).await;
     assert!(down.is_err());
     let issuer = FakeIssuer::start_at(address, "", &clock);
     party
@@ -75,14 +75,14 @@ async fn a_slow_provider_is_asked_once_for_everybody() {
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let impatient = Duration::from_millis(300);
     for _ in 0..3 {
-        let asked = party.party.authorization_request(STATE);
+        let asked = party.party.authorization_request(STATE, ORDINARY);
         assert!(
             actix_web::rt::time::timeout(impatient, asked)
                 .await
                 .is_err()
         );
     }
-    let logins = (0..20).map(|_| party.party.authorization_request(STATE));
+    let logins = (0..20).map(|_| party.party.authorization_request(STATE, ORDINARY));
     for login in futures_util::future::join_all(logins).await {
         assert!(login.is_ok());
     }
@@ -96,7 +96,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_browser() {
     issuer.answer(Endpoint::Discovery, Answer::Hang);
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let started = Instant::now();
-    let login = party.party.authorization_request(STATE).await;
+    let login = party.party.authorization_request(STATE, ORDINARY).await;
     let timed_out = ProviderError::Http(HttpError::TimedOut);
     assert_eq!(login.expect_err("a refusal"), timed_out);
     assert!(started.elapsed() < Duration::from_secs(6));
@@ -118,7 +118,7 @@ async fn an_issuer_is_compared_to_the_last_slash() {
             None => format!("{}/", almost.issuer),
         };
         let party = Discovering::start(almost, &clock);
-        let found = party.party.authorization_request(STATE).await;
+        let found = party.party.authorization_request(STATE, ORDINARY).await;
         assert_eq!(found.expect_err("a refusal").code(), "issuer_mismatch");
     }
 }
@@ -188,12 +188,12 @@ async fn the_request_is_what_a_strict_provider_wants() {
     let party = Discovering::start(settings, &clock);
     let first = party
         .party
-        .authorization_request(STATE)
+        .authorization_request(STATE, ORDINARY)
         .await
         .expect("a request");
     let second = party
         .party
-        .authorization_request(STATE)
+        .authorization_request(STATE, ORDINARY)
         .await
         .expect("a request");
     issuer
@@ -243,7 +243,7 @@ async fn groups_are_not_asked_of_a_provider_that_lists_its_scopes_without_them()
         let mut settings = issuer.settings(PUBLIC_URL);
         settings.scopes_follow_metadata = follow;
         let party = Discovering::start(settings, &clock);
-        let request = party.party.authorization_request(STATE).await;
+        let request = party.party.authorization_request(STATE, ORDINARY).await;
         let url = request.expect("a request").url;
         let asked = url.query_pairs().find(|(name, _)| name == "scope");
         assert_eq!(asked.expect("scopes").1, expected, "{listed} {follow}");

@@ -26,6 +26,7 @@ mod redis;
 mod redis_outages;
 mod seed;
 mod sockets;
+mod step_up;
 mod store_file;
 mod support;
 mod upgrades;

@@ -22,6 +22,7 @@ type Kind = (&'static str, u16, Answer);
 async fn every_page_is_guarded_by_its_headers() {
     let mut pages = pages_of_the_portal().await;
     pages.extend(pages_of_a_login().await);
+    pages.extend(pages_of_a_step_up().await);
     pages.extend(pages_at_an_app().await);
     pages.extend(pages_without_a_store().await);
     for (kind, status, page) in &pages {
@@ -214,6 +215,24 @@ async fn pages_of_a_login() -> Vec<Kind> {
         get(&alone.await, "/login").await,
     ));
     pages
+}
+
+async fn pages_of_a_step_up() -> Vec<Kind> {
+    let app = spawn_app_with(|raw| {
+        let media = raw.policies.get_mut("media").expect("media");
+        media.amr = Some(owned(&["hwk"]));
+    })
+    .await;
+    let mut ada = Browser::new(&app);
+    ada.navigate(NOTES).await;
+    let form = ada.ask(FILMS).navigation().method("POST").send().await;
+    let unmet = ada.navigate(FILMS).await.end;
+    let in_vain = ada.open(FILMS).await;
+    vec![
+        ("form of somebody who has to sign in again", 401, form),
+        ("step-up in vain", 403, unmet),
+        ("step-up in vain, at the app", 403, in_vain),
+    ]
 }
 
 async fn pages_at_an_app() -> Vec<Kind> {

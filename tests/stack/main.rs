@@ -33,4 +33,5 @@ mod same_origin;
 mod secrecy;
 mod sessions;
 mod setup;
+mod step_up;
 mod traefik;

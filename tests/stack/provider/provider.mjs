@@ -230,14 +230,15 @@ const providerWith = (algorithm, jwks) => {
       ctx.body = loginPage(uid, users.values());
       return undefined;
     }
-    const user = users.get(new URLSearchParams(await text(ctx.req)).get('user'));
+    const form = new URLSearchParams(await text(ctx.req));
+    const user = users.get(form.get('user'));
     if (!user) {
       ctx.status = 400;
       ctx.type = 'html';
       ctx.body = errorPage('unknown_user', 'There is no such user here.');
       return undefined;
     }
-    const login = { accountId: user.sub, amr: ['phr'] };
+    const login = { accountId: user.sub, amr: [form.get('method') === 'otp' ? 'otp' : 'phr'] };
     ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login }));
     ctx.status = 303;
     return undefined;
