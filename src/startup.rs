@@ -32,6 +32,7 @@ use crate::config::{
 };
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
+use crate::flows::refresh::Refresher;
 use crate::flows::{Gate, Warnings};
 use crate::http::control::SocketPeer;
 use crate::http::head_limit::refuse_large_heads;
@@ -46,6 +47,7 @@ use crate::store::measured::Measured;
 use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::store::users::Users;
 use crate::telemetry::denials::Denials;
 use crate::telemetry::metrics::Metrics;
 
@@ -58,6 +60,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(150);
 
 /// How long requests may take to end once the service stops, in seconds.
 const DRAIN_SECONDS: u64 = 10;
+
+/// How long renewals that are under way may take then. A provider that takes longer may leave their people to sign in again.
+const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
 
 /// Threads that serve the portal. A login waits for the provider; it does not compute.
 const PORTAL_WORKERS: usize = 2;
@@ -91,6 +96,7 @@ pub enum StartError {
 pub struct Application {
     servers: Vec<Server>,
     relying_party: Arc<RelyingParty>,
+    refresher: Refresher,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     denials: Arc<Denials>,
@@ -125,18 +131,30 @@ impl Application {
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store()));
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
+        let sessions = Arc::new(Sessions::new(
+            store.clone(),
+            keyring.clone(),
+            clock.clone(),
+            config.session.lifetime,
+        ));
+        let users = Arc::new(Users::new(store.clone(), keyring.clone(), clock.clone()));
+        let refresher = Refresher::new(
+            sessions.clone(),
+            users.clone(),
+            relying_party.clone(),
+            clock.clone(),
+            config.session.renewal,
+            metrics.clone(),
+        );
         let gate = Gate {
             decisions: metrics.decision_counters(&config.services),
             metrics: metrics.clone(),
             denials: denials.clone(),
             services: config.services,
             policies: config.policies,
-            sessions: Sessions::new(
-                store.clone(),
-                keyring.clone(),
-                clock.clone(),
-                config.session.lifetime,
-            ),
+            sessions,
+            users,
+            refresher: refresher.clone(),
             handover: Handover::new(keyring.clone(), clock.clone()),
             keyring,
             relying_party: relying_party.clone(),
@@ -177,6 +195,7 @@ impl Application {
         Ok(Self {
             servers,
             relying_party,
+            refresher,
             store,
             metrics,
             denials,
@@ -237,6 +256,7 @@ impl Application {
                 ended.map(drop)
             }
         };
+        self.refresher.drain(RENEWAL_DRAIN).await;
         discovery.abort();
         watching.abort();
         telling.abort();

@@ -250,10 +250,14 @@ fn bad_sessions_are_refused() {
         (|raw| raw.session.idle_timeout = Some(Duration::ZERO),            "session.idle_timeout: must be one second at least"),
         (|raw| raw.session.lifetime = Some(Duration::from_secs(401 * 86_400)), "session.lifetime: is longer than 400 days, and browsers keep no cookie for so long"),
         (|raw| raw.session.idle_timeout = Some(Duration::from_secs(31 * 86_400)), "session.idle_timeout: longer than session.lifetime (30 days where it is not given)"),
+        (|raw| raw.session.without_refresh = Some("tokens".into()),        "session.without_refresh: must be one of \"session\", \"token\" (did you mean \"token\"?)"),
         (|raw| { raw.session.idle_timeout = Some(Duration::from_secs(61)); raw.session.lifetime = Some(Duration::from_secs(60)); }, "session.idle_timeout: longer than session.lifetime"),
     ]);
     check_fine(&[
         |raw| raw.session.lifetime = Some(Duration::from_secs(3600)),
+        |raw| raw.session.without_refresh = Some("session".into()),
+        |raw| raw.session.without_refresh = Some("token".into()),
+        |raw| raw.oidc.refresh_grace = Some(Duration::ZERO),
         |raw| raw.session.secret_file = Some("/portcullis-keys-to-be-made".into()),
     ]);
 }

@@ -45,6 +45,7 @@ use crate::domain::policy::Policies;
 use crate::domain::proxies::TrustedProxies;
 use crate::domain::redis_settings::RedisSettings;
 use crate::domain::relying_party::OidcSettings;
+use crate::domain::renewal::RenewalRules;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
 
@@ -145,6 +146,8 @@ pub struct SessionSettings {
     pub secret: SessionSecret,
     /// How long they live.
     pub lifetime: SessionLifetime,
+    /// How their tokens are renewed.
+    pub renewal: RenewalRules,
     /// Domains whose hosts share one cookie; none lies below another.
     pub cookie_domains: Vec<Host>,
 }

@@ -102,6 +102,10 @@ pub struct RawOidc {
     #[serde(deserialize_with = "text_table")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub authorize_params: BTreeMap<String, String>,
+    /// How long sessions are kept whose tokens cannot be renewed.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub refresh_grace: Option<Duration>,
     /// Certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Take an address without `email_verified`.
@@ -140,6 +144,9 @@ pub struct RawSession {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "Option<String>")]
     pub lifetime: Option<Duration>,
+    /// What becomes of sessions whose issuer gives no refresh token.
+    #[schemars(extend("enum" = ["session", "token"]))]
+    pub without_refresh: Option<String>,
     /// Domains whose hosts share one cookie.
     #[serde(deserialize_with = "list")]
     #[schemars(with = "Option<TextList>")]

@@ -398,6 +398,7 @@ fn tell<'a>(
     let tokens = Tokens {
         access: Some("stand-in".into()),
         id: Some("stand-in".into()),
+        refresh: None,
     };
     let told = headers(service, person, &tokens).inspect_err(|refused| {
         steps.push(Step::new("headers", false, refused.reason().to_string()));

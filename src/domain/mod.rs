@@ -21,6 +21,7 @@ pub mod proxies;
 pub mod reason;
 pub mod redis_settings;
 pub mod relying_party;
+pub mod renewal;
 pub mod return_to;
 pub mod rules;
 pub mod same_origin;

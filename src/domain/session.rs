@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::authentication::{Authentication, Caller, InVain};
 use crate::domain::identity::Identity;
+use crate::domain::renewal::Renewal;
 use crate::domain::time::Timestamp;
 
 /// Names a session: 256 random bits. Whoever knows it is the session's owner, so it is never printed.
@@ -51,6 +52,9 @@ pub struct Session {
     pub in_vain: Option<InVain>,
     /// The issuer's own name for its session (`sid`), where it has one.
     pub sid: Option<String>,
+    /// When its tokens are to be renewed. `None` where an earlier version wrote it, without any that could be.
+    #[serde(default)]
+    pub renewal: Option<Renewal>,
 }
 
 impl Session {
@@ -69,7 +73,7 @@ impl Session {
 }
 
 /// How far the clocks of replicas may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// How long sessions live. Both limits are enforced on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +147,7 @@ mod tests {
                 amr: Vec::new(),
                 in_vain: None,
                 sid: None,
+                renewal: None,
             };
             let now = Timestamp::from_seconds(now);
             assert_eq!(lifetime.is_live(&session, now), live, "{created} {seen} {now:?}");
@@ -181,6 +186,7 @@ mod tests {
             amr: Vec::new(),
             in_vain: None,
             sid: None,
+            renewal: None,
         };
         let at = Timestamp::from_seconds;
         let start = 1_000_000;

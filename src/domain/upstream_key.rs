@@ -89,6 +89,8 @@ pub struct Tokens {
     pub access: Option<SecretString>,
     /// The ID token.
     pub id: Option<SecretString>,
+    /// The refresh token, which no app is ever shown.
+    pub refresh: Option<SecretString>,
 }
 
 impl fmt::Debug for Tokens {
@@ -171,6 +173,7 @@ mod tests {
         let tokens = Tokens {
             access: Some("at".into()),
             id: None,
+            refresh: None,
         };
         assert_eq!(
             shown(&basic, &tokens).as_deref(),

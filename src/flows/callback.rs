@@ -209,7 +209,8 @@ async fn complete<'g>(
             login_url: login_url(),
         };
     }
-    let session = match begin_session(gate, signed_in, request.client).await {
+    let session = match begin_session(gate, signed_in, attempt.secrets.nonce, request.client).await
+    {
         Ok(session) => session,
         Err(BeginError::Store(error)) => return not_stored(error),
         Err(BeginError::Ended) => {
@@ -239,11 +240,7 @@ async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> C
     let target = request.state.and_then(|state| target_in_state(gate, state));
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let session = match &request.session {
-        Some(id) => gate
-            .sessions
-            .load(id)
-            .await
-            .map(|session| session.map(|_| id)),
+        Some(id) => gate.session(id).await.map(|session| session.map(|_| id)),
         None => Ok(None),
     };
     let login_url = match &target {
@@ -260,9 +257,12 @@ async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> C
 async fn begin_session(
     gate: &Gate,
     signed_in: SignedIn,
+    nonce: String,
     client: ClientAddress,
 ) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
+    // First, so that there is no session of somebody who is not known.
+    gate.users.note(&identity).await?;
     let session = gate
         .sessions
         .begin(Login {
@@ -270,7 +270,10 @@ async fn begin_session(
             tokens: Tokens {
                 access: Some(signed_in.access_token),
                 id: Some(signed_in.id_token),
+                refresh: signed_in.refresh_token,
             },
+            expires_in: signed_in.expires_in,
+            nonce,
             auth_time: signed_in.auth_time,
             amr: signed_in.amr,
             sid: signed_in.sid,

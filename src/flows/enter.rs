@@ -40,7 +40,7 @@ pub(super) async fn enter<'g>(
         .as_ref()
         .filter(|ticket| is_for(gate, ticket, credentials))
     {
-        match gate.sessions.load(&ticket.session).await {
+        match gate.session(&ticket.session).await {
             Ok(Some(_)) => {
                 let cookies = vec![
                     CookieChange::SetSession(ticket.session.clone()),
@@ -57,7 +57,7 @@ pub(super) async fn enter<'g>(
         }
     }
     if let Some(id) = &credentials.session {
-        match gate.sessions.load(id).await {
+        match gate.session(id).await {
             Ok(Some(_)) => return to(target, Vec::new()),
             Ok(None) => {}
             Err(error) => {

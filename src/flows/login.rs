@@ -130,7 +130,7 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     }
     let mut again = false;
     if let Some(id) = &request.session {
-        match gate.sessions.load(id).await {
+        match gate.session(id).await {
             // Another tab may have been through it already.
             Ok(Some(session)) if !is_good_enough(gate, &session, step_up) => again = true,
             Ok(Some(_)) => {

@@ -15,10 +15,12 @@ use crate::domain::service::Service;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
+use crate::flows::refresh::Refresher;
 use crate::flows::step_up::For;
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
+use crate::store::users::Users;
 use crate::telemetry::denials::Denials;
 use crate::telemetry::metrics::{DecisionCounters, Metrics};
 
@@ -32,6 +34,7 @@ pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
+pub mod refresh;
 pub mod step_up;
 mod tell;
 pub mod verify;
@@ -46,7 +49,11 @@ pub struct Gate {
     /// The policies that a proxy may name.
     pub policies: Policies,
     /// Who is signed in.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
+    /// Who has ever been, of late.
+    pub users: Arc<Users>,
+    /// What keeps sessions up to date.
+    pub refresher: Refresher,
     /// What seals and opens.
     pub keyring: Arc<Keyring>,
     /// Login links and tickets.

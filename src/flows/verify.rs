@@ -69,7 +69,7 @@ async fn judge<'g>(
     if !demand.ignores_identity()
         && let Some(id) = &credentials.session
     {
-        match gate.sessions.load(id).await {
+        match gate.session(id).await {
             Ok(found) => session = found,
             Err(error) => {
                 tracing::debug!(%error, "a session could not be looked up");

@@ -27,7 +27,7 @@ pub(super) async fn session_of(
     let cookies = Cookies::read(request.headers());
     let portal = &gate.services.portal().host;
     match http.cookies.portal_session(&cookies, portal, &gate.keyring) {
-        Some(id) => gate.sessions.load(&id).await,
+        Some(id) => gate.session(&id).await,
         None => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::error::RedeemError;
 use super::id_token;
 use crate::domain::identity::Identity;
-use crate::domain::relying_party::OidcSettings;
+use crate::domain::relying_party::{ClaimPath, OidcSettings};
 use crate::domain::time::Timestamp;
 
 /// The most groups that are taken in. More than that is refused, never cut: a policy that denies a
@@ -19,7 +19,7 @@ const MAX_METHOD_LENGTH: usize = 64;
 /// The longest session id (`sid`) that is kept.
 const MAX_SID: usize = 255;
 
-type Claims = Map<String, Value>;
+pub(super) type Claims = Map<String, Value>;
 
 /// Whether the ID token leaves out a claim that the configuration names, so that userinfo must be
 /// asked.
@@ -57,6 +57,38 @@ pub(super) fn identity(
         email: sources().find_map(|claims| email(claims, settings.trust_unverified_email)),
         groups,
     })
+}
+
+/// Puts together who `before` is by now. What no source speaks of any more, groups and user name, stays as it was: many
+/// an ID token of a renewal says less than that of the login. What a source does speak of counts as it is, and an empty
+/// list of groups is empty.
+///
+/// # Errors
+///
+/// As [`identity`].
+pub(super) fn renewed(
+    before: &Identity,
+    id_token: &Claims,
+    userinfo: Option<&Claims>,
+    settings: &OidcSettings,
+) -> Result<Identity, RedeemError> {
+    let mut now = identity(before.subject.clone(), id_token, userinfo, settings)?;
+    let is_said = |claim: &ClaimPath| {
+        let mut sources = std::iter::once(id_token).chain(userinfo);
+        sources.any(|claims| claim.find(claims).is_some())
+    };
+    if !is_said(&settings.groups_claim) {
+        now.groups.clone_from(&before.groups);
+    }
+    if !is_said(&settings.username_claim) {
+        now.username.clone_from(&before.username);
+    }
+    // Nothing at all was said about the person.
+    if id_token.is_empty() && userinfo.is_none() {
+        now.name.clone_from(&before.name);
+        now.email.clone_from(&before.email);
+    }
+    Ok(now)
 }
 
 /// When the person last proved who they are (`auth_time`), if the provider says so.
@@ -136,7 +168,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::domain::relying_party::{ClaimPath, ClientAuth, Userinfo};
+    use crate::domain::relying_party::{ClientAuth, Userinfo};
     use crate::domain::upstream_key::LiveSecret;
 
     fn settings() -> OidcSettings {
@@ -250,6 +282,50 @@ mod tests {
                 "{claim} {verified} {trusted}"
             );
         }
+    }
+
+    #[test]
+    fn a_renewal_changes_what_is_said_and_keeps_the_rest() {
+        let before = Identity {
+            issuer: "https://id.example.net".to_owned(),
+            subject: "1".to_owned(),
+            username: Some("ada".to_owned()),
+            name: Some("Ada".to_owned()),
+            email: Some("a@b.c".to_owned()),
+            groups: vec!["admins".to_owned()],
+        };
+        let nothing = || json!({ "sub": "1" });
+        #[rustfmt::skip]
+        let cases = [
+            // ID token, userinfo, user name, groups, address kept
+            (nothing(), None,                                        Some("ada"), vec!["admins"], false),
+            (json!({}), None,                                        Some("ada"), vec!["admins"], true),
+            (json!({ "groups": null }), None,                        Some("ada"), vec!["admins"], false),
+            (json!({ "groups": [] }), None,                          Some("ada"), vec![],         false),
+            (json!({ "groups": ["media"] }), None,                   Some("ada"), vec!["media"],  false),
+            (nothing(), Some(json!({ "groups": ["media"] })),        Some("ada"), vec!["media"],  false),
+            (nothing(), Some(json!({ "groups": [] })),               Some("ada"), vec![],         false),
+            (nothing(), Some(nothing()),                             Some("ada"), vec!["admins"], false),
+            (json!({ "groups": [] }), Some(json!({ "groups": ["media"] })), Some("ada"), vec![], false),
+            (json!({ "preferred_username": "eva" }), None,           Some("eva"), vec!["admins"], false),
+            (json!({ "preferred_username": "" }), None,              None,        vec!["admins"], false),
+            (json!({ "email": "a@b.c", "email_verified": true }), None,  Some("ada"), vec!["admins"], true),
+            (json!({ "email": "a@b.c", "email_verified": false }), None, Some("ada"), vec!["admins"], false),
+        ];
+        for (token, userinfo, username, groups, has_email) in cases {
+            let told = userinfo.clone().map(claims);
+            let now = renewed(&before, &claims(token.clone()), told.as_ref(), &settings());
+            let now = now.expect("an identity");
+            let what = format!("{token} {userinfo:?}");
+            assert_eq!(now.username.as_deref(), username, "{what}");
+            assert_eq!(now.groups, groups, "{what}");
+            assert_eq!(now.email.is_some(), has_email, "{what}");
+        }
+        let elsewhere = claims(json!({ "_claim_names": { "groups": "src1" } }));
+        assert_eq!(
+            renewed(&before, &elsewhere, None, &settings()),
+            Err(RedeemError::GroupsElsewhere)
+        );
     }
 
     #[test]

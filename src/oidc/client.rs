@@ -1,5 +1,5 @@
-//! What the relying party asks of the provider: the authorization URL, the code exchange and
-//! userinfo (OIDC Core §3.1, §5.3; RFC 6749 §4.1; PKCE, RFC 7636).
+//! What the relying party asks of the provider: the authorization URL, the code exchange, new tokens and
+//! userinfo (OIDC Core §3.1, §12, §5.3; RFC 6749 §4.1, §6; PKCE, RFC 7636).
 
 use std::time::Duration;
 
@@ -17,17 +17,19 @@ use openidconnect::{
     RequestTokenError, Scope, StandardErrorResponse, TokenResponse, http,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::{HttpError, ProviderError, RedeemError};
 use super::http_client::HttpClient;
+use super::id_token::numeric_date;
 use super::json::UniqueMembers;
 use super::provider::{ClientAuthMethod, Provider};
 use super::{AttemptSecrets, AuthorizationRequest};
 use crate::domain::authentication::StepUp;
 use crate::domain::relying_party::OidcSettings;
+use crate::domain::time::Timestamp;
 
 /// Bytes of randomness in `state`, `nonce` and the code verifier.
 const RANDOM_BYTES: u32 = 32;
@@ -48,6 +50,29 @@ pub(super) struct TokenAnswer {
     access_token: AccessToken,
     token_type: Option<String>,
     id_token: Option<RawToken>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    refresh_token: Option<RawToken>,
+    /// In seconds.
+    #[serde(default, deserialize_with = "seconds_or_none")]
+    expires_in: Option<u64>,
+}
+
+/// A text that is not empty; anything else is as good as none.
+fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RawToken>, D::Error> {
+    let found = Value::deserialize(deserializer)?;
+    let text = found.as_str().filter(|text| !text.is_empty());
+    Ok(text.map(|text| RawToken(text.to_owned())))
+}
+
+/// A number, perhaps written as a text, perhaps with a fraction; anything else is as good as none.
+fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let found = Value::deserialize(deserializer)?;
+    let found = match &found {
+        Value::String(text) => text.trim().parse().ok().map(|number: u64| number.into()),
+        _ => None,
+    }
+    .unwrap_or(found);
+    Ok(numeric_date(&found).map(Timestamp::seconds))
 }
 
 /// A token as it came. Debug prints nothing of it.
@@ -69,7 +94,7 @@ impl OAuth2TokenResponse for TokenAnswer {
     }
 
     fn token_type(&self) -> &CoreTokenType {
-        // `exchange` lets nothing else pass.
+        // `check_access_token` lets nothing else pass.
         &BEARER
     }
 
@@ -143,11 +168,42 @@ impl Credentials {
     }
 }
 
-/// The tokens that a code was exchanged for.
+/// The tokens that came of a code, or of a refresh token. Nothing of them is checked yet.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct Granted {
     pub(super) access_token: AccessToken,
-    pub(super) id_token: SecretString,
+    token_type: Option<String>,
+    pub(super) id_token: Option<SecretString>,
+    pub(super) refresh_token: Option<SecretString>,
+    pub(super) expires_in: Option<Duration>,
+}
+
+impl From<TokenAnswer> for Granted {
+    fn from(answer: TokenAnswer) -> Self {
+        let secret = |token: Option<RawToken>| token.map(|RawToken(text)| text.into());
+        Self {
+            access_token: answer.access_token,
+            token_type: answer.token_type,
+            id_token: secret(answer.id_token),
+            refresh_token: secret(answer.refresh_token),
+            expires_in: answer.expires_in.map(Duration::from_secs),
+        }
+    }
+}
+
+impl Granted {
+    /// Whether the access token can be used.
+    pub(super) fn check_access_token(&self) -> Result<(), RedeemError> {
+        // DPoP tokens, say, are bound to a key that we do not have.
+        let is_bearer = |name: &String| name.eq_ignore_ascii_case("bearer");
+        if !self.token_type.as_ref().is_none_or(is_bearer) {
+            return Err(RedeemError::TokenType);
+        }
+        if !is_sendable(self.access_token.secret()) {
+            return Err(RedeemError::AccessToken);
+        }
+        Ok(())
+    }
 }
 
 /// Builds an authorization request: `state`, `nonce` and code verifier are new each time.
@@ -233,7 +289,7 @@ fn scopes<'a>(
 ///
 /// # Errors
 ///
-/// When the provider is not there, says no, or answers something that is no token answer.
+/// When the provider is not there, says no, or answers something that is no token answer, or no access token of use.
 pub(super) async fn exchange(
     code: &str,
     pkce_verifier: &str,
@@ -241,7 +297,7 @@ pub(super) async fn exchange(
     (settings, issuer): (&OidcSettings, &IssuerUrl),
     provider: &Provider,
     http: &HttpClient,
-) -> Result<Tokens, RedeemError> {
+) -> Result<Granted, RedeemError> {
     if code.is_empty() || code.len() > MAX_CODE {
         return Err(RedeemError::Code);
     }
@@ -254,21 +310,33 @@ pub(super) async fn exchange(
         .request_async(http)
         .await
         .map_err(from_token_endpoint)?;
-    // DPoP tokens, say, are bound to a key that we do not have.
-    let is_bearer = answer
-        .token_type
-        .is_none_or(|name| name.eq_ignore_ascii_case("bearer"));
-    if !is_bearer {
-        return Err(RedeemError::TokenType);
-    }
-    if !is_sendable(answer.access_token.secret()) {
-        return Err(RedeemError::AccessToken);
-    }
-    let RawToken(id_token) = answer.id_token.ok_or(RedeemError::NoIdToken)?;
-    Ok(Tokens {
-        access_token: answer.access_token,
-        id_token: id_token.into(),
-    })
+    let granted = Granted::from(answer);
+    granted.check_access_token()?;
+    Ok(granted)
+}
+
+/// Exchanges a refresh token for new tokens, of the same scope (RFC 6749 §6). Whatever they are: there may be a new refresh
+/// token among them, and the one before of no more use.
+///
+/// # Errors
+///
+/// When the provider is not there, says no, or answers something that is no token answer.
+pub(super) async fn refresh(
+    refresh_token: &str,
+    credentials: &Credentials,
+    (settings, issuer): (&OidcSettings, &IssuerUrl),
+    provider: &Provider,
+    http: &HttpClient,
+) -> Result<Granted, RedeemError> {
+    let client_id = credentials.client_id.clone();
+    let client = oidc_client(client_id, settings, issuer, provider);
+    let client = authenticated(client, credentials, provider.client_auth);
+    let answer = client
+        .exchange_refresh_token(&RefreshToken::new(refresh_token.to_owned()))
+        .request_async(http)
+        .await
+        .map_err(from_token_endpoint)?;
+    Ok(answer.into())
 }
 
 /// Whether a header can carry an access token: visible characters and blanks (RFC 6749 appendix A.12). It goes to
@@ -278,16 +346,15 @@ fn is_sendable(access_token: &str) -> bool {
     !access_token.is_empty() && access_token.bytes().all(is_visible)
 }
 
-/// Asks userinfo about the owner of `access_token`, who must be `subject` (OIDC Core §5.3).
+/// Asks userinfo about the owner of `access_token`. Whether that is who is meant, [`userinfo_subject`] says (OIDC
+/// Core §5.3).
 ///
 /// # Errors
 ///
-/// When the endpoint is not there, its answer is no JSON object, or it speaks of somebody else.
-/// JWTs are not supported.
+/// When the endpoint is not there, or its answer is no JSON object. JWTs are not supported.
 pub(super) async fn userinfo(
     endpoint: &Url,
     access_token: &AccessToken,
-    subject: &str,
     http: &HttpClient,
 ) -> Result<Map<String, Value>, RedeemError> {
     // Asked by hand: `openidconnect` panics on an access token that no header can hold, and takes one odd claim that
@@ -307,11 +374,12 @@ pub(super) async fn userinfo(
     if is_jwt(answer.headers().get(CONTENT_TYPE)) {
         return Err(RedeemError::UserinfoJwt);
     }
-    let claims = UniqueMembers::parse(answer.body()).ok_or(RedeemError::Userinfo)?;
-    if claims.get("sub").and_then(Value::as_str) != Some(subject) {
-        return Err(RedeemError::UserinfoSubject);
-    }
-    Ok(claims)
+    UniqueMembers::parse(answer.body()).ok_or(RedeemError::Userinfo)
+}
+
+/// Whom userinfo speaks of; `None` where it does not say (OIDC Core §5.3.2).
+pub(super) fn userinfo_subject(claims: &Map<String, Value>) -> Option<&str> {
+    claims.get("sub").and_then(Value::as_str)
 }
 
 /// Whether a content type says that the body is a JWT (OIDC Core §5.3.2).

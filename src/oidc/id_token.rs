@@ -32,12 +32,20 @@ const MAX_LENGTH: usize = 128 * 1024;
 /// The longest `sub` (OIDC Core §2).
 pub(super) const MAX_SUBJECT: usize = 255;
 
+/// The nonce that a token must bring.
+#[derive(Clone, Copy)]
+pub(super) enum ExpectedNonce<'a> {
+    /// This one: at a login.
+    Exactly(&'a str),
+    /// This one or none: at a renewal (OIDC Core §12.2).
+    NoneOr(&'a str),
+}
+
 /// What the token must fit.
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
-    /// The nonce of this login.
-    pub(super) nonce: &'a str,
+    pub(super) nonce: ExpectedNonce<'a>,
     /// The access token that came with it, for `at_hash`.
     pub(super) access_token: &'a AccessToken,
     pub(super) now: Timestamp,
@@ -220,8 +228,19 @@ fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<(), IdToke
     Ok(())
 }
 
-fn check_nonce(claims: &Map<String, Value>, expected: &str) -> Result<(), IdTokenError> {
-    let found = text(claims, "nonce")?.ok_or(IdTokenError::MissingClaim { claim: "nonce" })?;
+fn check_nonce(
+    claims: &Map<String, Value>,
+    expected: ExpectedNonce<'_>,
+) -> Result<(), IdTokenError> {
+    let (found, expected) = match (text(claims, "nonce")?, expected) {
+        (Some(found), ExpectedNonce::Exactly(nonce) | ExpectedNonce::NoneOr(nonce)) => {
+            (found, nonce)
+        }
+        (None, ExpectedNonce::NoneOr(_)) => return Ok(()),
+        (None, ExpectedNonce::Exactly(_)) => {
+            return Err(IdTokenError::MissingClaim { claim: "nonce" });
+        }
+    };
     if bool::from(found.as_bytes().ct_eq(expected.as_bytes())) {
         Ok(())
     } else {
@@ -265,7 +284,8 @@ fn text<'a>(
     claim: &'static str,
 ) -> Result<Option<&'a str>, IdTokenError> {
     match claims.get(claim) {
-        None => Ok(None),
+        // authentik writes `"at_hash": null` where there is none.
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(IdTokenError::ClaimType { claim }),
     }
@@ -277,7 +297,7 @@ fn time(
     claims: &Map<String, Value>,
     claim: &'static str,
 ) -> Result<Option<Timestamp>, IdTokenError> {
-    let Some(value) = claims.get(claim) else {
+    let Some(value) = claims.get(claim).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
     numeric_date(value)

@@ -17,6 +17,7 @@ mod key_budget;
 mod keys;
 mod logout_token;
 mod provider;
+mod refresh;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,11 +31,12 @@ use url::Url;
 pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, SetupError};
 pub use self::http_client::install_crypto_provider;
 pub use self::logout_token::{LogoutToken, LogoutTokenError};
+pub use self::refresh::{Confirmed, RefreshError, Refreshed};
 
-use self::client::{Credentials, Tokens};
+use self::client::Credentials;
 use self::discovery::Discovery;
 use self::http_client::{Bounds, HttpClient};
-use self::id_token::{Expected, VerifiedClaims};
+use self::id_token::{Expected, ExpectedNonce, VerifiedClaims};
 use self::key_budget::Asks;
 use self::logout_token::Unverified;
 use self::provider::Provider;
@@ -67,6 +69,7 @@ pub struct RelyingParty {
     clock: Arc<dyn Clock>,
     http: HttpClient,
     discovery_http: HttpClient,
+    refresh_http: HttpClient,
     discovery: Discovery,
 }
 
@@ -108,6 +111,10 @@ pub struct SignedIn {
     pub id_token: SecretString,
     /// The access token.
     pub access_token: SecretString,
+    /// The refresh token, where there is one.
+    pub refresh_token: Option<SecretString>,
+    /// How long the access token lives, where the provider says so.
+    pub expires_in: Option<Duration>,
     /// When they last proved who they are; `None` where the provider does not say.
     pub auth_time: Option<Timestamp>,
     /// How they proved it (RFC 8176).
@@ -136,6 +143,7 @@ impl RelyingParty {
             issuer,
             clock,
             discovery_http: http.with_bounds(DISCOVERY_BOUNDS),
+            refresh_http: http.with_bounds(refresh::REFRESH_BOUNDS),
             http,
         }))
     }
@@ -292,20 +300,24 @@ impl RelyingParty {
             &self.http,
         )
         .await?;
+        let id_token = tokens.id_token.ok_or(RedeemError::NoIdToken)?;
         let expected = Expected {
             issuer: &self.settings.issuer,
             client_id: &credentials.client_id,
-            nonce: &attempt.nonce,
+            nonce: ExpectedNonce::Exactly(&attempt.nonce),
             access_token: &tokens.access_token,
             now: self.clock.now(),
         };
-        let verified = self.verify(&tokens, &expected, &provider).await?;
+        let verified = self.verify(&id_token, &expected, &provider).await?;
         let is_wanted = self.settings.userinfo == Userinfo::Always
             || claims::is_incomplete(&verified.all, &self.settings);
         let userinfo = match &provider.userinfo_endpoint {
             Some(endpoint) if is_wanted => {
-                let subject = &verified.subject;
-                Some(client::userinfo(endpoint, &tokens.access_token, subject, &self.http).await?)
+                let told = client::userinfo(endpoint, &tokens.access_token, &self.http).await?;
+                if client::userinfo_subject(&told) != Some(&verified.subject) {
+                    return Err(RedeemError::UserinfoSubject);
+                }
+                Some(told)
             }
             _ => None,
         };
@@ -320,7 +332,9 @@ impl RelyingParty {
                 &self.settings,
             )?,
             access_token: SecretString::from(tokens.access_token.secret().as_str()),
-            id_token: tokens.id_token,
+            id_token,
+            refresh_token: tokens.refresh_token,
+            expires_in: tokens.expires_in,
         })
     }
 
@@ -336,11 +350,11 @@ impl RelyingParty {
     /// Checks the ID token, with newer keys where those at hand do not fit it.
     async fn verify(
         &self,
-        tokens: &Tokens,
+        token: &SecretString,
         expected: &Expected<'_>,
         provider: &Arc<Provider>,
     ) -> Result<VerifiedClaims, RedeemError> {
-        let token = tokens.id_token.expose_secret();
+        let token = token.expose_secret();
         let error = match id_token::verify(token, provider, expected) {
             Ok(verified) => return Ok(verified),
             Err(error) => error,

@@ -67,6 +67,7 @@ pub(crate) async fn holds(store: &dyn Store, time: &dyn Passage) {
     creates_only_what_is_not_there(store).await;
     replaces_only_what_was_read(store).await;
     no_write_brings_a_deleted_record_back(store).await;
+    deletes_only_what_was_read(store, time).await;
     records_end_with_their_time(store, time).await;
     a_replaced_record_lives_anew(store, time).await;
     a_prolonged_record_is_the_same(store, time).await;
@@ -142,6 +143,33 @@ async fn no_write_brings_a_deleted_record_back(store: &dyn Store) {
         Ok(false)
     );
     assert_eq!(value_of(store, "gone").await, Some(b"new".to_vec()));
+}
+
+async fn deletes_only_what_was_read(store: &dyn Store, time: &dyn Passage) {
+    let read_anew = async |name: &str, value: &[u8]| {
+        store.create(&key(name), value, MINUTE).await.expect("done");
+        version_of(store, name).await
+    };
+    let read = read_anew("held", b"0").await;
+    let renewed = store.replace(&key("held"), read, b"1", MINUTE).await;
+    assert_eq!(renewed, Ok(true));
+    // What somebody else wrote since stays.
+    assert_eq!(store.delete_version(&key("held"), read).await, Ok(false));
+    assert_eq!(value_of(store, "held").await, Some(b"1".to_vec()));
+    let read = version_of(store, "held").await;
+    // Living longer does not make it another one.
+    assert_eq!(store.prolong(&key("held"), MINUTE).await, Ok(true));
+    assert_eq!(store.delete_version(&key("held"), read).await, Ok(true));
+    assert_eq!(store.delete_version(&key("held"), read).await, Ok(false));
+    assert_eq!(value_of(store, "held").await, None);
+    // Nor does another record go that got the same key, also when the first has only come to its end.
+    let read = read_anew("held", b"2").await;
+    time.pass(MINUTE).await;
+    assert_eq!(store.delete_version(&key("held"), read).await, Ok(false));
+    let other = read_anew("held", b"3").await;
+    assert_eq!(store.delete_version(&key("held"), read).await, Ok(false));
+    assert_eq!(value_of(store, "held").await, Some(b"3".to_vec()));
+    assert_eq!(store.delete_version(&key("held"), other).await, Ok(true));
 }
 
 async fn records_end_with_their_time(store: &dyn Store, time: &dyn Passage) {

@@ -77,6 +77,11 @@ impl Store for Measured {
         self.time(Op::Delete, self.store.delete(key)).await
     }
 
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        let answer = self.store.delete_version(key, version);
+        self.time(Op::DeleteVersion, answer).await
+    }
+
     async fn enlist(
         &self,
         index: &RecordKey,

@@ -9,12 +9,15 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod embedded;
+pub mod lease;
 pub mod measured;
 pub mod redis;
+pub mod renewals;
 pub mod sealing;
 mod session_records;
 pub mod sessions;
 mod step_ups;
+pub mod users;
 
 /// Names a record. Keys hold hashes, never a secret that opens something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +126,10 @@ pub trait Store: Send + Sync {
 
     /// Deletes a record. Tells whether there was one. When this returns, no reader gets it any more.
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError>;
+
+    /// Deletes a record, provided that it still is the one that was read as `version`; in one step, so that
+    /// nothing goes that somebody else wrote since. Tells whether it was deleted.
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError>;
 
     /// Lists `member` under `index` for `lifetime`, anew where it is listed already. Nothing checks that
     /// there is a record of that name; the entry goes when its time is over, whatever becomes of the record.

@@ -45,9 +45,11 @@ pub enum Purpose {
     HostCookie,
     /// The cookie that the hosts of a domain share.
     DomainCookie,
+    /// The record of a person.
+    User,
 }
 
-const PURPOSES: usize = 9;
+const PURPOSES: usize = 10;
 
 impl Purpose {
     const ALL: [Self; PURPOSES] = [
@@ -60,6 +62,7 @@ impl Purpose {
         Self::PortalCookie,
         Self::HostCookie,
         Self::DomainCookie,
+        Self::User,
     ];
 
     /// The context that BLAKE3 derives a key with: fixed for ever, and used nowhere else.
@@ -74,6 +77,7 @@ impl Purpose {
             Self::PortalCookie => "portcullis v1 portal cookie",
             Self::HostCookie => "portcullis v1 host cookie",
             Self::DomainCookie => "portcullis v1 domain cookie",
+            Self::User => "portcullis v1 user record",
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::identity::Identity;
+use crate::domain::renewal::Renewal;
 use crate::domain::session::SessionId;
 use crate::domain::upstream_key::Tokens;
 use crate::store::RecordKey;
@@ -20,23 +21,54 @@ pub(super) const RECORD_FORMAT: u8 = 1;
 pub(super) struct TokenRecord {
     access: Option<String>,
     id: Option<String>,
+    #[serde(default)]
+    refresh: Option<String>,
+    /// The nonce of the login. ID tokens of renewals bring the same one, or none.
+    #[serde(default)]
+    pub(super) nonce: String,
+    /// What the last renewal brought, for the session's own record. It is written here first, in case that one cannot
+    /// be written.
+    #[serde(default)]
+    pub(super) renewed: Option<Renewed>,
+}
+
+/// What a renewal brings for the session's own record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Renewed {
+    pub(super) renewal: Renewal,
+    pub(super) identity: Identity,
+    pub(super) sid: Option<String>,
 }
 
 impl TokenRecord {
-    pub(super) fn of(tokens: &Tokens) -> Self {
+    pub(super) fn of(tokens: &Tokens, nonce: &str) -> Self {
         let exposed = |token: &Option<SecretString>| {
             token.as_ref().map(|token| token.expose_secret().to_owned())
         };
         Self {
             access: exposed(&tokens.access),
             id: exposed(&tokens.id),
+            refresh: exposed(&tokens.refresh),
+            nonce: nonce.to_owned(),
+            renewed: None,
         }
     }
 
-    pub(super) fn into_tokens(self) -> Tokens {
+    /// The same record with other tokens in it.
+    pub(super) fn replace_tokens(&mut self, tokens: &Tokens) {
+        let replaced = Self::of(tokens, &self.nonce);
+        *self = Self {
+            renewed: self.renewed.take(),
+            ..replaced
+        };
+    }
+
+    pub(super) fn tokens(&self) -> Tokens {
+        let secret = |token: &Option<String>| token.as_deref().map(SecretString::from);
         Tokens {
-            access: self.access.map(SecretString::from),
-            id: self.id.map(SecretString::from),
+            access: secret(&self.access),
+            id: secret(&self.id),
+            refresh: secret(&self.refresh),
         }
     }
 }
@@ -62,6 +94,11 @@ pub(super) fn session_key(member: &str) -> RecordKey {
 
 pub(super) fn tokens_key(member: &str) -> RecordKey {
     RecordKey::new("tokens", member)
+}
+
+/// Who renews a session's tokens.
+pub(super) fn lease_key(member: &str) -> RecordKey {
+    RecordKey::new("renewing", member)
 }
 
 /// The list of a person's sessions.

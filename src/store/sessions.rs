@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
+use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId, SessionLifetime};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
@@ -41,8 +42,12 @@ const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 pub struct Login {
     /// Who signed in.
     pub identity: Identity,
-    /// The tokens: the provider wants the ID token back at logout (`id_token_hint`), and apps may be shown either.
+    /// The tokens: the provider wants the ID token back at logout (`id_token_hint`), and apps may be shown the others.
     pub tokens: Tokens,
+    /// How long the access token lives, where the provider says so.
+    pub expires_in: Option<Duration>,
+    /// The nonce of the login.
+    pub nonce: String,
     /// When the person proved who they are.
     pub auth_time: Option<Timestamp>,
     /// How.
@@ -116,7 +121,9 @@ impl Sessions {
     pub async fn begin(&self, login: Login) -> Result<SessionId, BeginError> {
         let id = SessionId::from_bytes(random());
         let now = self.clock.now();
+        let is_renewable = login.tokens.refresh.is_some();
         let session = Session {
+            renewal: Some(Renewal::of(0, is_renewable, login.expires_in, now)),
             identity: login.identity,
             created: now,
             seen: now,
@@ -131,7 +138,8 @@ impl Sessions {
         // The lists first, then the tokens: a session that can be seen can be found by its owner's name, and
         // be ended at the provider.
         self.enlist(&member, &session, lives).await?;
-        if let Err(error) = self.write(&member, &session, &login.tokens, lives).await {
+        let tokens = TokenRecord::of(&login.tokens, &login.nonce);
+        if let Err(error) = self.write(&member, &session, &tokens, lives).await {
             // What cannot be taken off is left to its lifetime.
             let _ = self.leave_lists(&member, &session, None).await;
             return Err(error.into());
@@ -151,12 +159,11 @@ impl Sessions {
         &self,
         member: &str,
         session: &Session,
-        tokens: &Tokens,
+        tokens: &TokenRecord,
         lives: Duration,
     ) -> Result<(), StoreError> {
         let (session_key, tokens_key) = (session_key(member), tokens_key(member));
-        let tokens = encode(&TokenRecord::of(tokens));
-        let tokens = self.seal(Purpose::Tokens, &tokens_key, &tokens);
+        let tokens = self.seal(Purpose::Tokens, &tokens_key, &encode(tokens));
         self.create(&tokens_key, &tokens, lives).await?;
         let record = self.seal(Purpose::Session, &session_key, &encode(session));
         if let Err(error) = self.create(&session_key, &record, lives).await {
@@ -302,7 +309,8 @@ impl Sessions {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write_touch(
+    /// Writes `session` over its record, as used just now; `None` when that is another one by now, or has ended.
+    pub(super) async fn write_touch(
         &self,
         member: &str,
         session: &Session,
@@ -332,11 +340,13 @@ impl Sessions {
     /// [`StoreError`], when the store cannot tell.
     pub async fn tokens(&self, id: &SessionId) -> Result<Tokens, StoreError> {
         let found = self.read_tokens(&tokens_key(&hash(id))).await?;
-        Ok(found.map(|(tokens, _)| tokens).unwrap_or_default())
+        Ok(found.map(|(record, _)| record.tokens()).unwrap_or_default())
     }
 
-    /// The tokens under `key`, empty where they do not open; `None` where there is no record.
-    async fn read_tokens(&self, key: &RecordKey) -> Result<Option<(Tokens, Version)>, StoreError> {
+    pub(super) async fn read_tokens(
+        &self,
+        key: &RecordKey,
+    ) -> Result<Option<(TokenRecord, Version)>, StoreError> {
         let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
@@ -345,8 +355,7 @@ impl Sessions {
             .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value)
             .map(Zeroizing::new);
         let tokens = plain.ok().and_then(|plain| decode::<TokenRecord>(&plain));
-        let tokens = tokens.map(TokenRecord::into_tokens).unwrap_or_default();
-        Ok(Some((tokens, record.version)))
+        Ok(tokens.map(|tokens| (tokens, record.version)))
     }
 
     /// Whether the store answers.

@@ -29,7 +29,10 @@ pub(super) fn login() -> Login {
         tokens: Tokens {
             access: None,
             id: Some(SecretString::from("header.claims.signature")),
+            refresh: None,
         },
+        expires_in: None,
+        nonce: String::new(),
         auth_time: None,
         amr: vec!["phr".into()],
         sid: None,
@@ -181,6 +184,9 @@ impl Store for EndedMeanwhile {
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.0.delete(key).await
     }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.0.delete_version(key, version).await
+    }
     async fn enlist(
         &self,
         index: &RecordKey,
@@ -327,6 +333,10 @@ impl Store for Refusing {
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.may_write()?;
         self.store.delete(key).await
+    }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.may_write()?;
+        self.store.delete_version(key, version).await
     }
     async fn enlist(
         &self,

@@ -78,6 +78,31 @@ pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
     );
 }
 
+/// The provider has confirmed who somebody is, and what they are called and belong to by now.
+pub fn refreshed(identity: &Identity) {
+    tracing::info!(
+        target: "audit",
+        event = "refresh",
+        issuer = identity.issuer,
+        subject = identity.subject,
+        username = identity.username,
+        "session renewed"
+    );
+}
+
+/// A session ended because it could not be renewed. `reason` is a code.
+pub fn refresh_ended(identity: &Identity, reason: &str) {
+    tracing::info!(
+        target: "audit",
+        event = "refresh_ended",
+        reason,
+        issuer = identity.issuer,
+        subject = identity.subject,
+        username = identity.username,
+        "session ended"
+    );
+}
+
 /// A request was refused, or could not be decided.
 pub fn refused(
     id: &str,

@@ -30,7 +30,7 @@ fn told() -> Told {
     let unreachable = Some(Fault::Unreachable);
     metrics.store().count(Op::Get, Duration::ZERO, unreachable);
     metrics.login("success");
-    metrics.refreshed("success");
+    metrics.refreshed("renewed");
     metrics.logged_out("rp", 1);
     metrics.rate_limited("login");
     let text = metrics.text(Exposition::PlainText, true, true);

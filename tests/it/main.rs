@@ -24,6 +24,7 @@ mod patterns;
 mod provider;
 mod redis;
 mod redis_outages;
+mod refresh;
 mod seed;
 mod sockets;
 mod step_up;

@@ -186,6 +186,26 @@ impl Provider {
         count.parse().map_err(Failure::of("keys-fetched"))
     }
 
+    /// What a user is a member of from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn move_to(&self, user: &str, groups: &[&str]) -> Result<()> {
+        let path = format!("users/{user}/groups/{}", groups.join(","));
+        self.control(Method::POST, &path).await.map(drop)
+    }
+
+    /// Lets a user in no more.
+    ///
+    /// # Errors
+    ///
+    /// When the provider does not answer.
+    pub async fn disable(&self, user: &str) -> Result<()> {
+        let path = format!("users/{user}/disable");
+        self.control(Method::POST, &path).await.map(drop)
+    }
+
     async fn control(&self, method: Method, path: &str) -> Result<String> {
         let url = format!("http://127.0.0.1:{}/{path}", self.control_port);
         let request = gate::plain_client()?.request(method, &url);

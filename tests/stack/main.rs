@@ -28,6 +28,7 @@ mod handover;
 mod hybrid;
 mod portal_path;
 mod redis;
+mod refresh;
 mod reserved;
 mod same_origin;
 mod secrecy;

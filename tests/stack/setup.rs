@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use crate::kit::browser::Browser;
 use crate::kit::caddy::Caddy;
 use crate::kit::gate::{self, Gate};
-use crate::kit::provider::{self, Provider};
+use crate::kit::provider::{self, Provider, Special, USUAL};
 use crate::kit::upstream::Upstream;
 use crate::kit::{Failure, Result, example, folder, ports};
 
@@ -106,6 +106,15 @@ impl Stack {
     ///
     /// As [`start`](Self::start).
     pub async fn start_signing(algorithm: &str, log_level: &str) -> Result<Self> {
+        Self::start_at(Special { algorithm, ..USUAL }, log_level).await
+    }
+
+    /// The same with a provider that is special.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_at(special: Special<'_>, log_level: &str) -> Result<Self> {
         let folder = folder()?;
         let https_port = ports::free();
         let gate_ports = gate::Ports::free();
@@ -113,17 +122,23 @@ impl Stack {
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
         let root = Caddy::root_certificate_below(folder.path());
-        let special = provider::Special {
-            algorithm,
-            environment: &[(
-                "PROVIDER_BACKCHANNEL_LOGOUT_CA".to_owned(),
-                root.display().to_string(),
-            )],
-            ..provider::USUAL
+        let mut environment = special.environment.to_vec();
+        environment.push((
+            "PROVIDER_BACKCHANNEL_LOGOUT_CA".to_owned(),
+            root.display().to_string(),
+        ));
+        let special = Special {
+            environment: &environment,
+            ..special
         };
-        let portals = [public_url.clone()];
-        let mut provider =
-            Provider::start_on(ports::free(), folder.path(), &issuer, &portals, special)?;
+        let relying_parties = [public_url.clone()];
+        let mut provider = Provider::start_on(
+            ports::free(),
+            folder.path(),
+            &issuer,
+            &relying_parties,
+            special,
+        )?;
         let sites = format!(
             "{}{}",
             example::fitted_to(&example::Places {

@@ -49,7 +49,7 @@ pub(super) fn validate(
     let inline = raw.danger_allow_inline_secrets;
     let mut live = LiveFiles::new(&files, inline);
     let oidc = oidc::settings(&raw.oidc, portal, &files, &mut live, &mut problems);
-    let session = session::session(&raw.session, inline, &files, &mut problems);
+    let session = session::session(&raw.session, &raw.oidc, inline, &files, &mut problems);
     let policies = policies::policies(&raw.policies, &mut problems);
     let around = services::Around {
         policies: &policies,

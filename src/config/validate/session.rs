@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Files, item, store};
+use super::{Files, item, one_of, store};
 use crate::config::SessionSettings;
 use crate::config::problems::Problems;
-use crate::config::raw::RawSession;
+use crate::config::raw::{RawOidc, RawSession};
 use crate::domain::cookie_scope::is_under;
 use crate::domain::host::Host;
+use crate::domain::renewal::{RenewalRules, WithoutRefresh};
 use crate::domain::service_host::HostPattern;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionLifetime;
@@ -19,6 +20,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 pub(super) fn session(
     raw: &RawSession,
+    oidc: &RawOidc,
     inline: bool,
     files: &Files<'_>,
     problems: &mut Problems,
@@ -27,12 +29,14 @@ pub(super) fn session(
     let store = store::store(raw, inline, store_timeout, files, problems);
     let secret = store::secret(raw, store.as_ref(), files, problems);
     let lifetime = lifetime(raw, problems);
+    let renewal = renewal(raw, oidc, problems);
     let cookie_domains = cookie_domains(raw, problems);
     Some(SessionSettings {
         store: store?,
         store_timeout,
         secret: secret?,
         lifetime,
+        renewal: renewal?,
         cookie_domains,
     })
 }
@@ -66,6 +70,19 @@ fn lifetime(raw: &RawSession, problems: &mut Problems) -> SessionLifetime {
         );
     }
     SessionLifetime { idle, absolute }
+}
+
+fn renewal(raw: &RawSession, oidc: &RawOidc, problems: &mut Problems) -> Option<RenewalRules> {
+    let choices = [
+        ("session", WithoutRefresh::Session),
+        ("token", WithoutRefresh::Token),
+    ];
+    let written = raw.without_refresh.as_deref();
+    let chosen = one_of(written, &choices, "session.without_refresh", problems)?;
+    Some(RenewalRules {
+        grace: oidc.refresh_grace.unwrap_or(DAY),
+        without_refresh: chosen.unwrap_or_default(),
+    })
 }
 
 /// Domains that browsers take a cookie for.

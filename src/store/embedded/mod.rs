@@ -236,6 +236,14 @@ impl Store for EmbeddedStore {
         self.change(change).await.and_then(is_done)
     }
 
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        let change = Change::DeleteVersion {
+            key: key.as_str().to_owned(),
+            version,
+        };
+        self.change(change).await.and_then(is_done)
+    }
+
     async fn enlist(
         &self,
         index: &RecordKey,

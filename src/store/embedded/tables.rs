@@ -46,6 +46,8 @@ pub(super) enum Change {
     Prolong { key: String, ends: Timestamp },
     /// No record.
     Delete { key: String },
+    /// No record in the place of the one of that version.
+    DeleteVersion { key: String, version: Version },
     /// An entry of an index, in the place of the one that may be there.
     Enlist {
         index: String,
@@ -59,7 +61,10 @@ pub(super) enum Change {
 impl Change {
     /// Whether it takes something away, and no more.
     pub(super) const fn only_takes_away(&self) -> bool {
-        matches!(self, Self::Delete { .. } | Self::Delist { .. })
+        matches!(
+            self,
+            Self::Delete { .. } | Self::DeleteVersion { .. } | Self::Delist { .. }
+        )
     }
 }
 
@@ -285,6 +290,13 @@ impl<'t> Tables<'t> {
                 } else {
                     Outcome::NotDone
                 })
+            }
+            Change::DeleteVersion { key, version } => {
+                if self.living(key)? != Some(*version) {
+                    return Ok(Outcome::NotDone);
+                }
+                self.remove(key)?;
+                Ok(Outcome::Done)
             }
             Change::Enlist {
                 index,

@@ -36,6 +36,12 @@ if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1";
 
+/// Key; version that was read.
+const DELETE_VERSION: &str = "
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1";
+
 /// The time in milliseconds.
 const NOW: &str = "
 local time = redis.call('TIME')
@@ -214,6 +220,12 @@ impl Store for RedisStore {
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.write_in_place(cmd("DEL").arg(name_of(key))).await
+    }
+
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        let mut command = script(DELETE_VERSION, key);
+        self.write_in_place(command.arg(&version.0.to_be_bytes()))
+            .await
     }
 
     async fn enlist(

@@ -104,6 +104,9 @@ impl Store for Between {
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
         self.step().await.delete(key).await
     }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.step().await.delete_version(key, version).await
+    }
     async fn enlist(
         &self,
         index: &RecordKey,
@@ -508,8 +511,9 @@ async fn an_ending_gives_the_newest_id_token_back() {
             let newer = Tokens {
                 access: None,
                 id: Some(SecretString::from("newer")),
+                refresh: None,
             };
-            let newer = sessions.seal(Purpose::Tokens, &key, &encode(&TokenRecord::of(&newer)));
+            let newer = sessions.seal(Purpose::Tokens, &key, &encode(&TokenRecord::of(&newer, "")));
             async move {
                 let Some(read) = store.get(&key).await.expect("an answer") else {
                     return;
@@ -571,6 +575,9 @@ impl Store for Failing {
             return Err(StoreError::Refused("a test says so".into()));
         }
         self.store.delete(key).await
+    }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.store.delete_version(key, version).await
     }
     async fn enlist(
         &self,

@@ -189,10 +189,10 @@ impl Sessions {
         let mut taken = Tokens::default();
         for _ in 0..MAX_TAKES {
             let Some((tokens, version)) = self.read_tokens(&key).await? else {
-                return Ok(taken);
+                break;
             };
-            taken = tokens;
-            let emptied = encode(&TokenRecord::of(&Tokens::default()));
+            taken = tokens.tokens();
+            let emptied = encode(&TokenRecord::of(&Tokens::default(), ""));
             let emptied = self.seal(Purpose::Tokens, &key, &emptied);
             let written = self.store.replace(&key, version, &emptied, EMPTIED_FOR);
             match written.await {
@@ -256,7 +256,10 @@ impl Sessions {
 
     /// Whether the provider has ended its session that `session` came from. For whoever writes a record under a `sid`
     /// that it did not have before.
-    pub(super) async fn ended_at_provider(&self, session: &Session) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn ended_at_provider(
+        &self,
+        session: &Session,
+    ) -> Result<bool, StoreError> {
         let Some(sid) = &session.sid else {
             return Ok(false);
         };

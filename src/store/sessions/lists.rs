@@ -35,7 +35,7 @@ impl Sessions {
     /// Takes `member` off the lists that it stands on no more: its record was `before` and now is `after`, under which
     /// the provider may have given its session another name, or is gone. What it stands on since was written by
     /// [`enlist`](Self::enlist), before the record was.
-    pub(super) async fn leave_lists(
+    pub(in crate::store) async fn leave_lists(
         &self,
         member: &str,
         before: &Session,

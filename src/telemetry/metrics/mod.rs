@@ -167,7 +167,7 @@ impl Metrics {
         self.logins.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// A renewal of tokens ended: `success`, or the code of why not.
+    /// A renewal of tokens ended, with this code.
     pub fn refreshed(&self, result: &'static str) {
         self.refreshes.get_or_create(&ResultLabel { result }).inc();
     }

@@ -35,6 +35,7 @@ words! {
         Replace => "replace",
         Prolong => "prolong",
         Delete => "delete",
+        DeleteVersion => "delete_version",
         Enlist => "enlist",
         Delist => "delist",
         Members => "members",

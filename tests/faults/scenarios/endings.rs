@@ -180,6 +180,8 @@ async fn begun(sessions: &Sessions, issuer: &str, number: usize) -> Result<Sessi
         auth_time: None,
         amr: Vec::new(),
         sid: Some(sid(number)),
+        expires_in: None,
+        nonce: String::new(),
     };
     sessions.begin(login).await.map_err(Failure::new)
 }

@@ -7,6 +7,7 @@ mod names;
 mod provider;
 mod records;
 mod redis;
+mod refresh;
 mod within;
 
 use std::pin::Pin;
@@ -84,6 +85,7 @@ pub fn list() -> Vec<Scenario> {
         scenario("file: second process",         |stage| Box::pin(file::second_process(stage))),
         scenario("provider down at start",       |stage| Box::pin(provider::down_at_start(stage))),
         scenario("provider gone",                |stage| Box::pin(provider::gone(stage))),
+        long("tokens lapse, provider away",      |stage| Box::pin(refresh::lapse_while_away(stage))),
         long("token endpoint hangs",             |stage| Box::pin(provider::token_hangs(stage))),
         on_request("token endpoint drips",       |stage| Box::pin(provider::token_drips(stage))),
         on_request("token endpoint slow",        |stage| Box::pin(provider::token_slow(stage))),

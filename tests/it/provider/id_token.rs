@@ -133,7 +133,7 @@ async fn each_lie_about_the_time_is_caught() {
     let rows: Vec<Row> = vec![
         ("no exp",                    claim("exp", Value::Null),                        Refused("id_token_claim_missing")),
         ("exp as text",               claim("exp", json!("1790003600")),                Refused("id_token_claim_type")),
-        ("exp null",                  Box::new(null_exp),                               Refused("id_token_claim_type")),
+        ("exp null",                  Box::new(null_exp),                               Refused("id_token_claim_missing")),
         ("exp with a fraction",       claim("exp", json!(1_790_000_100.5)),             SignedIn),
         ("exp negative",              claim("exp", json!(-1)),                          Refused("id_token_claim_type")),
         ("exp beyond all numbers",    claim("exp", json!(1e300)),                       SignedIn),

@@ -16,7 +16,12 @@ pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
     pub fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(START)))
+        Self::at(START)
+    }
+
+    /// One that begins at another time, in seconds since the Unix epoch.
+    pub fn at(seconds: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(seconds)))
     }
 
     /// Lets time pass at once.

@@ -17,7 +17,8 @@
 //   PROVIDER_ALGORITHM                  what ID tokens are signed with (RS256)
 //   PROVIDER_CONTROL_PORT               when set, a port of 127.0.0.1 for the tests: POST /rotate/ES512 replaces the
 //                                       key, and perhaps its algorithm, as Pocket ID does it: without overlap;
-//                                       GET /keys-fetched tells how often the keys were asked for
+//                                       GET /keys-fetched tells how often the keys were asked for;
+//                                       POST /users/ada/groups/media,home and /users/ada/disable change people
 //   PROVIDER_BACKCHANNEL_LOGOUT_CA      when set, the client is told at /backchannel-logout of logouts here, which Pocket
 //                                       ID does not do; its host is at 127.0.0.1, and its certificate from this file
 //   PROVIDER_KEYS_FILE                  a JSON Web Key Set to begin with; the first key signs, all are
@@ -158,7 +159,8 @@ const providerWith = (algorithm, jwks) => {
 
     findAccount: (ctx, sub) => {
       const user = bySubject(sub);
-      return user && {
+      if (!user || user.disabled) return undefined;
+      return {
         accountId: sub,
         claims: () => ({ ...user, picture: `${issuer}/picture/${sub}` }),
       };
@@ -271,6 +273,10 @@ if (controlPort) {
   createServer((request, response) => {
     const algorithm = /^\/rotate\/(\w+)$/.exec(request.url)?.[1];
     if (request.method === 'POST' && algorithm) answer = providerWith(algorithm, newKeys(algorithm));
+    const [, name, change, groups] = /^\/users\/(\w+)\/(groups|disable)\/?(.*)$/.exec(request.url) ?? [];
+    const user = request.method === 'POST' && users.get(name);
+    if (user && change === 'groups') user.groups = groups.split(',').filter(Boolean);
+    if (user && change === 'disable') user.disabled = true;
     response.end(String(keysFetched));
   }).listen(Number(controlPort), '127.0.0.1');
 }

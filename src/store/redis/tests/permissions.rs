@@ -62,6 +62,9 @@ async fn the_documented_user_may_do_nothing_that_is_not_needed() {
             store.replace(&key("a"), read.version, b"b", MINUTE).await?;
             store.prolong(&key("a"), MINUTE).await?;
             store.delete(&key("a")).await?;
+            create(&store, "b").await?;
+            let held = store.get(&key("b")).await?.expect("a record");
+            store.delete_version(&key("b"), held.version).await?;
             store.enlist(&key("index"), "a", MINUTE).await?;
             store.members(&key("index")).await?;
             store.page(&key(""), None, 10).await?;

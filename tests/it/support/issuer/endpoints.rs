@@ -20,6 +20,10 @@ pub(super) async fn answer(
     let Some(endpoint) = endpoint(request.path(), &shared.issuer) else {
         return HttpResponse::NotFound().finish();
     };
+    let endpoint = match parameters(&body).get("grant_type").map(String::as_str) {
+        Some("refresh_token") if endpoint == Endpoint::Token => Endpoint::Refresh,
+        _ => endpoint,
+    };
     let lie = {
         let mut state = shared.state();
         *state.requests.entry(endpoint).or_default() += 1;
@@ -43,6 +47,16 @@ pub(super) async fn answer(
         }
         Some(Answer::Hang) => rt::time::sleep(Duration::from_secs(60)).await,
         Some(Answer::Slow(delay)) => rt::time::sleep(delay).await,
+        Some(Answer::Late(delay)) => {
+            let answer = honest_answer(endpoint, &request, &body, &shared);
+            rt::time::sleep(delay).await;
+            return answer;
+        }
+        Some(Answer::Page) => {
+            return HttpResponse::Ok()
+                .content_type("text/html")
+                .body("<!doctype html><title>Back soon</title>");
+        }
     }
     honest_answer(endpoint, &request, &body, &shared)
 }
@@ -90,21 +104,23 @@ fn honest_answer(
                 Err(why) => HttpResponse::BadRequest().body(why),
             }
         }
-        Endpoint::Token => match protocol::token(shared, authorization, &parameters(body)) {
-            Ok(tokens) => json(Part::TokenAnswer, tokens),
-            Err(error) => {
-                // The description repeats the request, as some providers' do.
-                let description = String::from_utf8_lossy(body);
-                let answer = json!({ "error": error, "error_description": description });
-                let refused = error == "invalid_client";
-                let status = if refused {
-                    StatusCode::UNAUTHORIZED
-                } else {
-                    StatusCode::BAD_REQUEST
-                };
-                HttpResponse::build(status).json(answer)
+        Endpoint::Token | Endpoint::Refresh => {
+            match protocol::token(shared, authorization, &parameters(body)) {
+                Ok(tokens) => json(Part::TokenAnswer, tokens),
+                Err(error) => {
+                    // The description repeats the request, as some providers' do.
+                    let description = String::from_utf8_lossy(body);
+                    let answer = json!({ "error": error, "error_description": description });
+                    let refused = error == "invalid_client";
+                    let status = if refused {
+                        StatusCode::UNAUTHORIZED
+                    } else {
+                        StatusCode::BAD_REQUEST
+                    };
+                    HttpResponse::build(status).json(answer)
+                }
             }
-        },
+        }
         Endpoint::Userinfo => match protocol::userinfo(shared, authorization) {
             Some(claims) => json(Part::Userinfo, claims),
             None => HttpResponse::Unauthorized().finish(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use portcullis::domain::relying_party::{ClaimPath, ClientAuth, OidcSettings, Userinfo};
@@ -24,7 +24,7 @@ use portcullis::domain::upstream_key::LiveSecret;
 use self::keys::Keys;
 pub use self::keys::{Algorithm, other_p521_key};
 pub use self::logout_token::LogoutDraft;
-use self::protocol::Grant;
+use self::protocol::{Grant, RefreshGrant};
 use super::clock::TestClock;
 use super::front::Front;
 
@@ -80,6 +80,10 @@ pub enum Answer {
     Hang,
     /// The honest answer, late.
     Slow(Duration),
+    /// The same, where all is done at once but for the answer.
+    Late(Duration),
+    /// A page, with status 200.
+    Page,
 }
 
 /// The endpoints that can be made to answer otherwise.
@@ -89,6 +93,8 @@ pub enum Endpoint {
     Jwks,
     Authorize,
     Token,
+    /// The token endpoint, asked with a refresh token.
+    Refresh,
     Userinfo,
     EndSession,
 }
@@ -117,6 +123,7 @@ pub enum Part {
 type EditText = Box<dyn Fn(String) -> String + Send>;
 
 /// How the issuer behaves. The default is honest.
+#[allow(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub struct Behaviour {
     /// What ID tokens are signed with.
     pub algorithm: Algorithm,
@@ -143,6 +150,19 @@ pub struct Behaviour {
     /// Send the browser back with this error.
     pub refuse_login: Option<&'static str>,
     pub answers: HashMap<Endpoint, Answer>,
+    /// Whether a login brings a refresh token.
+    pub gives_refresh: bool,
+    /// Whether each use of it brings another one, and the one before is good for nothing; for worse than nothing, as at
+    /// Pocket ID: its use ends all that came of the login.
+    pub rotates: bool,
+    /// What `expires_in` says.
+    pub expires_in: Value,
+    /// Whether new tokens come with an ID token.
+    pub renews_id_token: bool,
+    /// Answer a refresh token with this error.
+    pub refuse_refresh: Option<&'static str>,
+    /// What everybody is a member of by now.
+    pub groups: Option<&'static [&'static str]>,
 }
 
 impl Default for Behaviour {
@@ -164,6 +184,12 @@ impl Default for Behaviour {
             asks_again: true,
             refuse_login: None,
             answers: HashMap::new(),
+            gives_refresh: false,
+            rotates: true,
+            expires_in: json!(3600),
+            renews_id_token: true,
+            refuse_refresh: None,
+            groups: None,
         }
     }
 }
@@ -208,6 +234,11 @@ struct State {
     issued: Vec<String>,
     /// By access token.
     access: HashMap<String, Grant>,
+    /// By refresh token.
+    refresh: HashMap<String, RefreshGrant>,
+    /// How often tokens were renewed, and how often with a token that had been replaced.
+    renewals: usize,
+    reuses: usize,
     requests: HashMap<Endpoint, usize>,
     /// The parameters of the last request to end a session.
     logged_out: Option<HashMap<String, String>>,
@@ -260,6 +291,9 @@ impl FakeIssuer {
                 codes: HashMap::new(),
                 issued: Vec::new(),
                 access: HashMap::new(),
+                refresh: HashMap::new(),
+                renewals: 0,
+                reuses: 0,
                 requests: HashMap::new(),
                 logged_out: None,
             }),
@@ -342,6 +376,16 @@ impl FakeIssuer {
     /// Every code and token that it ever gave away.
     pub fn issued(&self) -> Vec<String> {
         self.shared.state().issued.clone()
+    }
+
+    /// How often tokens were renewed.
+    pub fn renewals(&self) -> usize {
+        self.shared.state().renewals
+    }
+
+    /// How often a refresh token was used that had been replaced.
+    pub fn reuses(&self) -> usize {
+        self.shared.state().reuses
     }
 
     /// How often `endpoint` was asked.

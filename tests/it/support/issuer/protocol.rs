@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::keys::encode;
-use super::{CLIENT_ID, Part, ResponseIss, Shared, State, User};
+use super::{Behaviour, CLIENT_ID, Part, ResponseIss, Shared, State, User};
 
 pub(super) type Params = HashMap<String, String>;
 
@@ -25,6 +25,15 @@ pub(super) struct Grant {
     scopes: Vec<String>,
     auth_time: u64,
     methods: &'static [&'static str],
+}
+
+/// What a refresh token stands for.
+#[derive(Debug, Clone)]
+pub(super) struct RefreshGrant {
+    grant: Grant,
+    /// The access token of the login, which names all that came of it.
+    family: String,
+    is_replaced: bool,
 }
 
 /// The authorization endpoint: where to send the browser, or why it stays (OIDC Core §3.1.2).
@@ -125,8 +134,10 @@ pub(super) fn token(
     let mut state = shared.state();
     authenticate(shared, &state, authorization, form).ok_or("invalid_client")?;
     let get = |name: &str| form.get(name).map(String::as_str);
-    if get("grant_type") != Some("authorization_code") {
-        return Err("unsupported_grant_type");
+    match get("grant_type") {
+        Some("authorization_code") => {}
+        Some("refresh_token") => return renew(shared, &mut state, form),
+        _ => return Err("unsupported_grant_type"),
     }
     let grant = get("code").and_then(|code| state.codes.remove(code));
     let grant = grant.ok_or("invalid_grant")?;
@@ -142,13 +153,76 @@ pub(super) fn token(
     state
         .issued
         .extend([access_token.clone(), id_token.clone()]);
-    state.access.insert(access_token.clone(), grant);
+    state.access.insert(access_token.clone(), grant.clone());
     let mut answer = json!({
         "access_token": access_token,
         "token_type": "Bearer",
-        "expires_in": 3600,
+        "expires_in": state.behaviour.expires_in,
         "id_token": id_token,
     });
+    if state.behaviour.gives_refresh {
+        let family = access_token;
+        answer["refresh_token"] = json!(new_refresh_token(&mut state, grant, family));
+    }
+    (state.behaviour.edit_token_answer)(&mut answer);
+    Ok(answer)
+}
+
+fn new_refresh_token(state: &mut State, grant: Grant, family: String) -> String {
+    let token = random();
+    state.issued.push(token.clone());
+    let is_replaced = false;
+    let grant = RefreshGrant {
+        grant,
+        family,
+        is_replaced,
+    };
+    state.refresh.insert(token.clone(), grant);
+    token
+}
+
+/// New tokens for a refresh token (RFC 6749 §6).
+fn renew(shared: &Shared, state: &mut State, form: &Params) -> Result<Value, &'static str> {
+    let shown = form.get("refresh_token").ok_or("invalid_request")?;
+    let RefreshGrant {
+        grant,
+        family,
+        is_replaced,
+    } = state.refresh.get(shown).cloned().ok_or("invalid_grant")?;
+    if is_replaced {
+        // Somebody has a copy.
+        state.reuses += 1;
+        state.refresh.retain(|_, other| other.family != family);
+        return Err("invalid_grant");
+    }
+    if let Some(error) = state.behaviour.refuse_refresh {
+        return Err(error);
+    }
+    state.renewals += 1;
+    let access_token = random();
+    // OIDC Core §12.2: without the nonce of the login, better.
+    let grant = Grant {
+        nonce: None,
+        ..grant
+    };
+    state.access.insert(access_token.clone(), grant.clone());
+    state.issued.push(access_token.clone());
+    let mut answer = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": state.behaviour.expires_in,
+    });
+    if state.behaviour.renews_id_token {
+        let id_token = id_token(shared, state, &grant, &access_token);
+        state.issued.push(id_token.clone());
+        answer["id_token"] = json!(id_token);
+    }
+    if state.behaviour.rotates {
+        if let Some(before) = state.refresh.get_mut(shown) {
+            before.is_replaced = true;
+        }
+        answer["refresh_token"] = json!(new_refresh_token(state, grant, family));
+    }
     (state.behaviour.edit_token_answer)(&mut answer);
     Ok(answer)
 }
@@ -158,7 +232,7 @@ pub(super) fn userinfo(shared: &Shared, authorization: Option<&str>) -> Option<V
     let state = shared.state();
     let token = authorization?.strip_prefix("Bearer ")?;
     let grant = state.access.get(token)?;
-    let mut claims = scoped_claims(grant);
+    let mut claims = scoped_claims(grant, &state.behaviour);
     claims["sub"] = json!(grant.user.subject);
     (state.behaviour.edit_userinfo)(&mut claims);
     Some(claims)
@@ -237,7 +311,7 @@ fn id_token(shared: &Shared, state: &State, grant: &Grant, access_token: &str) -
     let mut claims = if behaviour.sparse_id_token {
         json!({})
     } else {
-        scoped_claims(grant)
+        scoped_claims(grant, behaviour)
     };
     claims["iss"] = json!(shared.issuer);
     claims["sub"] = json!(grant.user.subject);
@@ -263,7 +337,7 @@ fn id_token(shared: &Shared, state: &State, grant: &Grant, access_token: &str) -
 }
 
 /// The claims that scopes ask for (OIDC Core §5.4).
-fn scoped_claims(grant: &Grant) -> Value {
+fn scoped_claims(grant: &Grant, behaviour: &Behaviour) -> Value {
     let has = |wanted: &str| grant.scopes.iter().any(|scope| scope == wanted);
     let mut claims = json!({});
     if has("profile") {
@@ -275,7 +349,7 @@ fn scoped_claims(grant: &Grant) -> Value {
         claims["email_verified"] = json!(true);
     }
     if has("groups") {
-        claims["groups"] = json!(grant.user.groups);
+        claims["groups"] = json!(behaviour.groups.unwrap_or(grant.user.groups));
     }
     claims
 }

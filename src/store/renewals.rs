@@ -1,0 +1,316 @@
+//! What a renewal of tokens reads and writes. It is done under a [`Lease`], one at a time a session.
+//!
+//! The order counts. The tokens are written first, over those that were read under the lease and no others, with all
+//! that the session's own record is to say; then that record. So a holder of the lease who was overtaken changes
+//! nothing; a refresh token that the provider has replaced is not lost to whatever fails afterwards; and where the
+//! session's record could not be written any more, the next one to look finds there what it should say, and asks the
+//! provider nothing. Neither write brings a session back.
+
+use std::time::Duration;
+
+use crate::domain::identity::Identity;
+use crate::domain::renewal::Renewal;
+use crate::domain::session::{Session, SessionId};
+use crate::domain::time::Timestamp;
+use crate::domain::upstream_key::Tokens;
+use crate::store::lease::Lease;
+use crate::store::sealing::Purpose;
+use crate::store::session_records::{
+    Renewed, TokenRecord, encode, hash, lease_key, session_key, tokens_key,
+};
+use crate::store::sessions::Sessions;
+use crate::store::{StoreError, Version};
+
+/// How long the lease lasts: longer than the provider is waited for, so that nobody else uses the same refresh token even
+/// where the lease cannot be renewed meanwhile.
+const LEASE: Duration = Duration::from_secs(25);
+
+/// How often a write is tried that others are in the way of.
+const ATTEMPTS: usize = 10;
+
+/// How often what must not be lost is written, while the store does not take it, and how long it is in between.
+const SAVES: usize = 8;
+const BETWEEN_SAVES: Duration = Duration::from_millis(500);
+
+/// A session that is being renewed.
+pub struct Renewing {
+    id: SessionId,
+    member: String,
+    /// As it was read under the lease.
+    pub session: Session,
+    tokens: TokenRecord,
+    version: Version,
+}
+
+impl Renewing {
+    /// Its tokens, as they were written last.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        self.tokens.tokens()
+    }
+
+    /// The nonce of the login.
+    #[must_use]
+    pub fn nonce(&self) -> &str {
+        &self.tokens.nonce
+    }
+
+    /// The number of its tokens.
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        let renewed = self.tokens.renewed.as_ref();
+        renewed.map_or(0, |renewed| renewed.renewal.serial)
+    }
+
+    /// Whether the tokens are newer than the session's record knows.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.serial() > serial_of(&self.session)
+    }
+}
+
+fn serial_of(session: &Session) -> u64 {
+    session.renewal.as_ref().map_or(0, |renewal| renewal.serial)
+}
+
+/// What is found of a session that is to be renewed.
+pub enum Found {
+    /// All of it.
+    Whole(Box<Renewing>),
+    /// A session whose tokens are gone, or do not open.
+    WithoutTokens(Box<Session>),
+    /// Nothing: it has ended.
+    Nothing,
+}
+
+impl Sessions {
+    /// Takes the lease to renew a session; `None` while somebody else has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then nobody may have it for the next seconds.
+    pub async fn lease_renewal(&self, id: &SessionId) -> Result<Option<Lease<'_>>, StoreError> {
+        Lease::take(&*self.store, lease_key(&hash(id)), LEASE).await
+    }
+
+    /// The live session, without noting a use of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when the store cannot tell.
+    pub async fn peek(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let found = self.read(&session_key(&hash(id))).await?;
+        Ok(found.map(|(session, _)| session))
+    }
+
+    /// Reads a session and its tokens, to renew them. The lease has to be taken before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when the store cannot tell.
+    pub async fn open_renewal(&self, id: &SessionId) -> Result<Found, StoreError> {
+        let member = hash(id);
+        let Some((session, _)) = self.read(&session_key(&member)).await? else {
+            return Ok(Found::Nothing);
+        };
+        Ok(match self.read_tokens(&tokens_key(&member)).await? {
+            Some((tokens, version)) => Found::Whole(Box::new(Renewing {
+                id: id.clone(),
+                member,
+                session,
+                tokens,
+                version,
+            })),
+            None => Found::WithoutTokens(Box::new(session)),
+        })
+    }
+
+    /// Writes `tokens` over those that were read. `false` when others stand there by now, or none: then nothing is
+    /// written. Tries again for some seconds where the store does not take them, since they may be the only ones that
+    /// the provider still knows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then nobody knows whether they are there.
+    pub async fn keep_tokens(
+        &self,
+        renewing: &mut Renewing,
+        tokens: &Tokens,
+    ) -> Result<bool, StoreError> {
+        renewing.tokens.replace_tokens(tokens);
+        self.save(renewing).await
+    }
+
+    /// Writes `tokens`, and with them what the session is to say from now on, as [`keep_tokens`](Self::keep_tokens)
+    /// does; the session's own record is not changed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then nobody knows whether they are there.
+    pub async fn keep_renewed(
+        &self,
+        renewing: &mut Renewing,
+        tokens: &Tokens,
+        (identity, sid, renewal): (Identity, Option<String>, Renewal),
+    ) -> Result<bool, StoreError> {
+        renewing.tokens.replace_tokens(tokens);
+        renewing.tokens.renewed = Some(Renewed {
+            renewal,
+            identity,
+            sid,
+        });
+        self.save(renewing).await
+    }
+
+    async fn save(&self, renewing: &mut Renewing) -> Result<bool, StoreError> {
+        let key = tokens_key(&renewing.member);
+        // No two values are sealed alike, so that ours is known again.
+        let sealed = self.seal(Purpose::Tokens, &key, &encode(&renewing.tokens));
+        let used = Session {
+            seen: self.clock.now(),
+            ..renewing.session.clone()
+        };
+        let lives = self.lifetime.end_of(&used).since(used.seen);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let saved = async {
+                let version = renewing.version;
+                self.store.replace(&key, version, &sealed, lives).await?;
+                // Where the write was not answered, a second one meets the first.
+                let stored = self.store.get(&key).await?;
+                Ok(stored.filter(|stored| stored.value == sealed))
+            };
+            match saved.await {
+                Ok(Some(stored)) => {
+                    renewing.version = stored.version;
+                    return Ok(true);
+                }
+                Ok(None) => return Ok(false),
+                Err(error) if tries == SAVES => return Err(error),
+                Err(_) => tokio::time::sleep(BETWEEN_SAVES).await,
+            }
+        }
+    }
+
+    /// Has the session's own record say what came with the tokens. `None` when it has ended meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then the next renewal does it, from what stands with the tokens.
+    pub async fn finish_renewal(&self, renewing: &Renewing) -> Result<Option<Session>, StoreError> {
+        let Some(renewed) = &renewing.tokens.renewed else {
+            return Ok(Some(renewing.session.clone()));
+        };
+        let apply = |session: &Session| {
+            (serial_of(session) < renewed.renewal.serial).then(|| Session {
+                identity: renewed.identity.clone(),
+                sid: renewed.sid.clone().or_else(|| session.sid.clone()),
+                renewal: Some(renewed.renewal.clone()),
+                ..session.clone()
+            })
+        };
+        self.update(&renewing.member, apply).await
+    }
+
+    /// Notes in the session's record that a renewal failed at `now`. `None` when it has ended meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then nothing is noted.
+    pub async fn note_failed_renewal(
+        &self,
+        renewing: &Renewing,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let apply = |session: &Session| {
+            let renewal = session.renewal.as_ref()?;
+            Some(Session {
+                renewal: Some(renewal.failed(now)),
+                ..session.clone()
+            })
+        };
+        self.update(&renewing.member, apply).await
+    }
+
+    /// Ends the session because of what came of the tokens that were read: unless others stand there by now. Tells
+    /// whether it did. Tries again for some seconds, while the store does not take it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then the session may still live.
+    pub async fn end_renewing(&self, renewing: &Renewing) -> Result<bool, StoreError> {
+        let key = tokens_key(&renewing.member);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ended = async {
+                let is_theirs = self.store.delete_version(&key, renewing.version).await?;
+                // An attempt before may have come so far.
+                if !is_theirs && self.store.get(&key).await?.is_some() {
+                    return Ok(false);
+                }
+                self.end(&renewing.id).await?;
+                Ok(true)
+            };
+            match ended.await {
+                Err(_) if tries < SAVES => tokio::time::sleep(BETWEEN_SAVES).await,
+                done => return done,
+            }
+        }
+    }
+
+    /// A record that was `before` is `written`, and the provider may have given its session another name: that one may
+    /// have ended just now, when nothing here had its name yet. `None` when it has.
+    async fn under_its_sid(
+        &self,
+        member: &str,
+        before: &Session,
+        written: Session,
+    ) -> Result<Option<Session>, StoreError> {
+        if written.sid == before.sid {
+            return Ok(Some(written));
+        }
+        // What cannot be taken off is left to its lifetime.
+        let _ = self.leave_lists(member, before, Some(&written)).await;
+        if !self.ended_at_provider(&written).await? {
+            return Ok(Some(written));
+        }
+        self.end_named(member).await?;
+        Ok(None)
+    }
+
+    /// Changes the session's record, whoever else writes it at the same time. An ending wins: `None`. Where `change`
+    /// has nothing to change, the session as it is.
+    async fn update(
+        &self,
+        member: &str,
+        change: impl Fn(&Session) -> Option<Session>,
+    ) -> Result<Option<Session>, StoreError> {
+        let key = session_key(member);
+        let mut listed = None;
+        for _ in 0..ATTEMPTS {
+            let Some((session, version)) = self.read(&key).await? else {
+                if let Some(listed) = &listed {
+                    // It was put on its lists for the write. What cannot be taken off is left to its lifetime.
+                    let _ = self.leave_lists(member, listed, None).await;
+                }
+                return Ok(None);
+            };
+            let Some(changed) = change(&session) else {
+                return Ok(Some(session));
+            };
+            if let Some(written) = self.write_touch(member, &changed, version).await? {
+                return self.under_its_sid(member, &session, written).await;
+            }
+            listed = Some(changed);
+        }
+        Err(StoreError::Unreachable(
+            "others write the same session again and again".into(),
+        ))
+    }
+}
+
+#[cfg(test)]
+#[path = "renewals_tests.rs"]
+mod tests;
