@@ -3,28 +3,35 @@
 
 mod socket;
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
+use tokio::net::UnixStream;
 
 use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
-use crate::config::{Config, Listen, SecretError, SocketAccess, StoreLocation, WatchedSecret};
+use crate::config::{
+    Config, ControlSocket, Listen, SecretError, SocketAccess, StoreLocation, USUAL_CONTROL_SOCKET,
+    WatchedSecret,
+};
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::{Gate, Warnings};
+use crate::http::control::SocketPeer;
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::{Http, keep_to_its_statuses, routes};
@@ -83,6 +90,7 @@ pub struct Application {
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    control: Option<PathBuf>,
 }
 
 impl Application {
@@ -146,14 +154,21 @@ impl Application {
             portal_routes,
         )?;
         let (admin_server, admin) = serve(&server.admin_listen, sockets, 1, &http, routes::admin)?;
+        let mut servers = vec![verify_server, portal_server, admin_server];
+        let control = serve_control(&server.control_socket, &http)?;
+        let control = control.map(|(server, path)| {
+            servers.push(server);
+            path
+        });
         Ok(Self {
-            servers: vec![verify_server, portal_server, admin_server],
+            servers,
             relying_party,
             store,
             watched: config.watched,
             verify,
             portal,
             admin,
+            control,
         })
     }
 
@@ -173,6 +188,12 @@ impl Application {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// The control socket, if there is one.
+    #[must_use]
+    pub fn control_socket(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
     /// Answers until `stop` resolves, then lets running requests end.
@@ -215,6 +236,39 @@ fn open_store(
     })
 }
 
+/// Listens for the commands of administrators. The usual place is one where not everybody can make a socket, and where
+/// another instance may have made its own: that keeps nobody from starting.
+fn serve_control(
+    socket: &ControlSocket,
+    http: &Data<Http>,
+) -> Result<Option<(Server, PathBuf)>, StartError> {
+    let (path, is_asked_for) = match socket {
+        ControlSocket::Off => return Ok(None),
+        ControlSocket::At(path) => (path.as_path(), true),
+        ControlSocket::Usual => (Path::new(USUAL_CONTROL_SOCKET), false),
+    };
+    if !is_asked_for && !path.parent().is_some_and(Path::is_dir) {
+        return Ok(None);
+    }
+    let owner_alone = SocketAccess {
+        mode: 0o600,
+        group: None,
+    };
+    let listen = Listen::Unix(path.to_owned());
+    match serve(&listen, owner_alone, 1, http, routes::control) {
+        Ok((server, _)) => Ok(Some((server, path.to_owned()))),
+        Err(error) if is_asked_for => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "there is no control socket, so `portcullis sessions` does not reach this instance; \
+                 server.control_socket names another place, or is \"off\""
+            );
+            Ok(None)
+        }
+    }
+}
+
 fn serve(
     listen: &Listen,
     sockets: SocketAccess,
@@ -246,7 +300,9 @@ fn serve(
             let listener = TcpListener::bind(address).map_err(refused)?;
             server.listen(listener)
         }
-        Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),
+        Listen::Unix(path) => server
+            .on_connect(note_peer)
+            .listen_uds(unix_listener(path, sockets).map_err(refused)?),
     };
     let server = server.map_err(refused)?;
     let address = server
@@ -255,4 +311,12 @@ fn serve(
         .copied()
         .filter(|_| matches!(listen, Listen::Tcp(_)));
     Ok((server.run(), address))
+}
+
+/// Keeps with a connection to a socket who is at its other end.
+fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<UnixStream>();
+    if let Some(peer) = stream.and_then(|stream| stream.peer_cred().ok()) {
+        data.insert(SocketPeer { uid: peer.uid() });
+    }
 }

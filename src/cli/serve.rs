@@ -71,12 +71,14 @@ async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::erro
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let application = Application::build(config, Arc::new(SystemClock))?;
+    let control = application.control_socket().map(Path::display);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %public_url,
         %listen,
         %portal,
         %admin,
+        control = control.as_ref().map(tracing::field::display),
         "portcullis is up"
     );
     tell_manager(&NotifyState::Ready);

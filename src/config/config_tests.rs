@@ -146,6 +146,9 @@ fn bad_servers_are_refused() {
         (|raw| raw.server.listen = Some("gate:9191".into()),               "server.listen: must be an address and a port such as \"127.0.0.1:9191\", or \"unix:/absolute/path\""),
         (|raw| raw.server.listen = Some("unix:verify.sock".into()),        "server.listen: the path of a socket must be absolute: \"unix:/run/portcullis/verify.sock\""),
         (|raw| raw.server.listen = Some(format!("unix:/{}", "a".repeat(107))), "server.listen: the path of a socket has at most 107 bytes"),
+        (|raw| raw.server.control_socket = Some("control.sock".into()),    "server.control_socket: must be an absolute path such as \"/run/portcullis/control.sock\", or \"off\""),
+        (|raw| raw.server.control_socket = Some(format!("/{}", "a".repeat(107))), "server.control_socket: the path of a socket has at most 107 bytes"),
+        (|raw| { raw.server.admin_listen = Some("unix:/run/a".into()); raw.server.control_socket = Some("unix:/run/a".into()); }, "server.control_socket: is taken by server.admin_listen"),
         (|raw| raw.server.listen = Some("127.0.0.1:9192".into()),          "server.portal_listen: 127.0.0.1:9192 is taken by server.listen"),
         (|raw| raw.server.listen = Some("0.0.0.0:9193".into()),            "server.admin_listen: 127.0.0.1:9193 is taken by server.listen"),
         (|raw| raw.server.public_url = None,                               "server.public_url: must be given: what browsers call the portal, \"https://auth.example.net\" say"),
@@ -393,4 +396,20 @@ fn a_key_file_is_made_once_and_for_us_alone() {
     let expected = "/nowhere/keys does not exist, and a new key could not be written there: its \
                     folder does not exist";
     assert_eq!(error, expected);
+}
+
+#[test]
+fn the_control_socket_is_at_its_usual_place_unless_it_is_said_otherwise() {
+    let cases = [
+        (None, ControlSocket::Usual),
+        (Some("off"), ControlSocket::Off),
+        (Some("/run/a"), ControlSocket::At("/run/a".into())),
+        (Some("unix:/run/a"), ControlSocket::At("/run/a".into())),
+    ];
+    for (written, expected) in cases {
+        let mut raw = good();
+        raw.server.control_socket = written.map(str::to_owned);
+        let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a configuration");
+        assert_eq!(config.server.control_socket, expected, "{written:?}");
+    }
 }

@@ -43,6 +43,8 @@ pub struct RawServer {
     pub portal_listen: Option<String>,
     /// The same: health.
     pub admin_listen: Option<String>,
+    /// A path, or `off`: where the commands of administrators are taken.
+    pub control_socket: Option<String>,
     /// What browsers call the portal.
     pub public_url: Option<String>,
     /// Networks of the proxies.

@@ -9,7 +9,7 @@ use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_fo
 use crate::flows::login::{Onward, login_link, onward};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
-use crate::store::sessions::Login;
+use crate::store::sessions::{BeginError, Login};
 use crate::telemetry::audit;
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
@@ -59,6 +59,11 @@ pub enum CallbackAnswer {
     Failed {
         /// Why.
         error: RedeemError,
+        /// The login that begins again.
+        login_url: String,
+    },
+    /// The sign-in was ended before it was complete: everywhere, or at the provider.
+    EndedMeanwhile {
         /// The login that begins again.
         login_url: String,
     },
@@ -162,7 +167,13 @@ async fn complete(
     }
     let session = match begin_session(gate, signed_in).await {
         Ok(session) => session,
-        Err(error) => return not_stored(error),
+        Err(BeginError::Store(error)) => return not_stored(error),
+        Err(BeginError::Ended) => {
+            audit::login_failed("ended_meanwhile", client);
+            tracing::info!(%client, "a login was ended before it was complete");
+            let login_url = login_url();
+            return CallbackAnswer::EndedMeanwhile { login_url };
+        }
     };
     if let Some((id, _)) = before
         && let Err(error) = gate.sessions.end(id).await
@@ -197,7 +208,7 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
     }
 }
 
-async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, StoreError> {
+async fn begin_session(gate: &Gate, signed_in: SignedIn) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     let session = gate
         .sessions

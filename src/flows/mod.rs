@@ -20,8 +20,10 @@ use crate::store::sessions::Sessions;
 
 pub mod answer;
 pub mod attempt;
+pub mod backchannel;
 pub mod callback;
 mod challenge;
+pub mod control;
 pub mod enter;
 pub mod handover;
 pub mod login;

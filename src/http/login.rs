@@ -166,6 +166,10 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             .fact("Reason", error.code())
             .link("Try again", login_url)
             .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::EndedMeanwhile { login_url } => Page::new("You were signed out again")
+            .line("This sign-in was ended before it was complete: everywhere, or at the identity provider.")
+            .link("Sign in", login_url)
+            .respond(StatusCode::FORBIDDEN),
         CallbackAnswer::StoreUnavailable { error, login_url } => {
             tracing::error!(%error, "a session could not be stored");
             Page::new("You are not signed in")

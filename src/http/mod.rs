@@ -13,10 +13,12 @@ use crate::domain::dialects::Dialects;
 use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
 use crate::http::cookies::CookieNames;
-use crate::http::limit::LoginLimit;
+use crate::http::limit::AddressLimit;
 
 mod admin;
 mod answers;
+mod backchannel;
+pub(crate) mod control;
 mod cookies;
 mod decision_id;
 mod dialect;
@@ -44,7 +46,9 @@ pub struct Http {
     proxy_secret: Option<SecretString>,
     dialects: Dialects,
     cookies: CookieNames,
-    login_limit: LoginLimit,
+    login_limit: AddressLimit,
+    /// Of back-channel logouts, those that are refused.
+    logout_limit: AddressLimit,
     named_peers: Mutex<HashSet<IpAddr>>,
 }
 
@@ -72,7 +76,8 @@ impl Http {
             trusted_proxies,
             proxy_secret,
             dialects,
-            login_limit: LoginLimit::default(),
+            login_limit: AddressLimit::default(),
+            logout_limit: AddressLimit::default(),
             named_peers: Mutex::default(),
         }
     }

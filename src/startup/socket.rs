@@ -5,7 +5,14 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+
 use crate::config::SocketAccess;
+
+/// How many connections may wait to be taken, as the system allows.
+const BACKLOG: i32 = 1_024;
 
 /// Listens at `path`, where those whom `access` names may come.
 ///
@@ -14,17 +21,22 @@ use crate::config::SocketAccess;
 /// When something else is there, or the socket cannot be made or given to its group.
 pub(super) fn unix_listener(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     remove_dead_socket(path)?;
-    // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
+    // Made under a name that nobody waits for, and deaf until it has the rights that it should have: nobody comes in
+    // before that. One that a killed process of our number has left over is nobody's.
     let made = temporary_name(path);
-    let listener = UnixListener::bind(&made)?;
+    remove_dead_socket(&made)?;
+    let kind = (AddressFamily::UNIX, SocketType::STREAM);
+    let socket = socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrUnix::new(&made)?)?;
     give_to_group(&made, access)
         .and_then(|()| std::fs::set_permissions(&made, PermissionsExt::from_mode(access.mode)))
+        .and_then(|()| Ok(listen(&socket, BACKLOG)?))
         .and_then(|()| std::fs::rename(&made, path))
         .inspect_err(|_| {
             // The socket is of no use; a file left over is the lesser evil.
             let _ = std::fs::remove_file(&made);
         })?;
-    Ok(listener)
+    Ok(UnixListener::from(socket))
 }
 
 fn give_to_group(path: &Path, access: SocketAccess) -> io::Result<()> {

@@ -9,12 +9,13 @@ use super::*;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::RECORD_FORMAT;
+use crate::store::{Cursor, Page};
 
 fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
 }
 
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login {
         identity: Identity {
             issuer: "https://id.example.net".into(),
@@ -34,7 +35,7 @@ fn login() -> Login {
     }
 }
 
-fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
+pub(super) fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
     let lifetime = SessionLifetime {
         idle: Duration::from_secs(100),
         absolute: Duration::from_secs(1_000),
@@ -193,6 +194,14 @@ impl Store for EndedMeanwhile {
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.0.members(index).await
     }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.0.page(begin, after, most).await
+    }
     async fn ping(&self) -> Result<(), StoreError> {
         self.0.ping().await
     }
@@ -295,6 +304,14 @@ impl Store for Refusing {
     }
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await

@@ -23,11 +23,43 @@ pub fn login_failed(reason: &str, client: &ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// Somebody signed out.
-pub fn logout(identity: &Identity) {
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutBy {
+    /// Its owner, here (RP-Initiated Logout 1.0).
+    Rp,
+    /// Its owner, with all of their other sessions.
+    Everywhere {
+        /// How many there were in all.
+        sessions: usize,
+    },
+    /// The provider (Back-Channel Logout 1.0).
+    Backchannel,
+}
+
+impl LogoutBy {
+    /// Its name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rp => "rp",
+            Self::Everywhere { .. } => "everywhere",
+            Self::Backchannel => "backchannel",
+        }
+    }
+}
+
+/// A session of somebody ended.
+pub fn logout(identity: &Identity, by: LogoutBy) {
+    let sessions = match by {
+        LogoutBy::Everywhere { sessions } => Some(sessions),
+        LogoutBy::Rp | LogoutBy::Backchannel => None,
+    };
     tracing::info!(
         target: "audit",
         event = "logout",
+        by = by.name(),
+        sessions,
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
@@ -59,4 +91,34 @@ pub fn refused(
         username = identity.and_then(|identity| identity.username.as_deref()),
         "refused"
     );
+}
+
+/// An administrator ended sessions: this one, or all of a person's. `by` is who asked for it.
+pub fn revoke(revoked: &Revoked<'_>, by: &str) {
+    tracing::info!(
+        target: "audit",
+        event = "revoke",
+        session = revoked.session,
+        issuer = revoked.issuer,
+        subject = revoked.subject,
+        username = revoked.username,
+        sessions = revoked.sessions,
+        by,
+        "revoke"
+    );
+}
+
+/// What was revoked.
+#[derive(Debug, Default)]
+pub struct Revoked<'a> {
+    /// The session's name in the store, where it was one.
+    pub session: Option<&'a str>,
+    /// Whose.
+    pub issuer: Option<&'a str>,
+    /// The same.
+    pub subject: Option<&'a str>,
+    /// The same.
+    pub username: Option<&'a str>,
+    /// How many.
+    pub sessions: usize,
 }

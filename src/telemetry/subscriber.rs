@@ -174,7 +174,7 @@ mod tests {
             groups: vec![ATTACK.into()],
         };
         audit::login(&somebody);
-        audit::logout(&somebody);
+        audit::logout(&somebody, audit::LogoutBy::Rp);
         let client = ClientAddress::Unknown;
         audit::login_failed(ATTACK, &client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";

@@ -10,3 +10,4 @@ mod names;
 mod presets;
 mod reliability;
 mod security_cases;
+mod sessions;

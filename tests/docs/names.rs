@@ -55,7 +55,7 @@ fn commands_of_the_program_exist() {
     }
     let named: BTreeSet<&str> = shown.iter().map(|(_, word)| word.as_str()).collect();
     for command in [
-        "serve", "check", "explain", "health", "snippet", "schema", "secret", "presets",
+        "serve", "check", "explain", "health", "snippet", "sessions", "schema", "secret", "presets",
     ] {
         assert!(named.contains(command), "{command} is not documented");
     }

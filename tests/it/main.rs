@@ -1,6 +1,8 @@
 //! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
 //! for each subject.
 
+mod backchannel;
+mod control;
 mod cookies;
 mod dialects;
 mod discovery;

@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis::config::Texts;
 use reqwest::Method;
 
+use crate::backchannel;
 use crate::redis::Shared;
 use crate::support::app::{Answer, TestApp, answer, owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
@@ -182,6 +183,12 @@ async fn pages_of_a_login() -> Vec<Kind> {
     }
     let mut forgetful = stranger().forgetting("films.example.net");
     pages.push(("loop at an app", 403, forgetful.navigate(FILMS).await.end));
+    let mut late = stranger();
+    app.issuer.name_sessions("ended");
+    let back = late.until_callback(FILMS).await;
+    let told = backchannel::post(&app, &app.from, &app.issuer.logout_token("ended")).await;
+    assert_eq!(told.status, 200);
+    pages.push(("ended meanwhile", 403, late.open(&back).await));
     app.issuer
         .behave(|behaviour| behaviour.refuse_login = Some("access_denied"));
     pages.push((
@@ -295,6 +302,11 @@ async fn pages_without_a_store() -> Vec<Kind> {
             "sign-out without a store",
             503,
             ben.post("/logout", "same-origin").await,
+        ),
+        (
+            "sign-out everywhere without a store",
+            503,
+            ben.post("/logout/everywhere", "same-origin").await,
         ),
         (
             "sign-out at an app without a store",

@@ -14,6 +14,7 @@
 mod kit;
 
 mod algorithms;
+mod backchannel;
 mod chain;
 mod chromium;
 mod cookie_domains;

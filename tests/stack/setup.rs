@@ -112,14 +112,18 @@ impl Stack {
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
-        let mut provider = Provider::start_signing(
-            folder.path(),
-            &provider::Settings {
-                issuer: &issuer,
-                relying_party: &public_url,
-            },
+        let root = Caddy::root_certificate_below(folder.path());
+        let special = provider::Special {
             algorithm,
-        )?;
+            environment: &[(
+                "PROVIDER_BACKCHANNEL_LOGOUT_CA".to_owned(),
+                root.display().to_string(),
+            )],
+            ..provider::USUAL
+        };
+        let portals = [public_url.clone()];
+        let mut provider =
+            Provider::start_on(ports::free(), folder.path(), &issuer, &portals, special)?;
         let sites = format!(
             "{}{}",
             example::fitted_to(&example::Places {
@@ -130,7 +134,7 @@ impl Stack {
             further_sites(gate_ports, films.port, provider.port),
         );
         let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
-        let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
+        let root = std::fs::read(root).map_err(Failure::of("root"))?;
         provider.metadata(&root).await?;
         let gate = Gate::start(
             program(),

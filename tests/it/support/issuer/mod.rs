@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod keys;
+mod logout_token;
 mod protocol;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use portcullis::domain::upstream_key::LiveSecret;
 
 use self::keys::Keys;
 pub use self::keys::{Algorithm, other_p521_key};
+pub use self::logout_token::LogoutDraft;
 use self::protocol::Grant;
 use super::clock::TestClock;
 use super::front::Front;

@@ -254,7 +254,7 @@ fn unescape(text: &str) -> String {
         .map_or_else(String::new, |(name, _)| name.into_owned())
 }
 
-fn random() -> String {
+pub(super) fn random() -> String {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).expect("random bytes");
     encode(&bytes)
