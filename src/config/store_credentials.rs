@@ -14,6 +14,7 @@ pub(super) const MAX_CERTIFICATES: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoreCredentials {
     pub(super) password: Password,
+    pub(super) sentinel_password: Option<PathBuf>,
     pub(super) roots: Option<PathBuf>,
     pub(super) client: Option<ClientFiles>,
 }
@@ -47,6 +48,10 @@ impl StoreCredentials {
             Password::Inline(password) => Some(password.clone()),
             Password::File(path) => Some(secrets::read_secret(path)?.value),
         };
+        let sentinel_password = match &self.sentinel_password {
+            None => None,
+            Some(path) => Some(secrets::read_secret(path)?.value),
+        };
         let certificates = |path: &PathBuf| secrets::read_public(path, MAX_CERTIFICATES);
         let client = match &self.client {
             None => None,
@@ -57,6 +62,7 @@ impl StoreCredentials {
         };
         Ok(RedisCredentials {
             password,
+            sentinel_password,
             roots: self.roots.as_ref().map(certificates).transpose()?,
             client,
         })

@@ -10,9 +10,9 @@ use secrecy::{SecretSlice, SecretString};
 /// A Redis, and how it is talked to.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Where it listens.
-    pub address: RedisAddress,
-    /// Whether TLS is spoken to it.
+    /// Where it listens, or who tells.
+    pub servers: RedisServers,
+    /// Whether TLS is spoken to it, and to whoever tells where it is.
     pub tls: bool,
     /// The number of the database.
     pub database: u32,
@@ -29,7 +29,7 @@ pub struct RedisSettings {
 impl PartialEq for RedisSettings {
     fn eq(&self, other: &Self) -> bool {
         let parts = |settings: &Self| (settings.tls, settings.database, settings.timeout);
-        self.address == other.address
+        self.servers == other.servers
             && self.user == other.user
             && parts(self) == parts(other)
             && Arc::ptr_eq(&self.credentials, &other.credentials)
@@ -38,8 +38,29 @@ impl PartialEq for RedisSettings {
 
 impl Eq for RedisSettings {}
 
-/// Where a Redis listens.
+/// The form in which a Redis is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisServers {
+    /// One server, always at the same address.
+    One(RedisAddress),
+    /// A primary with replicas. Sentinels know which of them is the primary at the moment.
+    Sentinel {
+        /// Where the sentinels listen: at least one.
+        sentinels: Vec<RedisAddress>,
+        /// The name under which they know the primary.
+        primary: String,
+        /// Our name in their own access control list; `None` for their default user.
+        user: Option<String>,
+    },
+    /// A Redis Cluster: several primaries, each with a part of the keys.
+    Cluster {
+        /// Nodes that are asked for the others: at least one.
+        seeds: Vec<RedisAddress>,
+    },
+}
+
+/// Where a Redis listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RedisAddress {
     /// A name or an address, and a port.
     Tcp {
@@ -65,17 +86,26 @@ impl fmt::Display for RedisAddress {
 /// For people: never with a password.
 impl fmt::Display for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match (&self.address, self.tls) {
-            (RedisAddress::Unix(_), _) => "redis+unix",
-            (RedisAddress::Tcp { .. }, true) => "rediss",
-            (RedisAddress::Tcp { .. }, false) => "redis",
-        };
-        write!(f, "{scheme}://{}", self.address)?;
-        match &self.address {
-            RedisAddress::Tcp { .. } => write!(f, "/{}", self.database),
-            RedisAddress::Unix(_) => write!(f, "?db={}", self.database),
+        let (scheme, database) = (if self.tls { "rediss" } else { "redis" }, self.database);
+        match &self.servers {
+            RedisServers::One(address @ RedisAddress::Unix(_)) => {
+                write!(f, "redis+unix://{address}?db={database}")
+            }
+            RedisServers::One(address) => write!(f, "{scheme}://{address}/{database}"),
+            RedisServers::Sentinel {
+                sentinels, primary, ..
+            } => {
+                let sentinels = listed(sentinels);
+                write!(f, "{scheme}+sentinel://{sentinels}/{primary}/{database}")
+            }
+            RedisServers::Cluster { seeds } => write!(f, "{scheme}+cluster://{}", listed(seeds)),
         }
     }
+}
+
+fn listed(addresses: &[RedisAddress]) -> String {
+    let addresses = addresses.iter().map(ToString::to_string);
+    addresses.collect::<Vec<_>>().join(",")
 }
 
 /// Where the password and the certificates come from. They are asked for whenever a connection is made, so
@@ -94,6 +124,8 @@ pub trait RedisCredentialSource: fmt::Debug + Send + Sync {
 pub struct RedisCredentials {
     /// The password.
     pub password: Option<SecretString>,
+    /// What is shown to sentinels, which have a password of their own or none.
+    pub sentinel_password: Option<SecretString>,
     /// Certificates (PEM): whoever is certified by one of them is believed, and nobody else. `None` for
     /// those of the system.
     pub roots: Option<Vec<u8>>,

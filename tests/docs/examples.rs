@@ -13,6 +13,9 @@ use crate::markdown::{Document, documents, root, source};
 /// Where the documents keep secrets.
 const SECRETS: &str = "/run/secrets";
 
+/// As `portcullis secret` prints them.
+const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
 fn whole_blocks(language: &str, see: impl Fn(&Document, usize, &str)) -> usize {
     let whole = format!("{language} check");
     let mut count = 0;
@@ -55,9 +58,13 @@ fn written(text: &str) -> (TempDir, PathBuf) {
     fs::write(&file, &text).expect("a written file");
     for named in text.split(&format!("\"{here}/")).skip(1) {
         let name = named.split('"').next().expect("a name");
-        // The keys of sessions are made when the service starts.
-        if name != "session_secret" {
-            write_secret(&folder.path().join(name), "hunter2\n");
+        match name {
+            // Whoever shares a Redis makes the keys beforehand; else they are made when the service starts.
+            "session_secret" if text.contains("store = \"redis") => {
+                write_secret(&folder.path().join(name), SEALING_KEY);
+            }
+            "session_secret" => {}
+            _ => write_secret(&folder.path().join(name), "hunter2\n"),
         }
     }
     (folder, file)

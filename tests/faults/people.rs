@@ -155,15 +155,24 @@ impl Stage {
     /// When that does not work.
     pub async fn logged_out(&self) -> Result<String> {
         let browser = self.signed_in("ada", 200).await?;
-        let cookie = self.cookie_of(&browser)?;
+        self.sign_out(&browser).await
+    }
+
+    /// Signs out whoever is signed in with this browser, and gives back the cookie.
+    ///
+    /// # Errors
+    ///
+    /// When that does not work.
+    pub async fn sign_out(&self, browser: &Browser) -> Result<String> {
+        let cookie = self.cookie_of(browser)?;
         let (page, _) = self
-            .step(&browser, &self.app_url("/.portcullis/logout"))
+            .step(browser, &self.app_url("/.portcullis/logout"))
             .await?;
         if page.status == 302 && browser.cookie(&self.app_url("/"), SESSION_COOKIE).is_none() {
             return Ok(cookie);
         }
         Err(Failure(format!(
-            "ada is not signed out:\n{}\n{}",
+            "nobody is signed out:\n{}\n{}",
             page.way(),
             page.body
         )))

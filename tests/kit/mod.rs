@@ -19,6 +19,7 @@ pub mod ports;
 pub mod printed;
 pub mod provider;
 pub mod raw;
+pub mod redis_forms;
 pub mod redis_server;
 pub mod relay;
 pub mod tools;

@@ -7,6 +7,7 @@ mod oidc;
 mod origins;
 mod policies;
 mod redis_store;
+mod redis_url;
 mod rules;
 mod server;
 mod service_workers;

@@ -4,46 +4,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use secrecy::ExposeSecret;
 
+use super::redis_url::{Place, place};
 use super::{Files, oidc};
 use crate::config::problems::Problems;
 use crate::config::raw::RawSession;
 use crate::config::secrets;
 use crate::config::store_credentials::{ClientFiles, Password, StoreCredentials};
-use crate::domain::redis_settings::{RedisAddress, RedisSettings};
+use crate::domain::redis_settings::{RedisServers, RedisSettings};
 
 const STORE: &str = "session.store";
 const PASSWORD_FILE: &str = "session.store_password_file";
+const SENTINEL_USER: &str = "session.store_sentinel_user";
+const SENTINEL_PASSWORD_FILE: &str = "session.store_sentinel_password_file";
 const CA_FILE: &str = "session.store_ca_file";
 const CLIENT_CERT_FILE: &str = "session.store_client_cert_file";
 const CLIENT_KEY_FILE: &str = "session.store_client_key_file";
 
-const DEFAULT_PORT: u16 = 6379;
-
-/// The schemes of a Redis. Those that are to come are told apart from those that never will.
-pub(super) const SCHEMES: [&str; 5] = [
-    "redis",
-    "rediss",
-    "redis+unix",
-    "redis+sentinel",
-    "redis+cluster",
-];
-
-/// What a URL says.
-struct Place {
-    address: RedisAddress,
-    tls: bool,
-    database: u32,
-    user: Option<String>,
-    password: Option<SecretString>,
-}
-
-/// Reads `written`, whose scheme is one of [`SCHEMES`], without ever repeating it: it may hold a password.
+/// Reads `written`, whose scheme is one of [`SCHEMES`](super::redis_url::SCHEMES), without ever repeating it: it may hold a password.
 pub(super) fn settings(
     written: &str,
     raw: &RawSession,
@@ -53,16 +34,17 @@ pub(super) fn settings(
     problems: &mut Problems,
 ) -> Option<RedisSettings> {
     let place = place(written).map_err(|message| problems.at(STORE, message));
-    let place = place.ok();
+    let mut place = place.ok();
     let tls = place.as_ref().is_none_or(|place| place.tls);
     let credentials = StoreCredentials {
         password: password(raw, place.as_ref(), inline, files, problems),
+        sentinel_password: sentinel(raw, place.as_mut(), files, problems),
         roots: roots(raw, tls, files, problems),
         client: client(raw, tls, files, problems),
     };
     let place = place?;
     Some(RedisSettings {
-        address: place.address,
+        servers: place.servers,
         tls: place.tls,
         database: place.database,
         user: place.user,
@@ -73,109 +55,59 @@ pub(super) fn settings(
 
 /// Reports what only goes with a Redis, where the store is none.
 pub(super) fn none(raw: &RawSession, problems: &mut Problems) {
-    let files = [
-        (PASSWORD_FILE, &raw.store_password_file),
-        (CA_FILE, &raw.store_ca_file),
-        (CLIENT_CERT_FILE, &raw.store_client_cert_file),
-        (CLIENT_KEY_FILE, &raw.store_client_key_file),
+    let given = [
+        (PASSWORD_FILE, raw.store_password_file.is_some()),
+        (SENTINEL_USER, raw.store_sentinel_user.is_some()),
+        (
+            SENTINEL_PASSWORD_FILE,
+            raw.store_sentinel_password_file.is_some(),
+        ),
+        (CA_FILE, raw.store_ca_file.is_some()),
+        (CLIENT_CERT_FILE, raw.store_client_cert_file.is_some()),
+        (CLIENT_KEY_FILE, raw.store_client_key_file.is_some()),
     ];
-    for (key, file) in files {
-        if file.is_some() {
-            problems.at(key, "goes with a redis:// or rediss:// store alone");
+    for (key, _) in given.iter().filter(|(_, given)| *given) {
+        problems.at(*key, "goes with a redis:// or rediss:// store alone");
+    }
+}
+
+/// Fills in who we are to the sentinels, and gives back where the password for that stands.
+fn sentinel(
+    raw: &RawSession,
+    place: Option<&mut Place>,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<PathBuf> {
+    let (name, file) = (&raw.store_sentinel_user, &raw.store_sentinel_password_file);
+    match place.map(|place| &mut place.servers) {
+        Some(RedisServers::Sentinel { user, .. }) => {
+            user.clone_from(name);
+            if name.is_some() && file.is_none() {
+                problems.missing(
+                    SENTINEL_PASSWORD_FILE,
+                    "session.store_sentinel_user needs a password",
+                );
+            }
+        }
+        // What the store is has to be mended first.
+        None => {}
+        Some(_) => {
+            let given = [
+                (SENTINEL_USER, name.is_some()),
+                (SENTINEL_PASSWORD_FILE, file.is_some()),
+            ];
+            for (key, _) in given.iter().filter(|(_, given)| *given) {
+                problems.at(
+                    *key,
+                    "goes with redis+sentinel:// or rediss+sentinel:// alone",
+                );
+            }
+            return None;
         }
     }
-}
-
-fn place(written: &str) -> Result<Place, String> {
-    // These name several hosts, which no URL can.
-    if written.starts_with("redis+sentinel:") || written.starts_with("redis+cluster:") {
-        return Err(
-            "Sentinel and Redis Cluster are not in this version: write redis://host:6379/0 or \
-             rediss://host:6379/0"
-                .to_owned(),
-        );
-    }
-    let url = Url::parse(written).map_err(|error| format!("is not a URL: {error}"))?;
-    if url.fragment().is_some() {
-        return Err("holds a \"#\": a password is written with %23 for it".to_owned());
-    }
-    match url.scheme() {
-        "redis+unix" => socket(&url),
-        _ => server(&url),
-    }
-}
-
-fn server(url: &Url) -> Result<Place, String> {
-    if url.query().is_some() {
-        return Err(
-            "takes no parameters: what stands behind \"?\" has keys of its own, session.store_…"
-                .to_owned(),
-        );
-    }
-    if url.port() == Some(0) {
-        return Err("names port 0, which nobody listens on".to_owned());
-    }
-    let host = match url.host() {
-        Some(Host::Ipv6(address)) => address.to_string(),
-        Some(host) => host.to_string(),
-        None => String::new(),
-    };
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    if host.is_empty() || !host.chars().all(fits) {
-        return Err("names no host: write redis://host:6379/0".to_owned());
-    }
-    let database = match url.path().trim_start_matches('/') {
-        "" => 0,
-        number => database(number)?,
-    };
-    let decoded = |text: &str| {
-        let text = percent_decode_str(text).decode_utf8();
-        text.map(|text| (!text.is_empty()).then(|| text.into_owned()))
-            .map_err(|_| "holds a user name or password that is no UTF-8".to_owned())
-    };
-    Ok(Place {
-        address: RedisAddress::Tcp {
-            host,
-            port: url.port().unwrap_or(DEFAULT_PORT),
-        },
-        tls: url.scheme() == "rediss",
-        database,
-        user: decoded(url.username())?,
-        password: decoded(url.password().unwrap_or_default())?.map(SecretString::from),
-    })
-}
-
-/// `redis+unix:///run/redis/redis.sock?db=0&user=portcullis`
-fn socket(url: &Url) -> Result<Place, String> {
-    let path = percent_decode_str(url.path()).decode_utf8();
-    let path = path.map_err(|_| "names a socket that is no UTF-8".to_owned())?;
-    if url.has_host() && !url.host_str().unwrap_or_default().is_empty()
-        || !path.starts_with('/')
-        || path.ends_with('/')
-    {
-        return Err("names no socket: write redis+unix:///run/redis/redis.sock".to_owned());
-    }
-    let (mut number, mut user) = (0, None);
-    for (name, value) in url.query_pairs() {
-        match &*name {
-            "db" => number = database(&value)?,
-            "user" => user = Some(value.into_owned()),
-            _ => return Err("takes the parameters \"db\" and \"user\" alone".to_owned()),
-        }
-    }
-    Ok(Place {
-        address: RedisAddress::Unix(PathBuf::from(&*path)),
-        tls: false,
-        database: number,
-        user,
-        password: None,
-    })
-}
-
-fn database(number: &str) -> Result<u32, String> {
-    number
-        .parse()
-        .map_err(|_| "has something else than the number of a database behind the host".to_owned())
+    let file = file.as_deref()?;
+    let _ = files.secret(SENTINEL_PASSWORD_FILE, file, problems);
+    Some(files.folders.find(file))
 }
 
 fn password(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use secrecy::ExposeSecret;
 
-use super::{Files, redis_store};
+use super::{Files, redis_store, redis_url};
 use crate::config::problems::{Problems, did_you_mean};
 use crate::config::raw::RawSession;
 use crate::config::secrets::{self, OPEN_TO_OTHERS};
@@ -66,18 +66,19 @@ fn location(
             let path = named_path(path, problems)?;
             file(files.folders.configuration.join(path), problems)
         }
-        Some((scheme, _)) if redis_store::SCHEMES.contains(&scheme) => {
+        Some((scheme, _)) if redis_url::SCHEMES.contains(&scheme) => {
             redis_store::settings(written, raw, inline, timeout, files, problems)
                 .map(StoreLocation::Redis)
         }
         other => {
-            let known = ["file", "memory"].into_iter().chain(redis_store::SCHEMES);
+            let known = ["file", "memory"].into_iter().chain(redis_url::SCHEMES);
             let hint = other.map_or_else(String::new, |(scheme, _)| did_you_mean(scheme, known));
             problems.at(
                 STORE,
                 format!(
                     "must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \
-                     \"rediss://host:6379/0\" or \"memory:\"{hint}"
+                     \"rediss://host:6379/0\", \"redis+sentinel://…\", \"redis+cluster://…\" or \
+                     \"memory:\"{hint}"
                 ),
             );
             None

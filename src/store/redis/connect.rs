@@ -1,4 +1,5 @@
-//! One connection to Redis: the name resolved anew, TCP, TLS, who we are, and whether it answers.
+//! One connection to a Redis or a sentinel: the name resolved anew, TCP, TLS, who we are, and whether it is what we
+//! look for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,17 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisResult, Value};
+use ::redis::{
+    AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, Value,
+};
+use futures_util::FutureExt;
 use rustls::pki_types::ServerName;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::fault::greeting_words;
+use super::fault::{Access, Fault, connection_words, fault, greeting_words};
+use super::push::PushSender;
 use super::tls;
-use crate::domain::redis_settings::{RedisAddress, RedisCredentials, RedisSettings};
+use crate::domain::redis_settings::{RedisAddress, RedisCredentials, RedisServers, RedisSettings};
 
 /// For all of it. What is lost on the way is sent again after one second, so one loss is survived.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,66 +38,240 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Makes a connection over which Redis has answered.
+/// What a connection is for. Its name in `CLIENT LIST` says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Reads,
+    Writes,
+    /// Asks a node for the map of its cluster, or a server for its role, and is closed.
+    Look,
+    /// Hears of what others write.
+    Invalidations,
+    /// Asks a sentinel.
+    Sentinel,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "portcullis-reads",
+            Self::Writes => "portcullis-writes",
+            Self::Look => "portcullis-look",
+            Self::Invalidations => "portcullis-invalidations",
+            Self::Sentinel => "portcullis-sentinel",
+        }
+    }
+}
+
+/// Where a connection leads, and what it is for.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) settings: Arc<RedisSettings>,
+    pub(super) address: RedisAddress,
+    pub(super) purpose: Purpose,
+}
+
+/// Makes a connection over which has been answered. Where sentinels tell who is the primary, it leads to one that
+/// says so itself. With `pushes`, RESP3 is spoken, and what is told without having been asked for goes there.
 ///
 /// # Errors
 ///
 /// What is in the way, for people.
 pub(super) async fn connect(
-    settings: &RedisSettings,
+    target: &Target,
+    pushes: Option<PushSender>,
 ) -> Result<(MultiplexedConnection, Driver), String> {
     let mut waiting = "";
-    timeout(TIMEOUT, connect_in_time(settings, &mut waiting))
+    timeout(TIMEOUT, connect_in_time(target, pushes, &mut waiting))
         .await
         .unwrap_or_else(|_| Err(format!("no answer{waiting} within {} s", TIMEOUT.as_secs())))
 }
 
 async fn connect_in_time(
-    settings: &RedisSettings,
+    target: &Target,
+    pushes: Option<PushSender>,
     waiting: &mut &str,
 ) -> Result<(MultiplexedConnection, Driver), String> {
-    let credentials = read(settings).await?;
-    let stream = open(settings, &credentials, waiting).await?;
-    // Nothing is sent by the crate itself: it would take every refusal for a wrong password, and ask for a
+    let credentials = read(&target.settings).await?;
+    let stream = open(target, &credentials, waiting).await?;
+    let who = target.identity(&credentials);
+    // Nothing else is sent by the crate itself: it would take every refusal for a wrong password, and ask for a
     // permission more.
-    let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
     // Time is taken where a call is made, over all that it does.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let speaks_pushes = pushes.is_some();
+    if let Some(pushes) = pushes {
+        info = info.set_protocol(ProtocolVersion::RESP3);
+        if let Some(password) = who.password {
+            info = info.set_password(password.expose_secret());
+            if let Some(user) = who.user {
+                info = info.set_username(user);
+            }
+        }
+        config = config.set_push_sender(pushes);
+    }
+    let words = |error: RedisError| match target.purpose {
+        Purpose::Sentinel => sentinel_words(&error),
+        _ => greeting_words(&error),
+    };
     let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
         .await
-        .map_err(|error| greeting_words(&error))?;
+        .map_err(words)?;
     let mut driver: Driver = Box::pin(driver);
-    tokio::select! {
-        // What was answered before the end counts.
-        biased;
-        answer = greet(&mut connection, settings, &credentials) => {
-            answer.map_err(|error| greeting_words(&error))?;
+    let greeting = async {
+        if !speaks_pushes {
+            log_in(&mut connection, &who).await.map_err(words)?;
         }
-        () = &mut driver => return Err("the connection was closed".to_owned()),
+        greet(&mut connection, target).await
+    };
+    let mut greeting = Box::pin(greeting);
+    tokio::select! {
+        biased;
+        answer = &mut greeting => answer?,
+        // What was answered before the end counts: it says why.
+        () = &mut driver => match greeting.as_mut().now_or_never() {
+            Some(Err(reason)) => return Err(reason),
+            Some(Ok(())) | None => return Err("the connection was closed".to_owned()),
+        },
     }
+    drop(greeting);
     Ok((connection, driver))
 }
 
-/// Says who we are, and asks for something.
-async fn greet(
-    connection: &mut MultiplexedConnection,
-    settings: &RedisSettings,
-    credentials: &RedisCredentials,
-) -> RedisResult<()> {
-    if let Some(password) = &credentials.password {
-        let mut command = ::redis::cmd("AUTH");
-        if let Some(user) = &settings.user {
-            command.arg(user);
+/// Who we say we are.
+struct Identity<'a> {
+    user: Option<&'a str>,
+    password: Option<&'a SecretString>,
+}
+
+impl Target {
+    fn identity<'a>(&'a self, credentials: &'a RedisCredentials) -> Identity<'a> {
+        match (self.purpose, &self.settings.servers) {
+            (Purpose::Sentinel, RedisServers::Sentinel { user, .. }) => Identity {
+                user: user.as_deref(),
+                password: credentials.sentinel_password.as_ref(),
+            },
+            _ => Identity {
+                user: self.settings.user.as_deref(),
+                password: credentials.password.as_ref(),
+            },
         }
-        command.arg(password.expose_secret());
-        command.exec_async(connection).await?;
     }
-    if settings.database != 0 {
+}
+
+async fn log_in(connection: &mut MultiplexedConnection, who: &Identity<'_>) -> RedisResult<()> {
+    let Some(password) = who.password else {
+        return Ok(());
+    };
+    let mut command = ::redis::cmd("AUTH");
+    if let Some(user) = who.user {
+        command.arg(user);
+    }
+    command.arg(password.expose_secret());
+    command.exec_async(connection).await
+}
+
+/// Says what the connection is for, and finds out whether it can be used for that.
+async fn greet(connection: &mut MultiplexedConnection, target: &Target) -> Result<(), String> {
+    let mut name = ::redis::cmd("CLIENT");
+    name.arg("SETNAME").arg(target.purpose.name());
+    match name.exec_async(connection).await {
+        Ok(()) => {}
+        // One that may not be given a name is as good: it is for people alone.
+        Err(error) if error.code() == Some("NOPERM") => {}
+        Err(error) => return Err(greeting_words(&error)),
+    }
+    if target.purpose == Purpose::Sentinel {
+        return Ok(());
+    }
+    if target.settings.database != 0 {
         let mut command = ::redis::cmd("SELECT");
-        command.arg(settings.database);
-        command.exec_async(connection).await?;
+        command.arg(target.settings.database);
+        let selected = command.exec_async(connection).await;
+        selected.map_err(|error| greeting_words(&error))?;
     }
-    probe(connection).await
+    check(connection, target)
+        .await
+        .map_err(|found| match found {
+            Found::Error(error) => greeting_words(&error),
+            Found::Replica => REPLICA.to_owned(),
+        })
+}
+
+const REPLICA: &str = "it is a replica now, and no primary";
+
+/// What is in the way of using a connection.
+enum Found {
+    Error(RedisError),
+    /// Another server is the primary by now.
+    Replica,
+}
+
+impl From<RedisError> for Found {
+    fn from(error: RedisError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Asks for something that is never there, after the role of the server where that is not fixed.
+async fn check(connection: &mut MultiplexedConnection, target: &Target) -> Result<(), Found> {
+    if let RedisServers::Sentinel { .. } = &target.settings.servers {
+        let role: Value = ::redis::cmd("ROLE").query_async(connection).await?;
+        if !is_primary(&role) {
+            return Err(Found::Replica);
+        }
+    }
+    let asked: RedisResult<Value> = probing().query_async(connection).await;
+    match asked {
+        Ok(_) => Ok(()),
+        // In a cluster, the one key of the probe belongs to one node: the others say whose it is.
+        Err(error) if is_in_cluster(target) && error.redirect_node().is_some() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_in_cluster(target: &Target) -> bool {
+    matches!(target.settings.servers, RedisServers::Cluster { .. })
+}
+
+/// `ROLE` answers with a list that begins with the role.
+fn is_primary(role: &Value) -> bool {
+    let Value::Array(parts) = role else {
+        return false;
+    };
+    match parts.first() {
+        Some(Value::BulkString(role)) => role == b"master",
+        Some(Value::SimpleString(role)) => role == "master",
+        _ => false,
+    }
+}
+
+/// Asks over a connection that has been in use. One that refuses answers too: it tells the same to whoever asks for
+/// something.
+///
+/// # Errors
+///
+/// Why the connection is of no more use.
+pub(super) async fn probe(
+    connection: &mut MultiplexedConnection,
+    target: &Target,
+) -> Result<(), String> {
+    match check(connection, target).await {
+        Ok(()) => Ok(()),
+        Err(Found::Replica) => Err(REPLICA.to_owned()),
+        Err(Found::Error(error)) => match fault(&error, Access::Reads) {
+            Fault::Lost(_) => Err(connection_words(&error)),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Asks for something that is never there.
+pub(super) fn probing() -> ::redis::Cmd {
+    let mut command = ::redis::cmd("GET");
+    command.arg(PROBE);
+    command
 }
 
 /// Files are read where that holds nobody up.
@@ -103,25 +282,26 @@ async fn read(settings: &RedisSettings) -> Result<RedisCredentials, String> {
         .unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// Asks for something that is never there.
-pub(super) async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    let nothing: RedisResult<Value> = probing().query_async(connection).await;
-    nothing.map(drop)
-}
-
-/// The question of [`probe`].
-pub(super) fn probing() -> ::redis::Cmd {
-    let mut command = ::redis::cmd("GET");
-    command.arg(PROBE);
-    command
+/// Why a sentinel does not let us in.
+fn sentinel_words(error: &RedisError) -> String {
+    match error.code() {
+        Some("NOAUTH") => {
+            "it asks for a password: session.store_sentinel_password_file is for it (NOAUTH)"
+                .to_owned()
+        }
+        Some("WRONGPASS") => "it refuses session.store_sentinel_user, or the password of \
+             session.store_sentinel_password_file (WRONGPASS)"
+            .to_owned(),
+        _ => greeting_words(error),
+    }
 }
 
 async fn open(
-    settings: &RedisSettings,
+    target: &Target,
     credentials: &RedisCredentials,
     waiting: &mut &str,
 ) -> Result<Box<dyn Stream>, String> {
-    let (host, port) = match &settings.address {
+    let (host, port) = match &target.address {
         RedisAddress::Tcp { host, port } => (host.as_str(), *port),
         RedisAddress::Unix(path) => {
             let stream = UnixStream::connect(path).await;
@@ -129,7 +309,7 @@ async fn open(
         }
     };
     let stream = tcp(host, port).await?;
-    if !settings.tls {
+    if !target.settings.tls {
         return Ok(Box::new(stream));
     }
     let connector = TlsConnector::from(Arc::new(tls::client_config(credentials)?));

@@ -3,6 +3,7 @@
 
 use ::redis::{ErrorKind, RedisError};
 
+use crate::domain::redis_settings::RedisAddress;
 use crate::store::StoreError;
 
 /// Whether a call was meant to change something.
@@ -19,12 +20,44 @@ pub(super) enum Fault {
     Lost(String),
     /// Redis answered, and this is what it said.
     Answered(StoreError),
-    /// Redis answered so, and by now the same address may lead to one that answers otherwise.
+    /// Redis answered so, and by now another server may be the primary.
     Demoted(StoreError),
+    /// Nothing was done: another node of the cluster has the key.
+    Elsewhere(Redirect),
+    /// Nothing was done, and soon it will be: the key is just moving.
+    Again(StoreError),
+}
+
+/// Where a node of a cluster sends us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// `None`: the host that sent us there.
+    pub(super) host: Option<String>,
+    pub(super) port: u16,
+    /// Whether it is for this one call, which has to say so (`ASK`); else for good (`MOVED`).
+    pub(super) is_for_once: bool,
+}
+
+impl Redirect {
+    /// The node that is meant, when `asked` has answered so.
+    pub(super) fn address(&self, asked: &RedisAddress) -> RedisAddress {
+        let same = match asked {
+            RedisAddress::Tcp { host, .. } => host.as_str(),
+            RedisAddress::Unix(_) => "localhost",
+        };
+        RedisAddress::Tcp {
+            host: self.host.as_deref().unwrap_or(same).to_owned(),
+            port: self.port,
+        }
+    }
 }
 
 const NO_PERMISSION: &str = "our Redis user may not do this (NOPERM): see \"The user\" in docs/redis.md for \
                              what it has to be allowed";
+
+/// For whoever is not prepared for it.
+pub(super) const IN_A_CLUSTER: &str =
+    "this is a node of a Redis Cluster: session.store begins with redis+cluster:// for one";
 
 /// Reads an error that came of a call.
 pub(super) fn fault(error: &RedisError, access: Access) -> Fault {
@@ -49,11 +82,18 @@ pub(super) fn fault(error: &RedisError, access: Access) -> Fault {
         "MASTERDOWN" => {
             return unreachable("this replica has lost its primary (MASTERDOWN)".to_owned());
         }
-        "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" | "TRYAGAIN" => {
-            return unreachable(format!(
-                "this is a node of a Redis Cluster ({code}), which is not supported"
-            ));
+        "MOVED" | "ASK" => {
+            let to = redirect(error);
+            return to.map_or_else(|| unreachable(IN_A_CLUSTER.to_owned()), Fault::Elsewhere);
         }
+        "TRYAGAIN" => {
+            let words = "the key is being moved in the cluster (TRYAGAIN)".to_owned();
+            return Fault::Again(StoreError::Unreachable(words));
+        }
+        "CLUSTERDOWN" => {
+            return unreachable("the cluster does not serve this key (CLUSTERDOWN)".to_owned());
+        }
+        "NOSCRIPT" => return unreachable("Redis has lost a script (NOSCRIPT)".to_owned()),
         _ => return unreachable(format!("Redis answers with an error ({code})")),
     };
     match access {
@@ -63,6 +103,18 @@ pub(super) fn fault(error: &RedisError, access: Access) -> Fault {
         Access::Writes => Fault::Answered(StoreError::Refused(words.to_owned())),
         Access::Reads => unreachable(words.to_owned()),
     }
+}
+
+/// Where `error` sends us, if that can be read.
+fn redirect(error: &RedisError) -> Option<Redirect> {
+    let (address, _) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some(Redirect {
+        host: (!matches!(host, "" | "?")).then(|| host.to_owned()),
+        port: port.parse().ok().filter(|port| *port != 0)?,
+        is_for_once: error.code() == Some("ASK"),
+    })
 }
 
 fn unreachable(words: String) -> Fault {
@@ -113,10 +165,19 @@ pub(super) fn greeting_words(error: &RedisError) -> String {
             "Redis has no password for its default user, and one is configured here"
         }
         _ if detail.contains("DB index") => "Redis has no database of this number",
+        _ if detail.contains("cluster support disabled") => {
+            "this Redis is in no cluster: session.store begins with redis:// for one"
+        }
+        _ if detail.starts_with("unknown command") && detail.contains("'GET'") => {
+            "what answers is no Redis that keeps records: a sentinel, perhaps?"
+        }
         _ => {
             return match fault(error, Access::Reads) {
                 Fault::Lost(words) | Fault::Answered(StoreError::Unreachable(words)) => words,
-                Fault::Answered(other) | Fault::Demoted(other) => other.to_string(),
+                Fault::Answered(other) | Fault::Demoted(other) | Fault::Again(other) => {
+                    other.to_string()
+                }
+                Fault::Elsewhere(_) => IN_A_CLUSTER.to_owned(),
             };
         }
     };
@@ -151,7 +212,11 @@ mod tests {
             ("NOPERM User portcullis has no permissions to run the 'set' command",       "NOPERM"),
             ("ERR The user executing the script can't run this command or subcommand",   "NOPERM"),
             ("LOADING Redis is loading the dataset in memory",                           "LOADING"),
-            ("MOVED 3999 127.0.0.1:6381",                                                "Cluster"),
+            ("NOSCRIPT No matching script. Please use EVAL.",                            "NOSCRIPT"),
+            ("CLUSTERDOWN The cluster is down",                                          "CLUSTERDOWN"),
+            ("CLUSTERDOWN Hash slot not served",                                         "CLUSTERDOWN"),
+            ("TRYAGAIN Multiple keys request during rehashing of slot",                  "TRYAGAIN"),
+            ("MOVED to nowhere",                                                         "Cluster"),
             ("MASTERDOWN Link with MASTER is down",                                      "MASTERDOWN"),
             ("WHATEVER it says",                                                         "WHATEVER"),
         ];
@@ -160,6 +225,7 @@ mod tests {
                 let error = match fault(&answered(line), access) {
                     Fault::Answered(error) => error,
                     Fault::Demoted(error) if word == "READONLY" => error,
+                    Fault::Again(error) if word == "TRYAGAIN" => error,
                     other => unreachable!("{line}: the connection is in order: {other:?}"),
                 };
                 assert!(error.to_string().contains(word), "{line}: {error}");
@@ -173,6 +239,31 @@ mod tests {
 
     #[test]
     #[rustfmt::skip] // the columns are the point
+    fn redirects_are_read() {
+        let asked = RedisAddress::Tcp { host: "10.0.0.1".into(), port: 1 };
+        let cases = [
+            ("MOVED 3999 127.0.0.1:6381",        "127.0.0.1:6381",       false),
+            ("MOVED 3999 redis-2.example.net:7", "redis-2.example.net:7", false),
+            ("MOVED 0 2001:db8::1:6381",         "[2001:db8::1]:6381",   false),
+            ("MOVED 0 [2001:db8::1]:6381",       "[2001:db8::1]:6381",   false),
+            ("MOVED 0 :6381",                    "10.0.0.1:6381",        false),
+            ("ASK 3999 ?:6381",                  "10.0.0.1:6381",        true),
+            ("ASK 3999 127.0.0.1:6381",          "127.0.0.1:6381",       true),
+        ];
+        for (line, address, is_for_once) in cases {
+            let Fault::Elsewhere(redirect) = fault(&answered(line), Access::Writes) else {
+                unreachable!("{line} is a redirect");
+            };
+            assert_eq!(redirect.address(&asked).to_string(), address, "{line}");
+            assert_eq!(redirect.is_for_once, is_for_once, "{line}");
+        }
+        for line in ["MOVED 3999 127.0.0.1:0", "MOVED 3999 127.0.0.1", "ASK x y:1"] {
+            assert!(matches!(fault(&answered(line), Access::Reads), Fault::Answered(_)), "{line}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // the columns are the point
     fn what_keeps_us_out_is_told_in_plain_words() {
         let cases = [
             ("WRONGPASS invalid username-password pair or user is disabled.",    "user name or the password"),
@@ -181,6 +272,9 @@ mod tests {
             ("ERR AUTH <password> called without any password configured for x", "no password for its default"),
             ("ERR DB index is out of range",                                     "no database of this number"),
             ("LOADING Redis is loading the dataset in memory",                   "loading"),
+            ("ERR This instance has cluster support disabled",                   "in no cluster"),
+            ("ERR unknown command 'GET', with args beginning with: 'x'",         "a sentinel, perhaps"),
+            ("MOVED 3999 127.0.0.1:6381",                                        "redis+cluster://"),
         ];
         for (line, words) in cases {
             let told = greeting_words(&answered(line));

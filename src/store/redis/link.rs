@@ -1,21 +1,21 @@
-//! The link to Redis: one connection at a time, watched, and made anew when it is lost.
+//! One connection to a server, watched, and made anew when it is lost.
 //!
-//! While Redis answers, calls share the connection. When the link is lost, one attempt to make it anew is
-//! waited for; once that has failed, calls fail at once, so that nothing piles up before a Redis that is
-//! down or frozen, and attempts go on in the background for ever.
+//! While the server answers, calls share the connection. When it is lost, one attempt to make it anew is waited for;
+//! once that has failed, calls fail at once, so that nothing piles up before a Redis that is down or frozen, and
+//! attempts go on in the background for ever.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Cmd, FromRedisValue};
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{Driver, connect, probe};
-use super::fault::{Access, Fault, connection_words, fault};
-use crate::domain::redis_settings::RedisSettings;
+use super::connect::{Driver, Target, connect, probe};
+use super::fault::Access;
+use super::node::Report;
+use super::supervise::{Kept, keep};
 use crate::store::StoreError;
 use crate::store::sealing::random;
 
@@ -30,19 +30,26 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Redis that closes each of them would be asked without end.
 const BRIEF: Duration = Duration::from_millis(500);
 
-/// How old a connection has to be to be made anew because Redis has become a replica. The address may lead to its
-/// successor by now; where it does not, this keeps the attempts few.
-const BETWEEN_SUCCESSIONS: Duration = Duration::from_secs(5);
-
 /// The link. Ends with whoever holds it.
 pub(super) struct Link {
-    state: Arc<watch::Sender<State>>,
-    timeout: Duration,
-    supervisor: AbortHandle,
+    lane: Arc<Lane>,
+    _supervisor: Kept,
+}
+
+/// What callers and the supervisor share.
+struct Lane {
+    target: Target,
+    access: Access,
+    state: watch::Sender<State>,
+    /// How many connections there have been.
+    count: AtomicU64,
+    report: Arc<Report>,
+    /// Rings when a connection is lost.
+    alarm: Arc<Notify>,
 }
 
 #[derive(Clone)]
-enum State {
+pub(super) enum State {
     /// Nobody knows yet whether it answers. Calls wait for that.
     Connecting,
     /// It answers.
@@ -52,11 +59,11 @@ enum State {
 }
 
 #[derive(Clone)]
-struct Up {
-    connection: MultiplexedConnection,
+pub(super) struct Up {
+    pub(super) connection: MultiplexedConnection,
     /// Tells this connection from those before and after it.
-    number: u64,
-    since: Instant,
+    pub(super) number: u64,
+    pub(super) since: Instant,
 }
 
 impl State {
@@ -65,89 +72,35 @@ impl State {
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.supervisor.abort();
-    }
-}
-
 impl Link {
     /// Begins to connect, in the background. To be called within a Tokio runtime, which keeps the link.
-    pub(super) fn start(settings: RedisSettings) -> Self {
-        let state = Arc::new(watch::Sender::new(State::Connecting));
-        let timeout = settings.timeout;
-        let supervisor = Supervisor::new(settings, Arc::clone(&state));
+    pub(super) fn start(
+        target: Target,
+        access: Access,
+        report: Arc<Report>,
+        alarm: Arc<Notify>,
+    ) -> Self {
+        let lane = Arc::new(Lane {
+            target,
+            access,
+            state: watch::Sender::new(State::Connecting),
+            count: AtomicU64::new(0),
+            report,
+            alarm,
+        });
+        let kept = Arc::clone(&lane);
         Self {
-            state,
-            timeout,
-            supervisor: tokio::spawn(supervisor.run()).abort_handle(),
-        }
-    }
-
-    /// Asks Redis, within the time-out. A read whose connection is lost is asked once more over a new one. A
-    /// write is not: nobody knows whether it was carried out.
-    pub(super) async fn ask<T: FromRedisValue>(
-        &self,
-        command: &Cmd,
-        access: Access,
-    ) -> Result<T, StoreError> {
-        let mut asked_over = None;
-        let asked = self.ask_in_time(command, access, &mut asked_over);
-        let answer = timeout(self.timeout, asked).await;
-        answer.unwrap_or_else(|_| {
-            let reason = format!("no answer within {:?}", self.timeout);
-            // Of a call that had to wait for its connection, little time may have been left for the answer.
-            if let Some((number, since)) = asked_over
-                && since.elapsed() >= self.timeout / 2
-            {
-                self.leave(number, &State::Down(reason.as_str().into()));
-            }
-            Err(StoreError::Unreachable(reason))
-        })
-    }
-
-    async fn ask_in_time<T: FromRedisValue>(
-        &self,
-        command: &Cmd,
-        access: Access,
-        asked_over: &mut Option<(u64, Instant)>,
-    ) -> Result<T, StoreError> {
-        let mut attempts = match access {
-            Access::Reads => 2,
-            Access::Writes => 1,
-        };
-        loop {
-            let mut up = self.connection().await?;
-            attempts -= 1;
-            *asked_over = Some((up.number, Instant::now()));
-            let error = match command.query_async(&mut up.connection).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            match fault(&error, access) {
-                Fault::Answered(error) => return Err(error),
-                Fault::Demoted(error) => {
-                    if up.since.elapsed() >= BETWEEN_SUCCESSIONS {
-                        self.leave(up.number, &State::Connecting);
-                    }
-                    return Err(error);
-                }
-                Fault::Lost(reason) => {
-                    self.leave(up.number, &State::Connecting);
-                    if attempts == 0 {
-                        return Err(StoreError::Unreachable(reason));
-                    }
-                }
-            }
+            lane,
+            _supervisor: keep("link", move || supervise(Arc::clone(&kept))),
         }
     }
 
     /// The connection, as soon as it is known whether there is one.
-    async fn connection(&self) -> Result<Up, StoreError> {
-        if let State::Up(up) = &*self.state.borrow() {
+    pub(super) async fn connection(&self) -> Result<Up, StoreError> {
+        if let State::Up(up) = &*self.lane.state.borrow() {
             return Ok(up.clone());
         }
-        let mut state = self.state.subscribe();
+        let mut state = self.lane.state.subscribe();
         let known = state
             .wait_for(|state| !matches!(state, State::Connecting))
             .await;
@@ -160,88 +113,57 @@ impl Link {
         }
     }
 
-    /// Gives up a connection. Whoever finds that first says what holds from now on.
-    fn leave(&self, number: u64, next: &State) {
-        leave(&self.state, number, next);
+    /// Whether it answers, as far as is known now.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&*self.lane.state.borrow(), State::Up(_))
+    }
+
+    /// Gives up a connection that is of no more use. What comes next is not known.
+    pub(super) fn leave(&self, number: u64) {
+        self.lane.leave(number, &State::Connecting);
+    }
+
+    /// Gives up a connection over which no answer comes.
+    pub(super) fn leave_silent(&self, number: u64, reason: &str) {
+        self.lane.leave(number, &State::Down(reason.into()));
     }
 }
 
 #[cfg(test)]
 impl Link {
     /// Tells when the state changes.
-    pub(super) fn watch(&self) -> watch::Receiver<impl Sized + use<>> {
-        self.state.subscribe()
+    pub(super) fn watch(&self) -> watch::Receiver<State> {
+        self.lane.state.subscribe()
     }
 }
 
-fn leave(state: &watch::Sender<State>, number: u64, next: &State) {
-    state.send_if_modified(|state| {
-        let leaves = state.is_up(number);
-        if leaves {
-            *state = next.clone();
-        }
-        leaves
-    });
-}
-
-/// Keeps the link.
-struct Supervisor {
-    settings: RedisSettings,
-    state: Arc<watch::Sender<State>>,
-    /// What the log says about the link, if anything yet.
-    logged: Option<Logged>,
-    pause: Duration,
-}
-
-#[derive(PartialEq, Eq)]
-enum Logged {
-    Up,
-    Down(Arc<str>),
-}
-
-impl Supervisor {
-    fn new(settings: RedisSettings, state: Arc<watch::Sender<State>>) -> Self {
-        Self {
-            settings,
-            state,
-            logged: None,
-            pause: FIRST_PAUSE,
-        }
-    }
-
-    async fn run(mut self) {
-        for number in 0.. {
-            match connect(&self.settings).await {
-                Ok((connection, driver)) => {
-                    let since = Instant::now();
-                    self.log(Logged::Up);
-                    self.state.send_replace(State::Up(Up {
-                        connection: connection.clone(),
-                        number,
-                        since,
-                    }));
-                    self.hold(connection, driver, number).await;
-                    self.pause = FIRST_PAUSE;
-                    if since.elapsed() < BRIEF {
-                        sleep(jittered(FIRST_PAUSE)).await;
-                    }
-                }
-                Err(reason) => {
-                    self.down(&reason.into());
-                    sleep(jittered(self.pause)).await;
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                }
+impl Lane {
+    /// Whoever finds first that a connection is lost says what holds from now on.
+    fn leave(&self, number: u64, next: &State) {
+        let has_left = self.state.send_if_modified(|state| {
+            let leaves = state.is_up(number);
+            if leaves {
+                *state = next.clone();
             }
+            leaves
+        });
+        if has_left {
+            self.alarm.notify_one();
         }
+    }
+
+    fn down(&self, reason: &Arc<str>) {
+        self.state.send_replace(State::Down(Arc::clone(reason)));
+        self.report.down(self.access, reason);
     }
 
     /// Until the connection is lost, or somebody has given it up.
-    async fn hold(&mut self, connection: MultiplexedConnection, driver: Driver, number: u64) {
+    async fn hold(&self, connection: MultiplexedConnection, driver: Driver, number: u64) {
         let mut state = self.state.subscribe();
         tokio::select! {
-            () = driver => leave(&self.state, number, &State::Connecting),
-            reason = silence(connection, self.settings.timeout) => {
-                leave(&self.state, number, &State::Down(reason.into()));
+            () = driver => self.leave(number, &State::Connecting),
+            reason = silence(connection, &self.target) => {
+                self.leave(number, &State::Down(reason.into()));
             }
             _ = state.wait_for(|state| !state.is_up(number)) => {}
         }
@@ -251,28 +173,38 @@ impl Supervisor {
             State::Connecting | State::Up(_) => None,
         };
         if let Some(reason) = lost {
-            self.log(Logged::Down(reason));
+            self.report.down(self.access, &reason);
         }
     }
+}
 
-    fn down(&mut self, reason: &Arc<str>) {
-        self.state.send_replace(State::Down(Arc::clone(reason)));
-        self.log(Logged::Down(Arc::clone(reason)));
-    }
-
-    /// One line for each change.
-    fn log(&mut self, now: Logged) {
-        if self.logged.as_ref() == Some(&now) {
-            return;
-        }
-        let address = &self.settings.address;
-        match &now {
-            Logged::Up => tracing::info!(%address, "the session store answers"),
-            Logged::Down(reason) => {
-                tracing::error!(%address, %reason, "the session store does not answer");
+/// Keeps the link.
+async fn supervise(lane: Arc<Lane>) {
+    // Where this begins anew, the connection that there may have been is gone.
+    lane.state.send_replace(State::Connecting);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match connect(&lane.target, None).await {
+            Ok((connection, driver)) => {
+                let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
+                lane.report.up(lane.access);
+                lane.state.send_replace(State::Up(Up {
+                    connection: connection.clone(),
+                    number,
+                    since,
+                }));
+                lane.hold(connection, driver, number).await;
+                pause = FIRST_PAUSE;
+                if since.elapsed() < BRIEF {
+                    sleep(jittered(FIRST_PAUSE)).await;
+                }
+            }
+            Err(reason) => {
+                lane.down(&reason.into());
+                sleep(jittered(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        self.logged = Some(now);
     }
 }
 
@@ -282,18 +214,14 @@ fn jittered(pause: Duration) -> Duration {
     pause / 2 + pause / 2 * u32::from(random) / u32::from(u8::MAX)
 }
 
-/// Asks every second, and ends when there is no answer. One that refuses is an answer too: it tells the same to
-/// whoever asks for something.
-async fn silence(mut connection: MultiplexedConnection, limit: Duration) -> String {
+/// Asks every second, and ends when there is no answer.
+async fn silence(mut connection: MultiplexedConnection, target: &Target) -> String {
+    let limit = target.settings.timeout;
     loop {
         sleep(HEARTBEAT).await;
-        match timeout(limit, probe(&mut connection)).await {
+        match timeout(limit, probe(&mut connection, target)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                if let Fault::Lost(_) = fault(&error, Access::Reads) {
-                    return connection_words(&error);
-                }
-            }
+            Ok(Err(reason)) => return reason,
             Err(_) => return format!("no answer within {limit:?}"),
         }
     }

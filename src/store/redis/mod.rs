@@ -5,10 +5,24 @@
 //! writes is one script, so it happens in one step. An index is a sorted set of names by the time when they end,
 //! in milliseconds. That is told by the clock of Redis alone: those of the instances need not agree. Whatever
 //! has ended goes with each write, and the whole with its last entry. No command touches two keys.
+//!
+//! What is there is found out in `servers`, with `sentinel` or `cluster`; each server is a `node` with two `link`s;
+//! `ask` leads a call to the right one.
 
+mod ask;
+mod cluster;
 mod connect;
 mod fault;
 mod link;
+mod node;
+mod push;
+mod race;
+mod redo;
+mod replication;
+mod sentinel;
+mod servers;
+mod slots;
+mod supervise;
 mod tls;
 mod walk;
 
@@ -18,9 +32,10 @@ use std::time::Duration;
 use ::redis::{Cmd, FromRedisValue, cmd};
 use async_trait::async_trait;
 
-use self::connect::probing;
 use self::fault::Access;
-use self::link::Link;
+pub use self::push::PushLine;
+pub use self::servers::Primaries;
+use self::servers::Servers;
 use crate::domain::redis_settings::RedisSettings;
 use crate::store::sealing::random;
 use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
@@ -71,7 +86,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
 
 /// Records in Redis.
 pub struct RedisStore {
-    link: Link,
+    servers: Servers,
     scripts: Scripts,
     /// Why the last write was refused, if it was.
     refused: Mutex<Option<StoreError>>,
@@ -96,7 +111,7 @@ impl RedisStore {
             tls::client_config(&settings.credentials.read()?)?;
         }
         Ok(Self {
-            link: Link::start(settings),
+            servers: Servers::start(settings),
             scripts: Scripts {
                 enlist: [NOW, ENLIST, TRIM, END].concat(),
                 delist: [NOW, DELIST, TRIM].concat(),
@@ -106,20 +121,45 @@ impl RedisStore {
         })
     }
 
-    async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.link.ask(command, Access::Reads).await
+    /// The servers that records are written to, which may change.
+    #[must_use]
+    pub fn primaries(&self) -> Primaries {
+        Primaries::of(&self.servers.directory)
     }
 
-    async fn write<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let answer = self.link.ask(command, Access::Writes).await;
+    async fn read<T: FromRedisValue>(&self, name: &str, command: &Cmd) -> Result<T, StoreError> {
+        self.servers
+            .directory
+            .ask(name, command, Access::Reads)
+            .await
+    }
+
+    async fn write<T: FromRedisValue>(&self, name: &str, command: &Cmd) -> Result<T, StoreError> {
+        let answer = self
+            .servers
+            .directory
+            .ask(name, command, Access::Writes)
+            .await;
         self.note_refusal(answer.as_ref().err());
         answer
     }
 
     /// The same for what needs no room. It goes well while Redis is full, so that it does tells nothing of other
     /// writes.
-    async fn write_in_place<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let answer = self.link.ask(command, Access::Writes).await;
+    async fn write_in_place<T: FromRedisValue>(
+        &self,
+        name: &str,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let answer = self
+            .servers
+            .directory
+            .ask(name, command, Access::Writes)
+            .await;
+        self.note_failure(answer)
+    }
+
+    fn note_failure<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &answer {
             self.note_refusal(Some(error));
         }
@@ -173,16 +213,19 @@ fn milliseconds(lifetime: Duration) -> u64 {
         .max(1)
 }
 
-fn script(text: &str, key: &RecordKey) -> Cmd {
+fn script(text: &str, name: &str) -> Cmd {
     let mut command = cmd("EVAL");
-    command.arg(text).arg(1).arg(name_of(key));
+    command.arg(text).arg(1).arg(name);
     command
 }
 
 #[async_trait]
 impl Store for RedisStore {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        let content: Option<Vec<u8>> = self.read(cmd("GET").arg(name_of(key))).await?;
+        let (name, redo) = (name_of(key), &self.servers.directory.redo);
+        let was_due = redo.is_due();
+        let content: Option<Vec<u8>> = self.read(&name, cmd("GET").arg(&name)).await?;
+        let content = content.filter(|_| !redo.hides(&name, was_due));
         Ok(content.and_then(|content| record(&content)))
     }
 
@@ -192,10 +235,10 @@ impl Store for RedisStore {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = cmd("SET");
-        command.arg(name_of(key)).arg(content(value)).arg("NX");
+        let (name, mut command) = (name_of(key), cmd("SET"));
+        command.arg(&name).arg(content(value)).arg("NX");
         command.arg("PX").arg(milliseconds(lifetime));
-        let done: Option<String> = self.write(&command).await?;
+        let done: Option<String> = self.write(&name, &command).await?;
         Ok(done.is_some())
     }
 
@@ -206,20 +249,27 @@ impl Store for RedisStore {
         value: &[u8],
         lifetime: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = script(REPLACE, key);
+        let name = name_of(key);
+        let mut command = script(REPLACE, &name);
         command.arg(&version.0.to_be_bytes()).arg(content(value));
         command.arg(milliseconds(lifetime));
-        self.write(&command).await
+        self.write(&name, &command).await
     }
 
     async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
-        let mut command = cmd("PEXPIRE");
-        self.write_in_place(command.arg(name_of(key)).arg(milliseconds(lifetime)))
-            .await
+        let (name, mut command) = (name_of(key), cmd("PEXPIRE"));
+        command.arg(&name).arg(milliseconds(lifetime));
+        self.write_in_place(&name, &command).await
     }
 
     async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.write_in_place(cmd("DEL").arg(name_of(key))).await
+        let name = name_of(key);
+        let answer = self
+            .servers
+            .directory
+            .delete(&name, cmd("DEL").arg(&name))
+            .await;
+        self.note_failure(answer)
     }
 
     async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
@@ -234,18 +284,22 @@ impl Store for RedisStore {
         member: &str,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
-        let mut command = script(&self.scripts.enlist, index);
-        self.write(command.arg(member).arg(milliseconds(lifetime)))
-            .await
+        let name = name_of(index);
+        let mut command = script(&self.scripts.enlist, &name);
+        command.arg(member).arg(milliseconds(lifetime));
+        self.write(&name, &command).await
     }
 
     async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.write_in_place(script(&self.scripts.delist, index).arg(member))
-            .await
+        let name = name_of(index);
+        let mut command = script(&self.scripts.delist, &name);
+        self.write_in_place(&name, command.arg(member)).await
     }
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
-        self.read(&script(&self.scripts.members, index)).await
+        let name = name_of(index);
+        self.read(&name, &script(&self.scripts.members, &name))
+            .await
     }
 
     async fn page(
@@ -258,7 +312,7 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.read(&probing()).await
+        self.servers.directory.ping().await
     }
 }
 

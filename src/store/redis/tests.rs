@@ -7,13 +7,27 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::*;
-use crate::domain::redis_settings::{RedisAddress, RedisCredentialSource, RedisCredentials};
+use crate::domain::redis_settings::{
+    RedisAddress, RedisCredentialSource, RedisCredentials, RedisServers,
+};
 use crate::store::contract::{self, Passage};
 use crate::store::sessions::ending_tests::endings_win;
 
 mod certificates;
+mod clusters;
+mod lanes;
+mod listening;
 mod outages;
 mod permissions;
+mod sentinels;
+mod valkey;
+
+#[path = "../../../tests/kit/redis_forms.rs"]
+#[allow(
+    dead_code,
+    reason = "these tests and those of the service each use a part of it"
+)]
+mod redis_forms;
 
 #[path = "../../../tests/kit/redis_server.rs"]
 #[allow(
@@ -22,6 +36,7 @@ mod permissions;
 )]
 mod redis_server;
 
+use redis_forms::{Cluster, Kind, Watched};
 use redis_server::RedisServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,6 +66,11 @@ impl Shown {
         let mut credentials = self.0.lock().expect("nobody panics with it");
         credentials.password = Some(SecretString::from(password));
     }
+
+    fn change_sentinels(&self, password: &str) {
+        let mut credentials = self.0.lock().expect("nobody panics with it");
+        credentials.sentinel_password = Some(SecretString::from(password));
+    }
 }
 
 impl RedisCredentialSource for Shown {
@@ -59,12 +79,21 @@ impl RedisCredentialSource for Shown {
     }
 }
 
+fn localhost(port: u16) -> RedisAddress {
+    RedisAddress::Tcp {
+        host: "127.0.0.1".into(),
+        port,
+    }
+}
+
+fn localhosts(servers: &[RedisServer]) -> Vec<RedisAddress> {
+    let ports = servers.iter().map(|server| server.port);
+    ports.map(localhost).collect()
+}
+
 fn settings(port: u16) -> RedisSettings {
     RedisSettings {
-        address: RedisAddress::Tcp {
-            host: "127.0.0.1".into(),
-            port,
-        },
+        servers: RedisServers::One(localhost(port)),
         tls: false,
         database: 0,
         user: None,
@@ -91,6 +120,10 @@ fn key(name: &str) -> RecordKey {
 
 async fn create(store: &RedisStore, name: &str) -> Result<bool, StoreError> {
     store.create(&key(name), b"value", MINUTE).await
+}
+
+async fn remove(store: &RedisStore, name: &str) -> Result<bool, StoreError> {
+    store.delete(&key(name)).await
 }
 
 async fn has(store: &RedisStore, name: &str) -> Result<bool, StoreError> {
@@ -137,6 +170,22 @@ impl Passage for RedisServer {
     }
 }
 
+#[async_trait]
+impl Passage for Watched {
+    async fn pass(&self, by: Duration) {
+        self.servers[self.primary()].pass(by).await;
+    }
+}
+
+#[async_trait]
+impl Passage for Cluster {
+    async fn pass(&self, by: Duration) {
+        for node in &self.nodes {
+            node.pass(by).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn keeps_the_contract() {
     let server = RedisServer::start();
@@ -153,7 +202,7 @@ async fn an_ending_wins() {
 async fn keeps_the_contract_over_a_socket_of_the_file_system() {
     let server = RedisServer::start();
     let store = open(RedisSettings {
-        address: RedisAddress::Unix(server.socket()),
+        servers: RedisServers::One(RedisAddress::Unix(server.socket())),
         ..settings(server.port)
     });
     contract::holds(&store, &server).await;

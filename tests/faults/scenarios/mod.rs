@@ -7,6 +7,7 @@ mod names;
 mod provider;
 mod records;
 mod redis;
+mod redis_forms;
 mod refresh;
 mod within;
 
@@ -79,6 +80,12 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("redis holds writes back",      |stage| Box::pin(redis_forms::writes_held(stage))),
+        long("redis primary killed",             |stage| Box::pin(redis_forms::primary_killed(stage))),
+        long("redis failover asked for",         |stage| Box::pin(redis_forms::failover_asked_for(stage))),
+        scenario("redis sentinel and replica down", |stage| Box::pin(redis_forms::others_down(stage))),
+        long("redis primary killed after a sign-out", |stage| Box::pin(redis_forms::sign_out_before(stage))),
+        long("redis cluster node killed",        |stage| Box::pin(redis_forms::node_killed(stage))),
         scenario("records broken",               |stage| Box::pin(records::broken(stage))),
         scenario("file: killed",                 |stage| Box::pin(file::killed(stage))),
         scenario("file: disk full",              |stage| Box::pin(file::disk_full(stage))),

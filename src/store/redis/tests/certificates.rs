@@ -3,6 +3,7 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use secrecy::SecretSlice;
 
+use super::redis_forms::Tls;
 use super::*;
 use crate::domain::redis_settings::ClientCertificate;
 
@@ -50,12 +51,38 @@ fn server(authority: &Authority) -> RedisServer {
     })
 }
 
+/// Servers and sentinels that talk TLS and want passwords, and what to show them. The files go with the folder.
+pub(super) fn kind() -> (Kind, Arc<Shown>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ours = authority("ours");
+    let (certificate, key) = certified(&ours, "127.0.0.1");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let kind = Kind {
+        tls: Some(Tls {
+            authority: file("ca.pem", &ours.pem()),
+            certificate: file("cert.pem", &certificate),
+            key: file("key.pem", &key),
+        }),
+        password: Some("that-of-the-servers"),
+        sentinel_password: Some("that-of-the-sentinels"),
+        ..Kind::default()
+    };
+    let shown = Shown::new(credentials(&ours, Some(certified(&ours, "portcullis"))));
+    shown.change("that-of-the-servers");
+    shown.change_sentinels("that-of-the-sentinels");
+    (kind, shown, folder)
+}
+
 fn over_tls(server: &RedisServer, host: &str, credentials: RedisCredentials) -> RedisSettings {
     RedisSettings {
-        address: RedisAddress::Tcp {
+        servers: RedisServers::One(RedisAddress::Tcp {
             host: host.into(),
             port: server.port,
-        },
+        }),
         tls: true,
         credentials: Shown::new(credentials),
         ..settings(server.port)
@@ -64,12 +91,12 @@ fn over_tls(server: &RedisServer, host: &str, credentials: RedisCredentials) -> 
 
 fn credentials(roots: &Authority, client: Option<(String, String)>) -> RedisCredentials {
     RedisCredentials {
-        password: None,
         roots: Some(roots.pem().into_bytes()),
         client: client.map(|(chain, key)| ClientCertificate {
             chain: chain.into_bytes(),
             key: SecretSlice::from(key.into_bytes()),
         }),
+        ..RedisCredentials::default()
     }
 }
 

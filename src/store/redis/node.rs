@@ -1,0 +1,128 @@
+//! One server that keeps records, and the two connections to it: a write that Redis holds back delays no read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::connect::{Purpose, Target};
+use super::fault::Access;
+use super::link::Link;
+use super::replication::Replication;
+use crate::domain::redis_settings::{RedisAddress, RedisSettings};
+
+/// A server. Its connections end with the last who holds this.
+pub(super) struct Node {
+    pub(super) address: RedisAddress,
+    reads: Link,
+    writes: Link,
+    pub(super) replication: Replication,
+}
+
+impl Node {
+    /// Begins to connect, in the background. `alarm` rings whenever a connection is lost.
+    pub(super) fn open(
+        settings: &Arc<RedisSettings>,
+        address: RedisAddress,
+        alarm: &Arc<Notify>,
+    ) -> Arc<Self> {
+        let report = Arc::new(Report::new(address.clone()));
+        let link = |purpose, access| {
+            let target = Target {
+                settings: Arc::clone(settings),
+                address: address.clone(),
+                purpose,
+            };
+            Link::start(target, access, Arc::clone(&report), Arc::clone(alarm))
+        };
+        Arc::new(Self {
+            reads: link(Purpose::Reads, Access::Reads),
+            writes: link(Purpose::Writes, Access::Writes),
+            replication: Replication::default(),
+            address,
+        })
+    }
+
+    pub(super) fn link(&self, access: Access) -> &Link {
+        match access {
+            Access::Reads => &self.reads,
+            Access::Writes => &self.writes,
+        }
+    }
+}
+
+/// What the log says of a server: one line for each change.
+pub(super) struct Report {
+    address: RedisAddress,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    reads: Lane,
+    writes: Lane,
+    /// What was said last, if anything yet.
+    told: Option<News>,
+}
+
+/// What became of one connection.
+#[derive(Default, Clone)]
+enum Lane {
+    #[default]
+    Unknown,
+    Up,
+    Down(Arc<str>),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum News {
+    Up,
+    Down(Arc<str>),
+    OnlyRead(Arc<str>),
+}
+
+impl Report {
+    fn new(address: RedisAddress) -> Self {
+        Self {
+            address,
+            found: Mutex::default(),
+        }
+    }
+
+    /// A connection is there.
+    pub(super) fn up(&self, access: Access) {
+        self.note(access, Lane::Up);
+    }
+
+    /// A connection is not there, and this is why.
+    pub(super) fn down(&self, access: Access, reason: &Arc<str>) {
+        self.note(access, Lane::Down(Arc::clone(reason)));
+    }
+
+    fn note(&self, access: Access, lane: Lane) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match access {
+            Access::Reads => found.reads = lane,
+            Access::Writes => found.writes = lane,
+        }
+        let news = match (&found.reads, &found.writes) {
+            (Lane::Down(reason), _) => News::Down(Arc::clone(reason)),
+            (Lane::Up, Lane::Down(reason)) => News::OnlyRead(Arc::clone(reason)),
+            (Lane::Up, Lane::Up) => News::Up,
+            (Lane::Unknown, _) | (_, Lane::Unknown) => return,
+        };
+        if found.told.as_ref() == Some(&news) {
+            return;
+        }
+        let address = &self.address;
+        match &news {
+            News::Up => tracing::info!(%address, "the session store answers"),
+            News::Down(reason) => {
+                tracing::error!(%address, %reason, "the session store does not answer");
+            }
+            News::OnlyRead(reason) => {
+                tracing::error!(%address, %reason, "the session store is read, and takes no writes");
+            }
+        }
+        found.told = Some(news);
+    }
+}

@@ -1,0 +1,94 @@
+//! A connection of its own to one server that tells what nobody asked for: that others wrote something, or that
+//! sentinels have chosen another primary.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
+use ::redis::{Cmd, FromRedisValue, PushInfo, PushKind, RedisResult};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::connect::{Target, connect};
+
+/// So much may have been told that nobody has taken note of yet. Whoever is slower than that has missed something, and
+/// the line is of no more use.
+const MOST_WAITING: usize = 4096;
+
+/// A connection that speaks RESP3. Ends when it is dropped.
+pub struct PushLine {
+    connection: MultiplexedConnection,
+    pushes: mpsc::Receiver<PushInfo>,
+    has_missed: Arc<AtomicBool>,
+    driver: AbortHandle,
+}
+
+impl Drop for PushLine {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl PushLine {
+    /// Opens a line, over which has been answered.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way, for people.
+    pub(super) async fn open(target: &Target) -> Result<Self, String> {
+        let (sender, pushes) = mpsc::channel(MOST_WAITING);
+        let has_missed = Arc::new(AtomicBool::new(false));
+        let sender = PushSender {
+            sender,
+            has_missed: Arc::clone(&has_missed),
+        };
+        let (connection, driver) = connect(target, Some(sender)).await?;
+        Ok(Self {
+            connection,
+            pushes,
+            has_missed,
+            driver: tokio::spawn(driver).abort_handle(),
+        })
+    }
+
+    /// Asks over this connection. Takes no time-out: whoever calls sets one.
+    ///
+    /// # Errors
+    ///
+    /// What Redis or the connection says.
+    pub async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        command.query_async(&mut self.connection).await
+    }
+
+    /// Has what is published to a channel told.
+    ///
+    /// # Errors
+    ///
+    /// What Redis or the connection says.
+    pub async fn listen_to(&mut self, channel: &str) -> RedisResult<()> {
+        self.connection.subscribe(channel).await
+    }
+
+    /// The next thing that is told; `None` once the connection is lost, or something was missed. May be given up and
+    /// called again.
+    pub async fn told(&mut self) -> Option<PushInfo> {
+        let push = self.pushes.recv().await;
+        let is_whole = !self.has_missed.load(Ordering::Acquire);
+        push.filter(|push| is_whole && push.kind != PushKind::Disconnection)
+    }
+}
+
+/// The other end of a [`PushLine`].
+pub(super) struct PushSender {
+    sender: mpsc::Sender<PushInfo>,
+    has_missed: Arc<AtomicBool>,
+}
+
+impl AsyncPushSender for PushSender {
+    fn send(&self, info: PushInfo) -> Result<(), SendError> {
+        self.sender.try_send(info).map_err(|_| {
+            self.has_missed.store(true, Ordering::Release);
+            SendError
+        })
+    }
+}
