@@ -234,7 +234,7 @@ pub fn free_port() -> u16 {
     // Whatever runs at once begins elsewhere.
     let random = RandomState::new().hash_one(std::process::id()) % u64::from(COUNT);
     let random = u16::try_from(random).expect("below the count");
-    let ports = (0..COUNT).map(|step| FIRST + (random + step) % COUNT);
+    let mut ports = (0..COUNT).map(|step| FIRST + (random + step) % COUNT);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    ports.into_iter().find(is_free).expect("one is free")
+    ports.find(is_free).expect("one is free")
 }
