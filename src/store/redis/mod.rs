@@ -273,8 +273,10 @@ impl Store for RedisStore {
     }
 
     async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
-        let mut command = script(DELETE_VERSION, key);
-        self.write_in_place(command.arg(&version.0.to_be_bytes()))
+        let name = name_of(key);
+        let mut command = script(DELETE_VERSION, &name);
+        // Not noted to be done again at a new primary: there, it may be another version's.
+        self.write_in_place(&name, command.arg(&version.0.to_be_bytes()))
             .await
     }
 
