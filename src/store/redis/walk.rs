@@ -31,7 +31,10 @@ impl RedisStore {
             None => (0, 0),
             Some(cursor) => found(cursor, &nodes, is_cluster).ok_or(StoreError::UnknownCursor)?,
         };
-        let named = |place: usize, number: u64| match nodes.get(place) {
+        let Some(node) = nodes.get(place) else {
+            return Err(StoreError::Unreachable("it has no servers".to_owned()));
+        };
+        let cursor = |place: usize, number: u64| match nodes.get(place) {
             Some(node) if is_cluster => Cursor::new(format!("{} {number}", node.address)),
             _ => Cursor::new(number.to_string()),
         };
@@ -40,13 +43,13 @@ impl RedisStore {
         command.arg("COUNT").arg(most.max(1));
         // Indexes, and whatever else is no record.
         command.arg("TYPE").arg("string");
-        let asked = directory.ask_node(nodes[place], &command, directory.settings.timeout);
+        let asked = directory.ask_node(node, &command, directory.settings.timeout);
         let answer: Option<(u64, Vec<Vec<u8>>)> = asked.await?;
         let (next, mut names) = answer.unwrap_or_default();
         let next = match next {
-            0 if place + 1 < nodes.len() => Some(named(place + 1, 0)),
+            0 if place + 1 < nodes.len() => Some(cursor(place + 1, 0)),
             0 => None,
-            number => Some(named(place, number)),
+            number => Some(cursor(place, number)),
         };
         // Redis may name one twice, in one step too.
         names.sort_unstable();
