@@ -2,7 +2,7 @@
 //! pass, and as whom?
 //!
 //! Start reading in [`domain::decision`], which answers it. Imports run one way:
-//! `main → cli → startup → http → flows → store, oidc → domain`, and `config → domain`.
+//! `main → cli → startup → http → flows → store, oidc → jwt → domain`, and `config → domain`.
 
 pub mod cli;
 pub mod clock;
@@ -10,6 +10,7 @@ pub mod config;
 pub mod domain;
 pub mod flows;
 pub mod http;
+pub mod jwt;
 pub mod oidc;
 pub mod startup;
 pub mod store;

@@ -4,31 +4,38 @@
 mod room;
 mod socket;
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use self::room::make_room;
 use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
-use crate::config::{Config, Listen, SecretError, SocketAccess, StoreLocation, WatchedSecret};
+use crate::config::{
+    Config, ControlSocket, Listen, SecretError, SocketAccess, StoreLocation, USUAL_CONTROL_SOCKET,
+    WatchedSecret,
+};
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::refresh::Refresher;
 use crate::flows::{Gate, Warnings};
+use crate::http::control::SocketPeer;
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
 use crate::http::stopping::Stopping;
@@ -39,11 +46,14 @@ use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
 use crate::store::coherence::{Announcing, Source};
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::measured::Measured;
 use crate::store::redis::RedisStore;
 use crate::store::sealing::Keyring;
 use crate::store::session_cache::SessionCache;
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
+use crate::telemetry::denials::Denials;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,11 +111,14 @@ pub struct Application {
     relying_party: Arc<RelyingParty>,
     refresher: Refresher,
     store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    denials: Arc<Denials>,
     watched: Vec<WatchedSecret>,
     stopping: Data<Stopping>,
     verify: Option<SocketAddr>,
     portal: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    control: Option<PathBuf>,
 }
 
 impl Application {
@@ -129,6 +142,11 @@ impl Application {
             clock.clone(),
             cache.clone(),
         )?;
+        let metrics = Arc::new(Metrics::default());
+        let denials = Arc::new(Denials::new(metrics.clone()));
+        let counting = cache.clone();
+        metrics.watch_cache(move || counting.counts());
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store()));
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let sessions = Sessions::new(
@@ -145,8 +163,12 @@ impl Application {
             relying_party.clone(),
             clock.clone(),
             config.session.renewal,
+            metrics.clone(),
         );
         let gate = Gate {
+            decisions: metrics.decision_counters(&config.services),
+            metrics: metrics.clone(),
+            denials: denials.clone(),
             services: config.services,
             policies: config.policies,
             sessions,
@@ -197,16 +219,25 @@ impl Application {
             shared,
             routes::admin,
         )?;
+        let mut servers = vec![verify_server, portal_server, admin_server];
+        let control = serve_control(&server.control_socket, shared)?;
+        let control = control.map(|(server, path)| {
+            servers.push(server);
+            path
+        });
         Ok(Self {
-            servers: vec![verify_server, portal_server, admin_server],
+            servers,
             relying_party,
             refresher,
             store,
+            metrics,
+            denials,
             watched: config.watched,
             stopping,
             verify,
             portal,
             admin,
+            control,
         })
     }
 
@@ -222,10 +253,22 @@ impl Application {
         self.portal
     }
 
-    /// Where health is; `None` on a Unix socket.
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Where health and metrics are; `None` on a Unix socket.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// The control socket, if there is one.
+    #[must_use]
+    pub fn control_socket(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
     /// Answers until `stop` resolves, then lets running requests end.
@@ -235,6 +278,7 @@ impl Application {
     /// When a listener breaks.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let discovery = rt::spawn(self.relying_party.keep_discovering());
+        let telling = rt::spawn(self.denials.clone().keep_telling());
         let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
@@ -258,6 +302,8 @@ impl Application {
         self.refresher.drain(left).await;
         discovery.abort();
         watching.abort();
+        telling.abort();
+        self.denials.tell();
         self.store.close().await;
         ended
     }
@@ -288,6 +334,45 @@ fn telling<S: Store + Source + 'static>(store: S, cache: &Arc<SessionCache>) -> 
     Arc::new(store)
 }
 
+/// Listens for the commands of administrators. The usual place is one where not everybody can make a socket, and where
+/// another instance may have made its own: that keeps nobody from starting.
+fn serve_control(
+    socket: &ControlSocket,
+    shared: (&Data<Http>, &Data<Stopping>),
+) -> Result<Option<(Server, PathBuf)>, StartError> {
+    let (path, is_asked_for) = match socket {
+        ControlSocket::Off => return Ok(None),
+        ControlSocket::At(path) => (path.as_path(), true),
+        ControlSocket::Usual => (Path::new(USUAL_CONTROL_SOCKET), false),
+    };
+    if !is_asked_for && !path.parent().is_some_and(Path::is_dir) {
+        return Ok(None);
+    }
+    let owner_alone = SocketAccess {
+        mode: 0o600,
+        group: None,
+    };
+    let listen = Listen::Unix(path.to_owned());
+    match serve(
+        &listen,
+        owner_alone,
+        (1, ADMIN_CONNECTIONS),
+        shared,
+        routes::control,
+    ) {
+        Ok((server, _)) => Ok(Some((server, path.to_owned()))),
+        Err(error) if is_asked_for => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "there is no control socket, so `portcullis sessions` does not reach this instance; \
+                 server.control_socket names another place, or is \"off\""
+            );
+            Ok(None)
+        }
+    }
+}
+
 fn serve(
     listen: &Listen,
     sockets: SocketAccess,
@@ -296,10 +381,12 @@ fn serve(
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let (http, stopping) = (http.clone(), stopping.clone());
+    let metrics = Data::from(Arc::clone(http.metrics()));
     let app = move || {
         App::new()
             .app_data(http.clone())
             .app_data(stopping.clone())
+            .app_data(metrics.clone())
             .wrap(from_fn(refuse_large_heads))
             .wrap(from_fn(answer_panics))
             .wrap(from_fn(keep_to_its_statuses))
@@ -324,7 +411,9 @@ fn serve(
             make_room(&listener).map_err(refused)?;
             server.listen(listener)
         }
-        Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),
+        Listen::Unix(path) => server
+            .on_connect(note_peer)
+            .listen_uds(unix_listener(path, sockets).map_err(refused)?),
     };
     let server = server.map_err(refused)?;
     let address = server
@@ -333,4 +422,12 @@ fn serve(
         .copied()
         .filter(|_| matches!(listen, Listen::Tcp(_)));
     Ok((server.run(), address))
+}
+
+/// Keeps with a connection to a socket who is at its other end.
+fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<UnixStream>();
+    if let Some(peer) = stream.and_then(|stream| stream.peer_cred().ok()) {
+        data.insert(SocketPeer { uid: peer.uid() });
+    }
 }

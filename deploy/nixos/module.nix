@@ -281,6 +281,9 @@ in
       }
     ];
 
+    # For `portcullis sessions`.
+    environment.systemPackages = [ cfg.package ];
+
     systemd.services.portcullis = {
       description = "Portcullis, a forward-auth gate";
       wantedBy = [ "multi-user.target" ];

@@ -7,6 +7,7 @@ mod presets;
 mod schema;
 mod secret;
 mod serve;
+mod sessions;
 mod snippet;
 
 use std::io::{self, Write};
@@ -45,6 +46,8 @@ enum Command {
     ///
     /// Exits with 0 when it is, and with 1 when it is not or does not answer.
     Health(health::Arguments),
+    /// Show who is signed in at the running service, and end sessions
+    Sessions(sessions::Arguments),
     /// Say what is known about an app, and what to write for it
     Presets(presets::Arguments),
     /// Print a new key for session.secret_file
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(config, &arguments),
         Command::Snippet(arguments) => snippet::run(config, &arguments),
         Command::Health(arguments) => health::run(config, &arguments),
+        Command::Sessions(arguments) => sessions::run(config, &arguments),
         Command::Presets(arguments) => presets::run(&arguments),
         Command::Secret => secret::run(),
         Command::Schema => schema::run(),

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::http::panics::log_panics;
 use crate::oidc::install_crypto_provider;
 use crate::startup::Application;
-use crate::telemetry::subscriber::{self, Dropped};
+use crate::telemetry::subscriber::{self, Log};
 
 /// Runs. 0 after a clean stop, 1 when the service could not start or broke.
 #[must_use]
@@ -32,7 +32,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     };
     log_panics();
     install_crypto_provider();
-    match actix_web::rt::System::new().block_on(serve(config, log.dropped())) {
+    match actix_web::rt::System::new().block_on(serve(config, &log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -55,7 +55,7 @@ fn tell_manager(state: &NotifyState<'_>) {
     }
 }
 
-async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(config: Config, log: &Log) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &config.warnings {
         tracing::warn!(path = warning.path, "{}", warning.message);
     }
@@ -71,12 +71,15 @@ async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::erro
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let application = Application::build(config, Arc::new(SystemClock))?;
+    application.metrics().watch_log(log.dropped());
+    let control = application.control_socket().map(Path::display);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %public_url,
         %listen,
         %portal,
         %admin,
+        control = control.as_ref().map(tracing::field::display),
         "portcullis is up"
     );
     tell_manager(&NotifyState::Ready);
@@ -88,7 +91,7 @@ async fn serve(config: Config, dropped: Dropped) -> Result<(), Box<dyn std::erro
         tracing::info!(signal, "stopping");
         tell_manager(&NotifyState::Stopping);
     };
-    let telling = actix_web::rt::spawn(dropped.keep_telling());
+    let telling = actix_web::rt::spawn(log.dropped().keep_telling());
     let ended = application.run_until(stop).await;
     telling.abort();
     ended?;

@@ -145,6 +145,9 @@ fn bad_servers_are_refused() {
         (|raw| raw.server.listen = Some("9191".into()),                    "server.listen: must be an address and a port such as \"127.0.0.1:9191\", or \"unix:/absolute/path\""),
         (|raw| raw.server.listen = Some("gate:9191".into()),               "server.listen: must be an address and a port such as \"127.0.0.1:9191\", or \"unix:/absolute/path\""),
         (|raw| raw.server.listen = Some("unix:verify.sock".into()),        "server.listen: the path of a socket must be absolute: \"unix:/run/portcullis/verify.sock\""),
+        (|raw| raw.server.control_socket = Some("control.sock".into()),    "server.control_socket: must be an absolute path such as \"/run/portcullis/control.sock\", or \"off\""),
+        (|raw| raw.server.control_socket = Some(format!("/{}", "a".repeat(107))), "server.control_socket: the path of a socket has at most 98 bytes"),
+        (|raw| { raw.server.admin_listen = Some("unix:/run/a".into()); raw.server.control_socket = Some("unix:/run/a".into()); }, "server.control_socket: is taken by server.admin_listen"),
         (|raw| raw.server.listen = Some("127.0.0.1:9192".into()),          "server.portal_listen: 127.0.0.1:9192 is taken by server.listen"),
         (|raw| raw.server.listen = Some("0.0.0.0:9193".into()),            "server.admin_listen: 127.0.0.1:9193 is taken by server.listen"),
         (|raw| raw.server.public_url = None,                               "server.public_url: must be given: what browsers call the portal, \"https://auth.example.net\" say"),
@@ -263,7 +266,14 @@ fn bad_sessions_are_refused() {
 #[rustfmt::skip] // one case a line
 fn bad_policies_are_refused() {
     check_errors(&[
-        (|raw| *media(raw) = RawPolicy::default(),                         "policies.media: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy \"authenticated\""),
+        (|raw| *media(raw) = RawPolicy::default(),                         "policies.media: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users, allowed_email_domains, max_auth_age or amr, or use the built-in policy \"authenticated\""),
+        (|raw| media(raw).max_auth_age = Some(Duration::ZERO),             "policies.media.max_auth_age: must be a whole number of seconds, and one at least"),
+        (|raw| media(raw).max_auth_age = Some(Duration::from_millis(1500)), "policies.media.max_auth_age: must be a whole number of seconds, and one at least"),
+        (|raw| media(raw).max_auth_age = Some(Duration::from_secs(401 * 86_400)), "policies.media.max_auth_age: is longer than 400 days, and no session lives for so long"),
+        (|raw| media(raw).amr = texts(&[]),                                "policies.media.amr: is empty: name one, or leave the key out"),
+        (|raw| media(raw).amr = texts(&["phr", ""]),                       "policies.media.amr[1]: is blank, and nothing is called that"),
+        (|raw| media(raw).amr = Some(vec!["x".repeat(65)]),                "policies.media.amr: is longer than 64 bytes, and no way to sign in is called that"),
+        (|raw| media(raw).amr = Some((0..17).map(|n| n.to_string()).collect()), "policies.media.amr: names more than 16 ways to sign in"),
         (|raw| media(raw).denied_groups = texts(&[]),                      "policies.media.denied_groups: is empty: name one, or leave the key out"),
         (|raw| media(raw).allowed_groups = texts(&["media", " "]),         "policies.media.allowed_groups[1]: is blank, and nothing is called that"),
         (|raw| { let policy = media(raw).clone(); raw.policies.insert("bypass".into(), policy); }, "policies.bypass: is built in and cannot be defined anew"),
@@ -273,7 +283,13 @@ fn bad_policies_are_refused() {
         (|raw| { let policy = media(raw).clone(); raw.policies.insert("Media".into(), policy); }, "policies.media: differs from policies.Media in letter case alone"),
     ]);
     check_warnings(&[
+        (|raw| media(raw).max_auth_age = Some(Duration::from_secs(59)),    "policies.media.max_auth_age: is shorter than the minute by which clocks may differ: a sign-in counts for a minute more than this, and people are sent to the provider all the time"),
         (|raw| media(raw).allowed_groups = texts(&["media "]),             "policies.media.allowed_groups: \"media \" begins or ends with a blank, and names compare byte for byte"),
+    ]);
+    check_fine(&[
+        |raw| *media(raw) = RawPolicy { max_auth_age: Some(Duration::from_secs(900)), ..RawPolicy::default() },
+        |raw| *media(raw) = RawPolicy { amr: texts(&["phr", "hwk"]), ..RawPolicy::default() },
+        |raw| { media(raw).max_auth_age = Some(Duration::from_secs(60)); media(raw).amr = texts(&["phr"]); },
     ]);
 }
 
@@ -396,4 +412,20 @@ fn a_key_file_is_made_once_and_for_us_alone() {
     let expected = "/nowhere/keys does not exist, and a new key could not be written there: its \
                     folder does not exist";
     assert_eq!(error, expected);
+}
+
+#[test]
+fn the_control_socket_is_at_its_usual_place_unless_it_is_said_otherwise() {
+    let cases = [
+        (None, ControlSocket::Usual),
+        (Some("off"), ControlSocket::Off),
+        (Some("/run/a"), ControlSocket::At("/run/a".into())),
+        (Some("unix:/run/a"), ControlSocket::At("/run/a".into())),
+    ];
+    for (written, expected) in cases {
+        let mut raw = good();
+        raw.server.control_socket = written.map(str::to_owned);
+        let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a configuration");
+        assert_eq!(config.server.control_socket, expected, "{written:?}");
+    }
 }

@@ -2,9 +2,9 @@
 //! is written ([`RawConfig`]), then checked, all problems at once, into a [`Config`] that nobody
 //! checks again.
 
-mod admin_listen;
 mod drop_ins;
 mod forms;
+mod listeners;
 mod load;
 pub mod presets;
 mod problems;
@@ -81,6 +81,8 @@ pub struct Server {
     pub portal_listen: Listen,
     /// For health.
     pub admin_listen: Listen,
+    /// For the commands of administrators.
+    pub control_socket: ControlSocket,
     /// What browsers call the portal; its path is `/`.
     pub public_url: Url,
     /// Host and port of `public_url`.
@@ -109,6 +111,20 @@ pub enum Listen {
 /// What the name of a socket is longer by while it is made, in bytes: a dot, and the number of the process in hexadecimal.
 /// The system's limit for a path holds for that name too.
 pub const SOCKET_IN_MAKING: usize = 1 + 8;
+
+/// Where the commands of administrators are taken: `portcullis sessions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// At [`USUAL_CONTROL_SOCKET`], as long as its folder is there and the socket can be made.
+    Usual,
+    /// At this path.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// Where the control socket is when nobody says so.
+pub const USUAL_CONTROL_SOCKET: &str = "/run/portcullis/control.sock";
 
 /// Who may open a socket in the file system, apart from its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +227,14 @@ impl Config {
 /// read: then it is the default. Mistakes elsewhere in the configuration are no matter, and no secret is read.
 #[must_use]
 pub fn admin_listen(path: Option<&Path>) -> (Listen, Vec<Problem>) {
-    admin_listen::admin_listen(path, &load::variables())
+    listeners::admin_listen(path, &load::variables())
+}
+
+/// Where the service that uses the configuration `path` takes the commands of administrators, and what kept that from
+/// being read, in the same way.
+#[must_use]
+pub fn control_socket(path: Option<&Path>) -> (ControlSocket, Vec<Problem>) {
+    listeners::control_socket(path, &load::variables())
 }
 
 impl std::fmt::Display for Listen {

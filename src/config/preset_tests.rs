@@ -6,6 +6,7 @@ use std::path::Path;
 use super::presets::{Answer, Answers, Preset};
 use super::tests::{Edit, films, good, said_about, texts};
 use super::*;
+use crate::domain::authentication::Caller;
 use crate::domain::decision::decide;
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
@@ -45,7 +46,7 @@ fn outcome(config: &Config, path: &str, identity: Option<&Identity>) -> (String,
     let host = "films.example.net";
     let request = ForwardedRequest::parse("GET", "https", host, path, client, initiator, false);
     let request = request.expect("a request");
-    let decision = decide(&request, identity, service(config), None);
+    let decision = decide(&request, identity.map(Caller::from), service(config), None);
     (decision.outcome().to_owned(), decision.reason().code())
 }
 

@@ -43,6 +43,8 @@ pub struct RawServer {
     pub portal_listen: Option<String>,
     /// The same: health.
     pub admin_listen: Option<String>,
+    /// A path, or `off`: where the commands of administrators are taken.
+    pub control_socket: Option<String>,
     /// What browsers call the portal.
     pub public_url: Option<String>,
     /// Networks of the proxies.
@@ -184,6 +186,14 @@ pub struct RawPolicy {
     #[serde(deserialize_with = "list")]
     #[schemars(with = "Option<TextList>")]
     pub allowed_email_domains: Option<Vec<String>>,
+    /// A sign-in at the provider within this, else another one.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub max_auth_age: Option<Duration>,
+    /// A sign-in by one of these (`amr`), else another one.
+    #[serde(deserialize_with = "list")]
+    #[schemars(with = "Option<TextList>")]
+    pub amr: Option<Vec<String>>,
 }
 
 /// An app to protect.

@@ -1,8 +1,8 @@
 //! The decision: may this request pass, and why (not)? Pure, so that the answer, the log and every
 //! explanation come from one value.
 
+use crate::domain::authentication::{Authentication, Caller};
 use crate::domain::forwarded::ForwardedRequest;
-use crate::domain::identity::Identity;
 use crate::domain::paths::Readings;
 use crate::domain::plain_path::is_plain;
 use crate::domain::policy::{Judgement, Policy, Requirement};
@@ -161,21 +161,26 @@ impl<'a> Demand<'a> {
         std::iter::once(self.policy).chain(self.further.iter().copied())
     }
 
-    /// Decides for `identity`; `None` is somebody who is not signed in.
+    /// The policies that this proof of who somebody is does not satisfy, which are what a step-up is for.
+    pub fn lacking(&self, authentication: Authentication<'_>) -> impl Iterator<Item = &'a Policy> {
+        self.policies()
+            .filter(move |policy| policy.lacking(authentication).is_some())
+    }
+
+    /// Decides for `caller`; `None` is somebody who is not signed in.
     #[must_use]
-    pub fn judge(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> Decision<'a> {
-        match self.judge_by_policies(request, identity) {
-            Decision::Allow(_) if self.would_echo(request) => Decision::Deny(Reason::Echo),
-            Decision::Allow(_) if self.is_forged(request, identity) => {
-                Decision::Deny(Reason::CrossSite)
-            }
-            Decision::Allow(reason) => {
-                let told = identity.filter(|_| self.reveals_identity());
-                match told.and_then(|identity| self.service.reserved_name_of(identity)) {
-                    Some(name) => Decision::Deny(Reason::ReservedUser(name)),
-                    None => Decision::Allow(reason),
-                }
-            }
+    pub fn judge(&self, request: &ForwardedRequest, caller: Option<Caller<'_>>) -> Decision<'a> {
+        let decision = self.judge_by_policies(request, caller);
+        // Whoever is refused at last is not sent to sign in again first.
+        let passes = match &decision {
+            Decision::Allow(_) => true,
+            Decision::Challenge(reason) => reason.asks_for_step_up(),
+            Decision::Deny(_) | Decision::Unavailable(_) => false,
+        };
+        if passes && let Some(refused) = self.refused_at_last(request, caller) {
+            return Decision::Deny(refused);
+        }
+        match decision {
             Decision::Challenge(_) if self.service.posture == Posture::Internal => {
                 Decision::Deny(Reason::NoLoginHere)
             }
@@ -186,21 +191,42 @@ impl<'a> Demand<'a> {
         }
     }
 
+    /// Why a request is refused although every policy lets it pass.
+    fn refused_at_last(
+        &self,
+        request: &ForwardedRequest,
+        caller: Option<Caller<'_>>,
+    ) -> Option<Reason<'a>> {
+        if self.would_echo(request) {
+            return Some(Reason::Echo);
+        }
+        if self.is_forged(request, caller) {
+            return Some(Reason::CrossSite);
+        }
+        let told = caller.filter(|_| self.reveals_identity());
+        told.and_then(|caller| self.service.reserved_name_of(caller.identity))
+            .map(Reason::ReservedUser)
+    }
+
     /// Whether the app would send its own credential back to whoever asks (TRACE, RFC 9110 §9.3.8).
     fn would_echo(&self, request: &ForwardedRequest) -> bool {
         request.method.eq_ignore_ascii_case("TRACE") && !self.service.upstream.is_empty()
     }
 
-    /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help.
+    /// Every policy must allow. A refusal outweighs a challenge, because signing in would not help; a step-up that has
+    /// just been in vain is a refusal too, which any other outweighs.
     fn judge_by_policies(
         &self,
         request: &ForwardedRequest,
-        identity: Option<&Identity>,
+        caller: Option<Caller<'_>>,
     ) -> Decision<'a> {
         let mut challenge = None;
         let mut allowed = None;
+        let in_vain = caller.map_or(&[][..], |caller| caller.authentication.in_vain);
+        let mut is_in_vain = false;
         for policy in self.policies() {
-            let reason = match policy.judge(identity, request.client) {
+            let judgement = policy.judge(caller, request.client);
+            let reason = match judgement {
                 Judgement::Bypassed => {
                     // With further policies it is one of theirs that says why.
                     if self.further.is_empty() {
@@ -215,6 +241,14 @@ impl<'a> Demand<'a> {
                     challenge.get_or_insert(Reason::NotSignedIn(policy));
                     continue;
                 }
+                Judgement::OtherMethod | Judgement::AuthTimeUnknown | Judgement::AuthTooOld => {
+                    let tried = in_vain.contains(&policy.name);
+                    if challenge.is_none() || (tried && !is_in_vain) {
+                        challenge = Some(refusal(policy, judgement));
+                    }
+                    is_in_vain |= tried;
+                    continue;
+                }
                 Judgement::InNetwork => Reason::InNetwork(policy),
                 Judgement::Optional => Reason::Optional(policy),
                 Judgement::SignedIn => Reason::SignedIn(policy),
@@ -224,6 +258,7 @@ impl<'a> Demand<'a> {
             allowed.get_or_insert(reason);
         }
         match (challenge, allowed) {
+            (Some(reason), _) if is_in_vain => Decision::Deny(reason),
             (Some(reason), _) => Decision::Challenge(reason),
             (None, Some(reason)) => Decision::Allow(reason),
             // Cannot be: a demand holds at least one policy, and each gives a reason. Closed if it were.
@@ -233,16 +268,16 @@ impl<'a> Demand<'a> {
 
     /// Whether a page of another site made a browser ask for something that only the browser's cookie, or its
     /// network, lets pass.
-    fn is_forged(&self, request: &ForwardedRequest, identity: Option<&Identity>) -> bool {
+    fn is_forged(&self, request: &ForwardedRequest, caller: Option<Caller<'_>>) -> bool {
         let guard = self.service.guard.as_ref();
-        guard.is_some_and(|guard| self.is_guarded(identity) && !guard.admits(request))
+        guard.is_some_and(|guard| self.is_guarded(caller) && !guard.admits(request))
     }
 
     /// Whether the same-origin guard has a say, where the service has one: a browser's cookie or its network
     /// is what lets the request pass.
     #[must_use]
-    pub fn is_guarded(&self, identity: Option<&Identity>) -> bool {
-        let by_cookie = identity.is_some() && !self.ignores_identity();
+    pub fn is_guarded(&self, caller: Option<Caller<'_>>) -> bool {
+        let by_cookie = caller.is_some() && !self.ignores_identity();
         let by_network = self.rule.is_some_and(|rule| !rule.networks.is_empty())
             || self
                 .policies()
@@ -263,6 +298,13 @@ impl<'a> Demand<'a> {
     }
 }
 
+/// Why `policy` wants another sign-in than this one; `None` when it will do.
+#[must_use]
+pub fn lacking<'a>(policy: &'a Policy, authentication: Authentication<'_>) -> Option<Reason<'a>> {
+    let judgement = policy.lacking(authentication)?;
+    Some(refusal(policy, judgement))
+}
+
 /// The reason of a judgement that is no.
 fn refusal<'a>(policy: &'a Policy, judgement: Judgement<'a>) -> Reason<'a> {
     match judgement {
@@ -271,6 +313,9 @@ fn refusal<'a>(policy: &'a Policy, judgement: Judgement<'a>) -> Reason<'a> {
         Judgement::Excluded(group) => Reason::ExcludedGroup { policy, group },
         Judgement::NotNamed => Reason::NotNamed(policy),
         Judgement::OtherEmailDomain => Reason::OtherEmailDomain(policy),
+        Judgement::OtherMethod => Reason::AuthMethod(policy),
+        Judgement::AuthTimeUnknown => Reason::AuthTimeUnknown(policy),
+        Judgement::AuthTooOld => Reason::AuthTooOld(policy),
         Judgement::OutsideNetworks => Reason::OutsideNetworks(policy),
         _ => Reason::Closed(policy),
     }
@@ -280,12 +325,12 @@ fn refusal<'a>(policy: &'a Policy, judgement: Judgement<'a>) -> Reason<'a> {
 #[must_use]
 pub fn decide<'a>(
     request: &ForwardedRequest,
-    identity: Option<&Identity>,
+    caller: Option<Caller<'_>>,
     service: &'a Service,
     named: Option<&'a Policy>,
 ) -> Decision<'a> {
     match demand(request, service, named) {
-        Ok(demand) => demand.judge(request, identity),
+        Ok(demand) => demand.judge(request, caller),
         Err(reason) => Decision::Deny(reason),
     }
 }

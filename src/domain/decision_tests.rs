@@ -1,14 +1,18 @@
 //! The decision as tables: who asks for what, and what becomes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::identity::Identity;
+use crate::domain::identity_headers::{Attribute, IdentityHeader};
 use crate::domain::navigation::Initiator;
 use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::Conditions;
 use crate::domain::proxies::ClientAddress;
+use crate::domain::service::ReservedUser;
 use crate::domain::service_host::ServiceHost;
 
 fn policy(name: &str, requirement: Requirement) -> Arc<Policy> {
@@ -158,7 +162,7 @@ fn requests_are_decided_by_rule_and_group() {
         ("a probe by any method",         overriding(from(WAN, "/ping")),  NOBODY,                  "allow bypassed_by_rule"),
     ];
     for (who, request, identity, expected) in cases {
-        let decision = decide(&request, identity.as_ref(), &films, None);
+        let decision = decide(&request, identity.as_ref().map(Caller::from), &films, None);
         let found = format!("{} {}", decision.outcome(), decision.reason().code());
         assert_eq!(found, expected, "{who}: {decision:?}");
     }
@@ -190,7 +194,7 @@ fn a_policy_named_by_the_proxy_only_tightens() {
     ];
     for (service, named, path, identity, expected) in cases {
         let request = from(WAN, path);
-        let decision = decide(&request, identity.as_ref(), service, named.map(|policy| &**policy));
+        let decision = decide(&request, identity.as_ref().map(Caller::from), service, named.map(|policy| &**policy));
         let found = format!("{} {}", decision.outcome(), decision.reason().code());
         assert_eq!(found, expected, "{path} {named:?}");
     }
@@ -217,7 +221,12 @@ fn a_bypass_that_another_reading_closes_asks_for_that_policy() {
     ];
     let films = service(ServicePolicy::Own(groups("media", &["media"])), rules);
     let decided = |path, identity: Option<Identity>| {
-        let decision = decide(&from(WAN, path), identity.as_ref(), &films, None);
+        let decision = decide(
+            &from(WAN, path),
+            identity.as_ref().map(Caller::from),
+            &films,
+            None,
+        );
         decision.outcome()
     };
     assert_eq!(decided("/files/x", NOBODY), "allow");
@@ -228,6 +237,87 @@ fn a_bypass_that_another_reading_closes_asks_for_that_policy() {
     let request = from(WAN, "/files/Private/x");
     let demand = demand(&request, &films, None).expect("a demand");
     assert!(!demand.reveals_identity());
+}
+
+/// Somebody in these groups, who signed in so many seconds ago in this way; in vain, lately, for these policies.
+struct Person<'a>(&'a [&'a str], u64, &'a str, &'a [&'a str]);
+
+#[test]
+#[rustfmt::skip] // the columns are the point
+fn a_sign_in_that_will_not_do_is_asked_for_again_where_that_helps() {
+    let sign_in = |name: &str, max_auth_age: Option<u64>, amr: &[&str], allowed: &[&str]| {
+        policy(name, Requirement::Conditions(Conditions {
+            max_auth_age: max_auth_age.map(Duration::from_secs),
+            amr: amr.iter().map(ToString::to_string).collect(),
+            allowed_groups: allowed.iter().map(ToString::to_string).collect(),
+            ..Conditions::default()
+        }))
+    };
+    let recent = || sign_in("recent", Some(900), &[], &[]);
+    let passkey = || sign_in("passkey", None, &["phr"], &[]);
+    let admins = sign_in("admins", Some(60), &["phr"], &["admins"]);
+    let rules = vec![
+        rule("rules[0]", &["/recent/*"], recent()),
+        rule("rules[1]", &["/passkey/*"], passkey()),
+    ];
+    let mut films = service(ServicePolicy::Own(groups("media", &["media"])), rules);
+    films.headers = vec![IdentityHeader { name: "Remote-User".into(), attribute: Attribute::Username }];
+    let media = &["media"][..];
+    let none = &[][..];
+    let cases = [
+        ("/",          None,          Person(media, 9_999, "otp", none),        "allow member", ""),
+        ("/recent/x",  None,          Person(none,  0,     "otp", none),        "allow signed_in", ""),
+        ("/recent/x",  None,          Person(none,  9_999, "otp", none),        "challenge auth_too_old", "recent"),
+        ("/passkey/x", None,          Person(none,  0,     "otp", none),        "challenge auth_method", "passkey"),
+        ("/passkey/x", None,          Person(none,  9_999, "phr", none),        "allow signed_in", ""),
+        // Not plain, so both must allow, and the service's own as well.
+        ("/recent//../passkey/x", None, Person(media, 9_999, "otp", none),      "challenge auth_too_old", "recent passkey"),
+        ("/recent//../passkey/x", None, Person(none,  9_999, "otp", none),      "deny not_a_member", "recent passkey"),
+        // The proxy's policy tightens; a refusal outweighs a step-up, wherever it comes from.
+        ("/recent/x",  Some(&admins), Person(none,  9_999, "otp", none),        "deny not_a_member", "recent admins"),
+        ("/recent/x",  Some(&admins), Person(&["admins"], 500, "phr", none),    "challenge auth_too_old", "admins"),
+        ("/recent/x",  Some(&admins), Person(&["admins"], 500, "otp", none),    "challenge auth_method", "admins"),
+        ("/recent/x",  Some(&admins), Person(&["admins"], 100, "phr", none),    "allow signed_in", ""),
+        // Tried a moment ago.
+        ("/recent/x",  None,          Person(none,  9_999, "otp", &["recent"]),  "deny auth_too_old", "recent"),
+        ("/recent/x",  None,          Person(none,  9_999, "otp", &["passkey"]), "challenge auth_too_old", "recent"),
+        ("/recent/x",  None,          Person(none,  0,     "otp", &["recent"]),  "allow signed_in", ""),
+        ("/recent/x",  Some(&admins), Person(&["admins"], 9_999, "otp", &["admins"]), "deny auth_method", "recent admins"),
+        ("/recent/x",  Some(&admins), Person(none, 9_999, "otp", &["recent"]),   "deny not_a_member", "recent admins"),
+    ];
+    for (path, named, Person(groups, age, method, in_vain), expected, lacking) in cases {
+        let identity = member_of(groups).expect("somebody");
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (methods, in_vain) = (owned(&[method]), owned(in_vain));
+        let authentication = Authentication {
+            age: Some(Duration::from_secs(age)),
+            methods: &methods,
+            in_vain: &in_vain,
+        };
+        let caller = Some(Caller { identity: &identity, authentication });
+        let request = from(WAN, path);
+        let demand = demand(&request, &films, named.map(|policy| &**policy)).expect("a demand");
+        let decision = demand.judge(&request, caller);
+        let found = format!("{} {}", decision.outcome(), decision.reason().code());
+        assert_eq!(found, expected, "{path} {caller:?}");
+        let names: Vec<&str> = demand.lacking(authentication).map(|policy| policy.name.as_str()).collect();
+        assert_eq!(names.join(" "), lacking, "{path} {caller:?}");
+    }
+    // Nobody is sent to sign in again for something that is refused then.
+    let ada = member_of(&[]).expect("somebody");
+    let ada = Some(Caller::from(&ada));
+    let judged = |service: &Service, request: &ForwardedRequest| {
+        decide(request, ada, service, None).reason().code().to_owned()
+    };
+    assert_eq!(judged(&films, &from(WAN, "/recent/x")), "auth_time_unknown");
+    let mut forged = request("POST", WAN, "/recent/x");
+    forged.initiator.fetch_site = Some("cross-site".into());
+    assert_eq!(judged(&films, &forged), "cross_site");
+    films.reserved_users = vec![ReservedUser { name: "ada".into(), subjects: Vec::new() }];
+    assert_eq!(judged(&films, &from(WAN, "/recent/x")), "reserved_user");
+    films.posture = Posture::Internal;
+    films.reserved_users.clear();
+    assert_eq!(judged(&films, &from(WAN, "/recent/x")), "no_login_here");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! It is [`demand`] and [`Demand::judge`] that decide here, as they do for the proxy. What a step says comes from
 //! the same functions that these two ask, so the words cannot tell another story than the answer.
 
+use crate::domain::authentication::Caller;
 use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
@@ -22,7 +23,7 @@ pub struct Question<'q> {
     /// About which request.
     pub request: &'q ForwardedRequest,
     /// Who is signed in at its host; `None` is nobody.
-    pub identity: Option<&'q Identity>,
+    pub caller: Option<Caller<'q>>,
     /// The policy that the proxy names in the path that it asks.
     pub named: Option<&'q str>,
 }
@@ -318,15 +319,15 @@ fn judge<'a>(
 ) -> Decision<'a> {
     let request = question.request;
     // As for the proxy: where the answer is the same for everybody, nobody is looked up.
-    let identity = question.identity.filter(|_| !demand.ignores_identity());
+    let caller = question.caller.filter(|_| !demand.ignores_identity());
     for policy in demand.policies() {
-        let judgement = policy.judge(identity, request.client);
-        let why = words(policy, judgement, identity, request.client);
+        let judgement = policy.judge(caller, request.client);
+        let why = words(policy, judgement, caller, request.client);
         let label = format!("policy {}", policy.name);
         steps.push(Step::new(label, judgement.passes(), why));
     }
-    add_guard(service, demand, request, identity, steps);
-    let decision = demand.judge(request, identity);
+    add_guard(service, demand, request, caller, steps);
+    let decision = demand.judge(request, caller);
     match &decision {
         Decision::Deny(Reason::ReservedUser(name)) => {
             let why =
@@ -341,7 +342,9 @@ fn judge<'a>(
     }
     match decision {
         Decision::Allow(reason) => {
-            let person = identity.filter(|_| demand.names_person(&reason));
+            let person = caller
+                .map(|caller| caller.identity)
+                .filter(|_| demand.names_person(&reason));
             match tell(request, service, person, steps) {
                 Ok(headers) => {
                     *told = headers;
@@ -363,12 +366,12 @@ fn add_guard(
     service: &Service,
     demand: &Demand<'_>,
     request: &ForwardedRequest,
-    identity: Option<&Identity>,
+    caller: Option<Caller<'_>>,
     steps: &mut Vec<Step>,
 ) {
     let (matched, why) = match &service.guard {
         None => (true, "it is off for this service".to_owned()),
-        Some(_) if !demand.is_guarded(identity) => (
+        Some(_) if !demand.is_guarded(caller) => (
             true,
             "not asked: neither a cookie nor a network lets this pass".to_owned(),
         ),

@@ -115,7 +115,7 @@ fn the_bypass_says_why_it_does_not_work() {
     for (client, path, outcome, matched, why) in cases {
         let request = request("GET", client, &format!("{SONARR}{path}"));
         let facts = Facts { services: &services, policies: &policies, secure_portal: true };
-        let question = Question { request: &request, identity: None, named: None };
+        let question = Question { request: &request, caller: None, named: None };
         let explanation = explain(question, facts);
         assert_eq!(explanation.decision.outcome(), outcome, "{client} {path}");
         let step = explanation.steps.iter().find(|step| step.rule == "bypass[0]");
@@ -145,7 +145,7 @@ fn every_step_is_told() {
     let explanation = explain(
         Question {
             request: &request,
-            identity: Some(&ada),
+            caller: Some(Caller::from(&ada)),
             named: Some("authenticated"),
         },
         facts,
@@ -208,7 +208,7 @@ fn the_explanation_is_the_decision() {
             }) {
                 for named in names {
                     let request = request(method, client, &format!("{host}{path}"));
-                    let identity = identity.as_ref();
+                    let caller = identity.as_ref().map(Caller::from);
                     let facts = Facts {
                         services: &services,
                         policies: &policies,
@@ -216,13 +216,13 @@ fn the_explanation_is_the_decision() {
                     };
                     let question = Question {
                         request: &request,
-                        identity,
+                        caller,
                         named,
                     };
                     let explanation = explain(question, facts);
                     let service = services.find(&request.authority).expect("a service");
                     let policy = named.map(|name| &**policies.get(name).expect("a policy"));
-                    let decision = decide(&request, identity, service, policy);
+                    let decision = decide(&request, caller, service, policy);
                     assert_eq!(explanation.decision, decision, "{question:?}");
                     let passes = matches!(decision, Decision::Allow(_));
                     assert_eq!(!explanation.headers.is_empty(), passes, "{question:?}");
@@ -264,7 +264,7 @@ fn what_comes_before_the_rules_is_told() {
     for (url, named, code, why) in cases {
         let request = request("GET", OUTSIDE, url);
         let facts = Facts { services: &services, policies: &policies, secure_portal: true };
-        let explanation = explain(Question { request: &request, identity: None, named }, facts);
+        let explanation = explain(Question { request: &request, caller: None, named }, facts);
         assert_eq!(explanation.decision.reason().code(), code, "{url}");
         assert_eq!(explanation.steps.last().map(|step| step.why.as_str()), Some(why), "{url}");
     }
@@ -283,7 +283,7 @@ fn the_headers_are_those_of_the_answer() {
         let request = request("GET", INSIDE, &format!("{SONARR}{path}"));
         let question = Question {
             request: &request,
-            identity,
+            caller: identity.map(Caller::from),
             named: None,
         };
         let told = explain(question, facts).headers;

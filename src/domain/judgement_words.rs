@@ -1,6 +1,6 @@
 //! The judgement of one policy, in words for whoever runs it: they name the policy, and what it asks for.
 
-use crate::domain::identity::Identity;
+use crate::domain::authentication::{Caller, InWords};
 use crate::domain::policy::{Conditions, Judgement, Policy, Requirement, UserMatcher};
 use crate::domain::proxies::ClientAddress;
 
@@ -9,7 +9,7 @@ use crate::domain::proxies::ClientAddress;
 pub fn words(
     policy: &Policy,
     judgement: Judgement<'_>,
-    identity: Option<&Identity>,
+    caller: Option<Caller<'_>>,
     client: ClientAddress,
 ) -> String {
     let name = format!("\"{}\"", policy.name);
@@ -47,19 +47,38 @@ pub fn words(
             format!(
                 "{name} asks for {}; the person is in {}",
                 asked(policy),
-                held(identity)
+                held(caller)
             )
         }
         Judgement::Lacks(group) => format!(
             "{name} requires the group \"{group}\"; the person is in {}",
-            held(identity)
+            held(caller)
         ),
         Judgement::Excluded(group) => format!("{name} keeps out the group \"{group}\""),
         Judgement::NotNamed => format!("{name} asks for {}; the person is none", asked(policy)),
         Judgement::OtherEmailDomain => {
-            let email = identity.and_then(|identity| identity.email.as_deref());
+            let email = caller.and_then(|caller| caller.identity.email.as_deref());
             let email = email.unwrap_or("none that is verified");
             format!("{name} asks for {}; the address is {email}", asked(policy))
+        }
+        Judgement::OtherMethod => {
+            let methods = caller.map_or(&[][..], |caller| caller.authentication.methods);
+            let methods = match methods {
+                [] => "is not known".to_owned(),
+                methods => format!("was {}", names(methods)),
+            };
+            format!("{name} asks for {}; the way {methods}", asked(policy))
+        }
+        Judgement::AuthTimeUnknown => {
+            format!(
+                "{name} asks for {}; it is not known when they did",
+                asked(policy)
+            )
+        }
+        Judgement::AuthTooOld => {
+            let age = caller.and_then(|caller| caller.authentication.age);
+            let age = InWords(age.unwrap_or_default());
+            format!("{name} asks for {}; they did {age} ago", asked(policy))
         }
     }
 }
@@ -75,8 +94,8 @@ pub fn names(names: &[impl AsRef<str>]) -> String {
 }
 
 /// The groups of a person.
-fn held(identity: Option<&Identity>) -> String {
-    match identity.map(|identity| identity.groups.as_slice()) {
+fn held(caller: Option<Caller<'_>>) -> String {
+    match caller.map(|caller| caller.identity.groups.as_slice()) {
         None | Some([]) => "no group".to_owned(),
         Some(groups) => names(groups),
     }
@@ -93,6 +112,8 @@ fn asked(policy: &Policy) -> String {
         denied_groups,
         allowed_users,
         allowed_email_domains,
+        max_auth_age,
+        amr,
     } = conditions;
     let users: Vec<String> = allowed_users.iter().map(user).collect();
     let parts = [
@@ -101,6 +122,11 @@ fn asked(policy: &Policy) -> String {
         ("none of the groups", names(denied_groups)),
         ("one of the people", names(&users)),
         ("an address at one of", names(allowed_email_domains)),
+        (
+            "a sign-in within the last",
+            max_auth_age.map_or_else(String::new, |age| InWords(age).to_string()),
+        ),
+        ("a sign-in by one of", names(amr)),
     ];
     let given = parts.into_iter().filter(|(_, names)| !names.is_empty());
     let given: Vec<String> = given

@@ -1,6 +1,7 @@
 //! Values and decisions. Nothing below knows async, a clock, a socket or a framework: what a rule
 //! needs comes in as an argument.
 
+pub mod authentication;
 pub mod cookie_scope;
 pub mod decision;
 pub mod dialects;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::domain::authentication::{Authentication, Caller, StepUp};
 use crate::domain::identity::Identity;
 use crate::domain::proxies::ClientAddress;
 
@@ -47,6 +49,10 @@ pub struct Conditions {
     pub allowed_users: Vec<UserMatcher>,
     /// With a verified mail address at one of these domains, in lower case; no condition when empty.
     pub allowed_email_domains: Vec<String>,
+    /// Having proved who they are within this.
+    pub max_auth_age: Option<Duration>,
+    /// Having proved it in one of these ways (`amr`, RFC 8176); no condition when empty.
+    pub amr: Vec<String>,
 }
 
 /// Means one person.
@@ -127,6 +133,12 @@ pub enum Judgement<'a> {
     NotNamed,
     /// Is refused: no verified mail address at one of the domains.
     OtherEmailDomain,
+    /// Must sign in again: in another way.
+    OtherMethod,
+    /// Must sign in again: it is not known when they did.
+    AuthTimeUnknown,
+    /// Must sign in again: they did so too long ago.
+    AuthTooOld,
 }
 
 impl Judgement<'_> {
@@ -136,6 +148,15 @@ impl Judgement<'_> {
         matches!(
             self,
             Self::Bypassed | Self::InNetwork | Self::Optional | Self::SignedIn | Self::Member(_)
+        )
+    }
+
+    /// Whether signing in again may make it a yes.
+    #[must_use]
+    pub const fn asks_for_step_up(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherMethod | Self::AuthTimeUnknown | Self::AuthTooOld
         )
     }
 }
@@ -181,10 +202,10 @@ impl Policies {
 }
 
 impl Policy {
-    /// Judges `identity`, who comes from `client`; `None` is somebody who is not signed in.
+    /// Judges `caller`, who comes from `client`; `None` is somebody who is not signed in.
     #[must_use]
-    pub fn judge(&self, identity: Option<&Identity>, client: ClientAddress) -> Judgement<'_> {
-        match (&self.requirement, identity) {
+    pub fn judge(&self, caller: Option<Caller<'_>>, client: ClientAddress) -> Judgement<'_> {
+        match (&self.requirement, caller) {
             (Requirement::Bypass, _) => Judgement::Bypassed,
             (Requirement::Optional, _) => Judgement::Optional,
             (Requirement::Deny, _) => Judgement::Closed,
@@ -192,7 +213,31 @@ impl Policy {
             (Requirement::Networks(_), _) => Judgement::OutsideNetworks,
             (_, None) => Judgement::NotSignedIn,
             (Requirement::Authenticated, Some(_)) => Judgement::SignedIn,
-            (Requirement::Conditions(conditions), Some(identity)) => conditions.judge(identity),
+            (Requirement::Conditions(conditions), Some(caller)) => {
+                match conditions.judge(caller.identity) {
+                    // Who would be refused anyway is not sent to sign in again first.
+                    yes if yes.passes() => conditions.lacking(caller.authentication).unwrap_or(yes),
+                    no => no,
+                }
+            }
+        }
+    }
+
+    /// What this proof of who somebody is lacks; `None` when it will do.
+    #[must_use]
+    pub fn lacking(&self, authentication: Authentication<'_>) -> Option<Judgement<'static>> {
+        match &self.requirement {
+            Requirement::Conditions(conditions) => conditions.lacking(authentication),
+            _ => None,
+        }
+    }
+
+    /// Adds what this policy asks of the proof to `step_up`.
+    #[must_use]
+    pub fn add_to(&self, step_up: StepUp) -> StepUp {
+        match &self.requirement {
+            Requirement::Conditions(asked) => step_up.and(asked.max_auth_age, &asked.amr),
+            _ => step_up,
         }
     }
 
@@ -246,140 +291,23 @@ impl Conditions {
             None => Judgement::NotAMember,
         }
     }
+
+    /// The way comes before the time: another way to sign in is a newer sign-in as well.
+    fn lacking(&self, authentication: Authentication<'_>) -> Option<Judgement<'static>> {
+        if !self.amr.is_empty() && !authentication.is_by_one_of(&self.amr) {
+            return Some(Judgement::OtherMethod);
+        }
+        let max_age = self.max_auth_age?;
+        if authentication.is_within(max_age) {
+            return None;
+        }
+        Some(match authentication.age {
+            Some(_) => Judgement::AuthTooOld,
+            None => Judgement::AuthTimeUnknown,
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "so that it stands beside `None` in a table"
-    )]
-    fn member_of(groups: &[&str]) -> Option<Identity> {
-        Some(Identity {
-            issuer: "https://id.example.net".into(),
-            subject: "1".into(),
-            username: None,
-            name: None,
-            email: None,
-            groups: groups.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    fn groups(allowed: &[&str], required: &[&str], denied: &[&str]) -> Requirement {
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        Requirement::Conditions(Conditions {
-            allowed_groups: owned(allowed),
-            required_groups: owned(required),
-            denied_groups: owned(denied),
-            ..Conditions::default()
-        })
-    }
-
-    #[test]
-    #[rustfmt::skip] // the columns are the point
-    fn policies_judge_by_groups() {
-        use Judgement::*;
-        let media = || groups(&["admins", "media"], &[], &[]);
-        let both = || groups(&[], &["staff", "night"], &[]);
-        let not_guests = || groups(&[], &[], &["guests"]);
-        let mixed = || groups(&["media"], &["staff"], &["guests"]);
-        let cases = [
-            (media(),      None,                                     NotSignedIn),
-            (media(),      member_of(&[]),                           NotAMember),
-            (media(),      member_of(&["media"]),                    Member("media")),
-            (media(),      member_of(&["x", "admins"]),              Member("admins")),
-            (media(),      member_of(&["Media"]),                    NotAMember),
-            (media(),      member_of(&["media "]),                   NotAMember),
-            (media(),      member_of(&["*"]),                        NotAMember),
-            (media(),      member_of(&["m\u{435}dia"]),              NotAMember), // a Cyrillic letter
-            (media(),      member_of(&["admins,media"]),             NotAMember),
-            (both(),       member_of(&["staff"]),                    Lacks("night")),
-            (both(),       member_of(&["night", "staff"]),           Member("staff")),
-            (not_guests(), member_of(&[]),                           SignedIn),
-            (not_guests(), member_of(&["guests"]),                   Excluded("guests")),
-            (not_guests(), None,                                     NotSignedIn),
-            (mixed(),      member_of(&["media", "staff"]),           Member("media")),
-            (mixed(),      member_of(&["media"]),                    Lacks("staff")),
-            (mixed(),      member_of(&["media", "staff", "guests"]), Excluded("guests")),
-            (Requirement::Authenticated, None,                       NotSignedIn),
-            (Requirement::Authenticated, member_of(&[]),             SignedIn),
-            (Requirement::Optional,      None,                       Optional),
-            (Requirement::Optional,      member_of(&[]),             Optional),
-            (Requirement::Bypass,        None,                       Bypassed),
-            (Requirement::Bypass,        member_of(&["admins"]),     Bypassed),
-            (Requirement::Deny,          None,                       Closed),
-            (Requirement::Deny,          member_of(&["admins"]),     Closed),
-        ];
-        for (requirement, identity, expected) in cases {
-            let policy = Policy { name: "p".into(), requirement };
-            let found = policy.judge(identity.as_ref(), ClientAddress::Unknown);
-            assert_eq!(found, expected, "{policy:?} {identity:?}");
-        }
-    }
-
-    #[test]
-    #[rustfmt::skip] // the columns are the point
-    fn policies_judge_by_person() {
-        use Judgement::{NotNamed, OtherEmailDomain, SignedIn};
-        let ada = |email: &str| {
-            let mut identity = member_of(&[]).expect("somebody");
-            identity.username = Some("ada".into());
-            identity.email = Some(email.into());
-            identity
-        };
-        let users = |names: &[&str]| Conditions {
-            allowed_users: names.iter().map(|name| UserMatcher::parse(name)).collect(),
-            ..Conditions::default()
-        };
-        let domains = |names: &[&str]| Conditions {
-            allowed_email_domains: names.iter().map(ToString::to_string).collect(),
-            ..Conditions::default()
-        };
-        let cases = [
-            (users(&["1"]),                        "ada@example.net",              SignedIn),
-            (users(&["sub:1"]),                    "ada@example.net",              SignedIn),
-            (users(&["2"]),                        "ada@example.net",              NotNamed),
-            (users(&["ada"]),                      "ada@example.net",              NotNamed),
-            (users(&["name:ada"]),                 "ada@example.net",              SignedIn),
-            (users(&["name:Ada"]),                 "ada@example.net",              NotNamed),
-            (users(&["2", "email:ada@example.net"]), "ada@example.net",            SignedIn),
-            (users(&["email:ada@example.net"]),    "ada@example.org",              NotNamed),
-            (domains(&["example.net"]),            "ada@example.net",              SignedIn),
-            (domains(&["example.net"]),            "ada@EXAMPLE.net",              SignedIn),
-            (domains(&["example.net"]),            "ada@evil.example.net",         OtherEmailDomain),
-            (domains(&["example.net"]),            "ada@evilexample.net",          OtherEmailDomain),
-            (domains(&["example.net"]),            "x@evil.example@example.net",   OtherEmailDomain),
-            (domains(&["example.net"]),            "@example.net",                 OtherEmailDomain),
-            (domains(&["example.net"]),            "example.net",                  OtherEmailDomain),
-        ];
-        for (conditions, email, expected) in cases {
-            let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(conditions) };
-            let found = policy.judge(Some(&ada(email)), ClientAddress::Unknown);
-            assert_eq!(found, expected, "{policy:?} {email}");
-        }
-        let policy = Policy { name: "p".into(), requirement: Requirement::Conditions(domains(&["example.net"])) };
-        let nobody_verified = member_of(&[]);
-        assert_eq!(policy.judge(nobody_verified.as_ref(), ClientAddress::Unknown), OtherEmailDomain);
-    }
-
-    #[test]
-    fn networks_let_pass_whoever_comes_from_there() {
-        let lan = vec!["10.0.0.0/8".parse().expect("a network")];
-        let policy = Policy {
-            name: "internal".into(),
-            requirement: Requirement::Networks(lan),
-        };
-        let from = |address: &str| ClientAddress::Known(address.parse().expect("an address"));
-        assert_eq!(policy.judge(None, from("10.1.2.3")), Judgement::InNetwork);
-        assert_eq!(
-            policy.judge(None, from("11.1.2.3")),
-            Judgement::OutsideNetworks
-        );
-        assert_eq!(
-            policy.judge(None, ClientAddress::Unknown),
-            Judgement::OutsideNetworks
-        );
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

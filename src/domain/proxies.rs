@@ -1,6 +1,6 @@
 //! Trusted proxies: whose headers we believe, and where a request came from as far as they know.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -41,6 +41,18 @@ impl ClientAddress {
         match self {
             Self::Known(address) => networks.iter().any(|network| network.contains(&address)),
             Self::Unknown => false,
+        }
+    }
+}
+
+/// The address that stands for all that one customer has: an IPv6 network of 64 bits, or one IPv4 address.
+#[must_use]
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let network = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
         }
     }
 }

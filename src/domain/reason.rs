@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::domain::authentication::InWords;
 use crate::domain::host::Host;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Conditions, Policy, Requirement};
 
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,12 @@ pub enum Reason<'a> {
     NotNamed(&'a Policy),
     /// No verified mail address at one of the policy's domains.
     OtherEmailDomain(&'a Policy),
+    /// Signed in, but in none of the ways that the policy asks for.
+    AuthMethod(&'a Policy),
+    /// Signed in, but it is not known when.
+    AuthTimeUnknown(&'a Policy),
+    /// Signed in, but longer ago than the policy lets pass.
+    AuthTooOld(&'a Policy),
     /// It comes from none of the networks that may.
     OutsideNetworks(&'a Policy),
     /// The policy lets nobody pass.
@@ -91,46 +98,107 @@ pub enum Reason<'a> {
     LogoutNotRecorded,
 }
 
+/// Gives each reason its word.
+macro_rules! codes {
+    ($($reason:ident => $code:literal,)*) => {
+        /// Which reason it is, without what it speaks of: for whoever counts them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "they are documented as reasons")]
+        pub enum ReasonKind {
+            $($reason,)*
+        }
+
+        impl ReasonKind {
+            /// All of them, each at the place that its number says.
+            pub const ALL: &[Self] = &[$(Self::$reason,)*];
+
+            /// A stable word for logs and machines.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $code,)*
+                }
+            }
+        }
+
+        impl Reason<'_> {
+            /// Which one it is.
+            #[must_use]
+            pub const fn kind(&self) -> ReasonKind {
+                match self {
+                    $(Self::$reason { .. } => ReasonKind::$reason,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    BypassedByRule => "bypassed_by_rule",
+    BypassedByPolicy => "bypassed_by_policy",
+    InNetwork => "in_network",
+    Preflight => "preflight",
+    Optional => "optional",
+    SignedIn => "signed_in",
+    Member => "member",
+    NotSignedIn => "not_signed_in",
+    NotAMember => "not_a_member",
+    LacksGroup => "lacks_group",
+    ExcludedGroup => "excluded_group",
+    NotNamed => "not_named",
+    OtherEmailDomain => "other_email_domain",
+    AuthMethod => "auth_method",
+    AuthTimeUnknown => "auth_time_unknown",
+    AuthTooOld => "auth_too_old",
+    OutsideNetworks => "outside_networks",
+    Closed => "closed",
+    CrossSite => "cross_site",
+    Echo => "echo_method",
+    NoLoginHere => "no_login_here",
+    ReservedUser => "reserved_user",
+    NoUserHeader => "no_user_header",
+    UnknownHost => "unknown_host",
+    UnknownPort => "unknown_port",
+    OwnHost => "own_host",
+    PolicyNotNamed => "policy_not_named",
+    UnknownPolicy => "unknown_policy",
+    PolicyLoosens => "policy_loosens",
+    HeadersTooLarge => "headers_too_large",
+    InsecureScheme => "insecure_scheme",
+    ReservedPath => "reserved_path",
+    LoginLoop => "login_loop",
+    NotCopied => "not_copied",
+    StoreUnavailable => "store_unavailable",
+    LogoutNotRecorded => "logout_not_recorded",
+}
+
 impl Reason<'_> {
     /// A stable word for logs and machines.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        match self {
-            Self::BypassedByRule(_) => "bypassed_by_rule",
-            Self::BypassedByPolicy(_) => "bypassed_by_policy",
-            Self::InNetwork(_) => "in_network",
-            Self::Preflight => "preflight",
-            Self::Optional(_) => "optional",
-            Self::SignedIn(_) => "signed_in",
-            Self::Member { .. } => "member",
-            Self::NotSignedIn(_) => "not_signed_in",
-            Self::NotAMember(_) => "not_a_member",
-            Self::LacksGroup { .. } => "lacks_group",
-            Self::ExcludedGroup { .. } => "excluded_group",
-            Self::NotNamed(_) => "not_named",
-            Self::OtherEmailDomain(_) => "other_email_domain",
-            Self::OutsideNetworks(_) => "outside_networks",
-            Self::Closed(_) => "closed",
-            Self::CrossSite => "cross_site",
-            Self::Echo => "echo_method",
-            Self::NoLoginHere => "no_login_here",
-            Self::ReservedUser(_) => "reserved_user",
-            Self::NoUserHeader(_) => "no_user_header",
-            Self::UnknownHost(_) => "unknown_host",
-            Self::UnknownPort => "unknown_port",
-            Self::OwnHost => "own_host",
-            Self::PolicyNotNamed => "policy_not_named",
-            Self::UnknownPolicy => "unknown_policy",
-            Self::PolicyLoosens => "policy_loosens",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::InsecureScheme => "insecure_scheme",
-            Self::ReservedPath => "reserved_path",
-            Self::LoginLoop => "login_loop",
-            Self::NotCopied(_) => "not_copied",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::LogoutNotRecorded => "logout_not_recorded",
-        }
+        self.kind().code()
     }
+
+    /// Whether signing in again may mend it, although somebody is signed in.
+    #[must_use]
+    pub const fn asks_for_step_up(&self) -> bool {
+        matches!(
+            self,
+            Self::AuthMethod(_) | Self::AuthTimeUnknown(_) | Self::AuthTooOld(_)
+        )
+    }
+}
+
+/// The ways to sign in that `policy` asks for, and how long ago it may be, in words.
+fn sign_in_of(policy: &Policy) -> (String, String) {
+    let Requirement::Conditions(Conditions {
+        max_auth_age, amr, ..
+    }) = &policy.requirement
+    else {
+        return (String::new(), String::new());
+    };
+    let within = max_auth_age.map_or_else(String::new, |age| InWords(age).to_string());
+    (amr.join(" or "), within)
 }
 
 /// One plain sentence, for people.
@@ -192,6 +260,24 @@ impl fmt::Display for Reason<'_> {
                 f,
                 "You have no verified mail address at a domain that the policy \"{}\" lets pass.",
                 policy.name
+            ),
+            Self::AuthMethod(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in by {}, and yours was another one.",
+                policy.name,
+                sign_in_of(policy).0
+            ),
+            Self::AuthTimeUnknown(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in within the last {}, and it is not known when yours was.",
+                policy.name,
+                sign_in_of(policy).1
+            ),
+            Self::AuthTooOld(policy) => write!(
+                f,
+                "The policy \"{}\" asks for a sign-in within the last {}, and yours was longer ago.",
+                policy.name,
+                sign_in_of(policy).1
             ),
             Self::OutsideNetworks(_) => f.write_str(
                 "This is for machines of certain networks only, and you come from elsewhere.",

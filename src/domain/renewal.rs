@@ -203,6 +203,7 @@ mod tests {
             amr: Vec::new(),
             sid: None,
             renewal,
+            in_vain: None,
         }
     }
 

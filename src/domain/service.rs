@@ -43,7 +43,8 @@ pub struct Service {
     /// The headers of every allowed answer; filled in by
     /// [`ServiceTable::new`](crate::domain::service_table::ServiceTable::new).
     pub plan: Vec<Planned>,
-    /// Its place among all services; filled in likewise.
+    /// Its place in [`ServiceTable::services`](crate::domain::service_table::ServiceTable::services); filled in as
+    /// well.
     pub place: usize,
 }
 

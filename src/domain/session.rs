@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::authentication::{Authentication, Caller, InVain};
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::time::Timestamp;
@@ -46,11 +47,29 @@ pub struct Session {
     pub auth_time: Option<Timestamp>,
     /// How (`amr`).
     pub amr: Vec<String>,
+    /// The last step-up that led to no new session, because it met its policies no more than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_vain: Option<InVain>,
     /// The issuer's own name for its session (`sid`), where it has one.
     pub sid: Option<String>,
     /// When its tokens are to be renewed. `None` where an earlier version wrote it, without any that could be.
     #[serde(default)]
     pub renewal: Option<Renewal>,
+}
+
+impl Session {
+    /// Whose it is, and how they proved it, as seen at `now`.
+    #[must_use]
+    pub fn caller(&self, now: Timestamp) -> Caller<'_> {
+        let in_vain = self.in_vain.as_ref();
+        Caller {
+            identity: &self.identity,
+            authentication: Authentication {
+                in_vain: in_vain.map_or(&[], |in_vain| in_vain.policies_at(now)),
+                ..Authentication::new(self.auth_time, &self.amr, now)
+            },
+        }
+    }
 }
 
 /// How far the clocks of replicas may differ.
@@ -126,6 +145,7 @@ mod tests {
                 seen: Timestamp::from_seconds(seen),
                 auth_time: None,
                 amr: Vec::new(),
+                in_vain: None,
                 sid: None,
                 renewal: None,
             };
@@ -164,6 +184,7 @@ mod tests {
             seen: Timestamp::from_seconds(seen),
             auth_time: None,
             amr: Vec::new(),
+            in_vain: None,
             sid: None,
             renewal: None,
         };

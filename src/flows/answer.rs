@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::domain::authentication::StepUp;
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
 use crate::domain::telling::Prepared;
@@ -34,6 +36,8 @@ pub enum Answer<'g> {
     },
     /// Send the browser elsewhere.
     Redirect {
+        /// What for.
+        errand: Errand,
         /// An absolute URL.
         location: String,
         /// What to do to the cookies of the host that was asked.
@@ -41,6 +45,17 @@ pub enum Answer<'g> {
     },
     /// Do not let it pass.
     Refuse(Refusal<'g>),
+}
+
+/// What a browser is sent elsewhere for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To sign in, for this reason.
+    SignIn(ReasonKind),
+    /// On from `enter`.
+    Enter,
+    /// On from `logout`.
+    Logout,
 }
 
 /// A refusal, with all that a page about it can say.
@@ -54,6 +69,8 @@ pub struct Refusal<'g> {
     pub login_url: Option<String>,
     /// The app that was asked for.
     pub service: Option<&'g str>,
+    /// What another sign-in would have to be, where that would help somebody who is signed in.
+    pub step_up: Option<Box<StepUp>>,
     /// Who asked.
     pub identity: Option<Identity>,
 }
@@ -81,6 +98,7 @@ impl<'g> Refusal<'g> {
             page: request.initiator.is_navigation(),
             login_url: None,
             service: None,
+            step_up: None,
             identity: None,
         }
     }

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::time::Timestamp;
 use crate::flows::Gate;
 use crate::flows::handover::{Flow, LINK_LIFETIME};
+use crate::flows::step_up::For;
 use crate::oidc::AttemptSecrets;
 use crate::store::sealing::{Purpose, random};
 
@@ -31,6 +32,9 @@ pub struct Attempt {
     target: Option<String>,
     /// The protected host's side of it.
     pub flow: Option<Flow>,
+    /// What it has to be good enough for.
+    #[serde(default)]
+    pub step_up: For,
     /// When it began.
     pub made: Timestamp,
 }
@@ -89,7 +93,7 @@ impl Attempt {
         state: &str,
         secrets: AttemptSecrets,
         target: Option<String>,
-        flow: Option<Flow>,
+        (flow, step_up): (Option<Flow>, For),
     ) -> Self {
         Self {
             state_hash: hash(state),
@@ -97,6 +101,7 @@ impl Attempt {
             // Once is enough: the cookie is to be small, since there may be several.
             target: target.filter(|_| !state.contains('.')),
             flow,
+            step_up,
             made: gate.clock.now(),
         }
     }

@@ -1,15 +1,18 @@
 //! `/callback` at the portal: the provider sends the browser back with a code, and a session begins.
 
+use crate::domain::identity::Identity;
 use crate::domain::identity_headers::HeaderStyle;
 use crate::domain::proxies::ClientAddress;
+use crate::domain::reason::Reason;
 use crate::domain::session::SessionId;
 use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
-use crate::flows::login::{Onward, login_link, onward};
+use crate::flows::login::{Onward, is_good_enough, login_link, onward};
+use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
-use crate::store::sessions::Login;
+use crate::store::sessions::{BeginError, Login};
 use crate::telemetry::audit;
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
@@ -33,7 +36,7 @@ pub struct CallbackRequest<'a> {
 }
 
 /// What becomes of it.
-pub enum CallbackAnswer {
+pub enum CallbackAnswer<'g> {
     /// Signed in.
     SignedIn {
         /// The new session, for the portal's cookie.
@@ -62,6 +65,20 @@ pub enum CallbackAnswer {
         /// The login that begins again.
         login_url: String,
     },
+    /// The sign-in was ended before it was complete: everywhere, or at the provider.
+    EndedMeanwhile {
+        /// The login that begins again.
+        login_url: String,
+    },
+    /// Signed in again, and it is not what was asked for. The session from before lives on, and there is no other.
+    StepUpUnmet {
+        /// What is missing.
+        reason: Reason<'g>,
+        /// Who it is.
+        identity: Identity,
+        /// The login that begins again.
+        login_url: String,
+    },
     /// The session could not be stored, so there is none.
     StoreUnavailable {
         /// Why not.
@@ -71,16 +88,32 @@ pub enum CallbackAnswer {
     },
 }
 
+impl CallbackAnswer<'_> {
+    /// How the login ended, in a word for metrics; `None` where none did.
+    fn result(&self) -> Option<&'static str> {
+        match self {
+            Self::SignedIn { .. } => Some("success"),
+            Self::AlreadySignedIn(_) => None,
+            Self::UnknownAttempt { .. } => Some("unknown_attempt"),
+            Self::Refused { error, .. } => Some(known_error_code(error)),
+            Self::Failed { error, .. } => Some(error.code()),
+            Self::EndedMeanwhile { .. } => Some("ended_meanwhile"),
+            Self::StepUpUnmet { reason, .. } => Some(reason.code()),
+            Self::StoreUnavailable { .. } => Some("session_not_stored"),
+        }
+    }
+}
+
 /// A callback, answered.
-pub struct Completed {
+pub struct Completed<'g> {
     /// Labels of attempts for the browser to forget: this one, whatever came of it, and what has piled up.
     pub forget: Vec<String>,
     /// What came of it.
-    pub answer: CallbackAnswer,
+    pub answer: CallbackAnswer<'g>,
 }
 
 /// Completes a login. Only the browser that began it can, because the attempt is in its cookie.
-pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
+pub async fn callback<'g>(gate: &'g Gate, request: CallbackRequest<'_>) -> Completed<'g> {
     let attempt = request
         .state
         .and_then(|state| Some((state, Attempt::find(gate, &request.attempts, state)?)));
@@ -92,20 +125,23 @@ pub async fn callback(gate: &Gate, request: CallbackRequest<'_>) -> Completed {
         }
         None => without_attempt(gate, &request).await,
     };
+    if let Some(result) = answer.result() {
+        gate.metrics.login(result);
+    }
     Completed { forget, answer }
 }
 
-async fn complete(
-    gate: &Gate,
+async fn complete<'g>(
+    gate: &'g Gate,
     request: CallbackRequest<'_>,
     state: &str,
     attempt: Attempt,
-) -> CallbackAnswer {
+) -> CallbackAnswer<'g> {
     // Checked at the start already; the services may have changed since.
     let target = attempt.target(gate, state);
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
-    let login_url = || login_link(gate, target.as_ref(), attempt.flow);
-    let client = &request.client;
+    let login_url = || login_link(gate, target.as_ref(), &attempt.step_up, attempt.flow);
+    let client = request.client;
     let failed = |error: RedeemError| {
         audit::login_failed(error.code(), client);
         tracing::warn!(%error, code = error.code(), %client, "a login failed");
@@ -154,15 +190,35 @@ async fn complete(
     if let Some((id, session)) = &before
         && session.created >= attempt.made
         && session.identity == signed_in.identity
+        && is_good_enough(gate, session, &attempt.step_up)
     {
         return CallbackAnswer::SignedIn {
             onward: onward(id),
             session: (*id).clone(),
         };
     }
-    let session = match begin_session(gate, signed_in, attempt.secrets.nonce).await {
+    // Whoever turns out to be somebody else has simply signed in, and is judged as such.
+    if let Some((id, session)) = &before
+        && is_same_person(&session.identity, &signed_in.identity)
+        && let Some(reason) = in_vain(gate, id, session, &attempt.step_up, &signed_in).await
+    {
+        audit::login_failed(reason.code(), client);
+        return CallbackAnswer::StepUpUnmet {
+            reason,
+            identity: signed_in.identity,
+            login_url: login_url(),
+        };
+    }
+    let session = match begin_session(gate, signed_in, attempt.secrets.nonce, request.client).await
+    {
         Ok(session) => session,
-        Err(error) => return not_stored(error),
+        Err(BeginError::Store(error)) => return not_stored(error),
+        Err(BeginError::Ended) => {
+            audit::login_failed("ended_meanwhile", client);
+            tracing::info!(%client, "a login was ended before it was complete");
+            let login_url = login_url();
+            return CallbackAnswer::EndedMeanwhile { login_url };
+        }
     };
     if let Some((id, _)) = before
         && let Err(error) = gate.sessions.end(id).await
@@ -175,7 +231,12 @@ async fn complete(
     }
 }
 
-async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> CallbackAnswer {
+/// A user is issuer and subject together (OIDC Core §5.7).
+fn is_same_person(one: &Identity, other: &Identity) -> bool {
+    one.issuer == other.issuer && one.subject == other.subject
+}
+
+async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> CallbackAnswer<'g> {
     let target = request.state.and_then(|state| target_in_state(gate, state));
     let target = target.and_then(|raw| gate.return_to(&raw).ok());
     let session = match &request.session {
@@ -183,7 +244,7 @@ async fn without_attempt(gate: &Gate, request: &CallbackRequest<'_>) -> Callback
         None => Ok(None),
     };
     let login_url = match &target {
-        Some(target) => gate.plain_login_link(target.as_str()),
+        Some(target) => gate.plain_login_link(target.as_str(), &For::default()),
         None => gate.portal_url("/login"),
     };
     match session {
@@ -197,7 +258,8 @@ async fn begin_session(
     gate: &Gate,
     signed_in: SignedIn,
     nonce: String,
-) -> Result<SessionId, StoreError> {
+    client: ClientAddress,
+) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     // First, so that there is no session of somebody who is not known.
     gate.users.note(&identity).await?;
@@ -217,7 +279,7 @@ async fn begin_session(
             sid: signed_in.sid,
         })
         .await?;
-    audit::login(&identity);
+    audit::login(&identity, client);
     let withheld: Vec<&str> = HeaderStyle::default()
         .unsendable_groups(&identity)
         .collect();
@@ -229,6 +291,34 @@ async fn begin_session(
         );
     }
     Ok(session)
+}
+
+/// Why a provider may say no: RFC 6749 §4.1.2.1 and OIDC Core §3.1.2.6, and what stands in `error` where there is none.
+const ERROR_CODES: [&str; 17] = [
+    "no_code",
+    "invalid_request",
+    "unauthorized_client",
+    "access_denied",
+    "unsupported_response_type",
+    "invalid_scope",
+    "server_error",
+    "temporarily_unavailable",
+    "interaction_required",
+    "login_required",
+    "account_selection_required",
+    "consent_required",
+    "invalid_request_uri",
+    "invalid_request_object",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "registration_not_supported",
+];
+
+/// The code, where it is one of those: whoever sends the browser could make up any number of others.
+fn known_error_code(error: &str) -> &'static str {
+    let mut known = ERROR_CODES.iter();
+    let known = known.find(|known| **known == error);
+    known.copied().unwrap_or("unknown_error")
 }
 
 /// Error codes are of a few printable characters (RFC 6749 §4.1.2.1); anything else is not repeated.

@@ -3,17 +3,20 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::navigation::ChallengeForm;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::handover::{Flow, FlowSecret};
+use crate::flows::step_up::For;
 use crate::flows::{Gate, MAX_HOPS};
 
-/// Answers a request that would pass if its sender were signed in.
+/// Answers a request that would pass if its sender were signed in; or, where `step_up` is for something, if they signed
+/// in again.
 pub(super) fn challenge<'g>(
     gate: &'g Gate,
     request: &ForwardedRequest,
     service: &'g Service,
-    reason: Reason<'g>,
+    (reason, step_up): (Reason<'g>, &For),
     credentials: &Credentials,
 ) -> Answer<'g> {
     let form = request.initiator.challenge_form(&request.method);
@@ -27,7 +30,8 @@ pub(super) fn challenge<'g>(
         ChallengeForm::Page | ChallengeForm::Problem => {
             let mut refusal = Refusal::new(request, Decision::Challenge(reason)).at(service);
             refusal.page = form == ChallengeForm::Page;
-            refusal.login_url = Some(app_login_url(gate, request));
+            refusal.login_url = Some(app_login_url(gate, request, step_up));
+            refusal.step_up = (!step_up.is_none()).then(|| Box::new(step_up.asks(gate)));
             return Answer::Refuse(refusal);
         }
     };
@@ -36,7 +40,9 @@ pub(super) fn challenge<'g>(
         request,
         service,
         Login {
+            reason: reason.kind(),
             target: &request.url(),
+            step_up,
             hops: credentials.hops,
             frame,
             flow: credentials.flow.as_ref(),
@@ -47,8 +53,12 @@ pub(super) fn challenge<'g>(
 /// A login that a protected host begins.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
+    /// Why.
+    pub(super) reason: ReasonKind,
     /// Where to come back to.
     pub(super) target: &'a str,
+    /// What it is to be good enough for.
+    pub(super) step_up: &'a For,
     /// How often it was begun already.
     pub(super) hops: u8,
     /// Whether this is in a frame.
@@ -85,7 +95,8 @@ pub(super) fn begin_login<'g>(
         hops: login.hops,
     };
     Answer::Redirect {
-        location: gate.login_link(login.target, flow, login.frame),
+        errand: Errand::SignIn(login.reason),
+        location: gate.login_link(login.target, login.step_up, flow, login.frame),
         cookies,
     }
 }
@@ -97,7 +108,7 @@ pub(super) fn is_insecure(gate: &Gate, request: &ForwardedRequest) -> bool {
 
 /// The link for a script or a page to offer: to the app's front page, since the request itself cannot be
 /// repeated by following a link.
-fn app_login_url(gate: &Gate, request: &ForwardedRequest) -> String {
+pub(super) fn app_login_url(gate: &Gate, request: &ForwardedRequest, step_up: &For) -> String {
     let front = format!("{}://{}/", request.scheme.as_str(), request.authority);
-    gate.plain_login_link(&front)
+    gate.plain_login_link(&front, step_up)
 }

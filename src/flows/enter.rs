@@ -4,11 +4,13 @@
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::navigation::ChallengeForm;
+use crate::domain::reason::ReasonKind;
 use crate::domain::service::Service;
 use crate::flows::Gate;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::challenge::{Login, begin_login};
 use crate::flows::handover::{LINK_LIFETIME, Ticket};
+use crate::flows::step_up::For;
 
 /// Takes the ticket, or sends the browser on without.
 ///
@@ -75,7 +77,10 @@ pub(super) async fn enter<'g>(
         request,
         service,
         Login {
+            reason: ReasonKind::NotSignedIn,
             target: &target,
+            // Judged anew when it is there.
+            step_up: &For::default(),
             hops,
             frame: form == ChallengeForm::RedirectFrame,
             flow: credentials.flow.as_ref(),
@@ -97,5 +102,9 @@ fn is_for(gate: &Gate, ticket: &Ticket, credentials: &Credentials) -> bool {
 }
 
 fn to<'g>(location: String, cookies: Vec<CookieChange>) -> Answer<'g> {
-    Answer::Redirect { location, cookies }
+    Answer::Redirect {
+        errand: Errand::Enter,
+        location,
+        cookies,
+    }
 }

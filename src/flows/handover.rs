@@ -124,28 +124,25 @@ impl Handover {
         Self { keyring, clock }
     }
 
-    /// The `f` of a login link for `target`: `hops ‖ time ‖ flow hash ‖ MAC`.
+    /// The `f` of a login link for `target` and a step-up (empty for none): `hops ‖ time ‖ flow hash ‖ MAC`.
     #[must_use]
-    pub fn login_parameter(&self, target: &str, flow: Flow) -> String {
+    pub fn login_parameter(&self, target: &str, step_up: &str, flow: Flow) -> String {
         let head = link_head(flow, self.clock.now());
-        let mac = self
-            .keyring
-            .mac(Purpose::LoginLink, &[&head, target.as_bytes()]);
+        let said = [&head, target.as_bytes(), step_up.as_bytes()];
+        let mac = self.keyring.mac(Purpose::LoginLink, &said);
         let mut bytes = head.to_vec();
         bytes.extend(mac);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads the `f` of a login link for `target`; `None` unless it is ours, for that target, and fresh.
+    /// Reads the `f` of a login link for `target` and a step-up; `None` unless it is ours, for these, and fresh.
     #[must_use]
-    pub fn read_login_parameter(&self, f: &str, target: &str) -> Option<Flow> {
+    pub fn read_login_parameter(&self, f: &str, target: &str, step_up: &str) -> Option<Flow> {
         let bytes: [u8; LINK_HEAD_BYTES + 32] = decode(f)?;
         let (head, mac) = bytes.split_first_chunk::<LINK_HEAD_BYTES>()?;
         let mac = mac.try_into().ok()?;
-        if !self
-            .keyring
-            .verifies(Purpose::LoginLink, &[head, target.as_bytes()], mac)
-        {
+        let said = [&head[..], target.as_bytes(), step_up.as_bytes()];
+        if !self.keyring.verifies(Purpose::LoginLink, &said, mac) {
             return None;
         }
         let (hops, rest) = head.split_first()?;
@@ -241,27 +238,23 @@ mod tests {
             cookie: secret.hash(),
             hops: 2,
         };
-        let f = handover.login_parameter(TARGET, flow);
-        let read = handover.read_login_parameter(&f, TARGET).expect("ours");
-        assert!(read.cookie.is_of(&secret) && read.hops == 2);
-        assert!(!read.cookie.is_of(&FlowSecret::new()));
-        assert!(
-            handover
-                .read_login_parameter(&f, "https://films.example.net/")
-                .is_none()
-        );
+        let f = handover.login_parameter(TARGET, "danger", flow);
+        let read = |f: &str, target, step_up| handover.read_login_parameter(f, target, step_up);
+        let ours = read(&f, TARGET, "danger").expect("ours");
+        assert!(ours.cookie.is_of(&secret) && ours.hops == 2);
+        assert!(!ours.cookie.is_of(&FlowSecret::new()));
+        assert!(read(&f, "https://films.example.net/", "danger").is_none());
+        assert!(read(&f, TARGET, "").is_none());
+        assert!(read(&f, TARGET, "other").is_none());
         for at in 0..f.len() {
             let mut changed = f.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).expect("ASCII");
             // The last character carries bits that are not part of any byte; those do not decode.
-            assert!(
-                handover.read_login_parameter(&changed, TARGET).is_none(),
-                "{at}"
-            );
+            assert!(read(&changed, TARGET, "danger").is_none(), "{at}");
         }
         clock.advance(LINK_LIFETIME);
-        assert!(handover.read_login_parameter(&f, TARGET).is_none());
+        assert!(read(&f, TARGET, "danger").is_none());
     }
 
     #[test]

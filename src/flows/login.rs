@@ -3,9 +3,10 @@
 use url::Url;
 
 use crate::domain::return_to::ReturnTo;
-use crate::domain::session::SessionId;
+use crate::domain::session::{Session, SessionId};
 use crate::flows::attempt::{Attempt, SealedAttempt, new_state, to_forget};
 use crate::flows::handover::Flow;
+use crate::flows::step_up::For;
 use crate::flows::{Gate, MAX_HOPS};
 use crate::oidc::ProviderError;
 use crate::store::StoreError;
@@ -16,6 +17,8 @@ pub struct LoginRequest<'a> {
     pub target: Option<&'a str>,
     /// `f`: ties this login to a protected host's flow cookie.
     pub link: Option<&'a str>,
+    /// `step_up`: the policies that the login is to be good enough for.
+    pub step_up: For,
     /// Whether this is in a frame, which no provider's page will open in.
     pub frame: bool,
     /// The session that the portal's cookie names. It may have ended.
@@ -64,6 +67,8 @@ pub enum LoginAnswer {
     InNewTab {
         /// The login.
         url: String,
+        /// Whether somebody is signed in, and has to do so again.
+        again: bool,
     },
     /// The same login was begun over and over.
     Loop {
@@ -99,9 +104,13 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         }
     });
     let flow = match (request.target, request.link, &target) {
-        (Some(raw), Some(f), Some(_)) => gate.handover.read_login_parameter(f, raw),
+        (Some(raw), Some(f), Some(_)) => {
+            let step_up = request.step_up.as_str();
+            gate.handover.read_login_parameter(f, raw, step_up)
+        }
         _ => None,
     };
+    let step_up = &request.step_up;
     let bounced = target
         .as_ref()
         .map_or(0, |target| request.bounces.to(target));
@@ -116,11 +125,14 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     if let Some(target) = target.as_ref().filter(|target| target.is_cut()) {
         return LoginAnswer::Shortened {
             target: target.as_str().to_owned(),
-            continue_url: link_for(gate, target, flow, request.frame),
+            continue_url: link_for(gate, target, step_up, flow, request.frame),
         };
     }
+    let mut again = false;
     if let Some(id) = &request.session {
         match gate.session(id).await {
+            // Another tab may have been through it already.
+            Ok(Some(session)) if !is_good_enough(gate, &session, step_up) => again = true,
             Ok(Some(_)) => {
                 let onward = onward(gate, id, target.as_ref(), flow, bounced);
                 return LoginAnswer::Onward {
@@ -133,26 +145,35 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         }
     }
     if request.frame {
-        let url = login_link(gate, target.as_ref(), flow);
-        return LoginAnswer::InNewTab { url };
+        let url = login_link(gate, target.as_ref(), step_up, flow);
+        return LoginAnswer::InNewTab { url, again };
     }
-    let again = login_link(gate, target.as_ref(), flow);
+    let login_url = login_link(gate, target.as_ref(), step_up, flow);
     let target = target.map(|target| target.as_str().to_owned());
     let state = new_state(gate, target.as_deref());
-    match gate.relying_party.authorization_request(&state).await {
+    let asked = step_up.asks(gate);
+    match gate
+        .relying_party
+        .authorization_request(&state, &asked)
+        .await
+    {
         Ok(authorization) => {
-            let attempt = Attempt::new(gate, &state, authorization.secrets, target, flow);
+            let bound = (flow, request.step_up);
+            let attempt = Attempt::new(gate, &state, authorization.secrets, target, bound);
             LoginAnswer::ToProvider {
                 url: authorization.url,
                 attempt: attempt.seal(gate, &state),
                 forget: to_forget(gate, &request.attempts, 1),
             }
         }
-        Err(error) => LoginAnswer::ProviderUnavailable {
-            error,
-            login_url: again,
-        },
+        Err(error) => LoginAnswer::ProviderUnavailable { error, login_url },
     }
+}
+
+/// Whether `session` satisfies the policies that a step-up is for; so does any where it is for none.
+pub(super) fn is_good_enough(gate: &Gate, session: &Session, step_up: &For) -> bool {
+    let authentication = session.caller(gate.clock.now()).authentication;
+    step_up.lacking(gate, authentication).is_none()
 }
 
 /// Where `session` goes: with a ticket where there is a flow; to the address alone otherwise, which counts
@@ -201,16 +222,27 @@ impl Bounces {
 }
 
 /// The link that begins this login, or begins it again.
-pub(super) fn login_link(gate: &Gate, target: Option<&ReturnTo>, flow: Option<Flow>) -> String {
+pub(super) fn login_link(
+    gate: &Gate,
+    target: Option<&ReturnTo>,
+    step_up: &For,
+    flow: Option<Flow>,
+) -> String {
     match target {
-        Some(target) => link_for(gate, target, flow, false),
+        Some(target) => link_for(gate, target, step_up, flow, false),
         None => gate.portal_url("/login"),
     }
 }
 
-fn link_for(gate: &Gate, target: &ReturnTo, flow: Option<Flow>, frame: bool) -> String {
+fn link_for(
+    gate: &Gate,
+    target: &ReturnTo,
+    step_up: &For,
+    flow: Option<Flow>,
+    frame: bool,
+) -> String {
     match flow {
-        Some(flow) => gate.login_link(target.as_str(), flow, frame),
-        None => gate.plain_login_link(target.as_str()),
+        Some(flow) => gate.login_link(target.as_str(), step_up, flow, frame),
+        None => gate.plain_login_link(target.as_str(), step_up),
     }
 }

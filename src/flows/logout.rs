@@ -3,34 +3,64 @@
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::proxies::ClientAddress;
 use crate::domain::service::Service;
 use crate::domain::session::SessionId;
 use crate::flows::Gate;
-use crate::flows::answer::{Answer, CookieChange, Credentials, Refusal};
+use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::store::StoreError;
-use crate::telemetry::audit;
+use crate::store::sessions::Ended;
+use crate::telemetry::audit::{self, LogoutBy};
 
 /// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
-/// page that says it is done.
+/// page that says it is done, and says so if the provider is not there.
 ///
 /// # Errors
 ///
 /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
-pub async fn logout(gate: &Gate, session: Option<&SessionId>) -> Result<String, StoreError> {
+pub async fn logout(
+    gate: &Gate,
+    session: Option<&SessionId>,
+    client: ClientAddress,
+) -> Result<String, StoreError> {
     let Some(id) = session else {
         return Ok(gate.portal_url("/signed-out"));
     };
     let ended = gate.sessions.end(id).await?;
+    Ok(onward(gate, ended, LogoutBy::Rp, client).await)
+}
+
+/// Ends every session of the person whose `session` it is, in whichever browser. Answers where this one goes next.
+///
+/// # Errors
+///
+/// [`StoreError`]: then some of them may still live, this one certainly unless it was the last; so that it can be asked
+/// for again.
+pub async fn logout_everywhere(
+    gate: &Gate,
+    session: Option<&SessionId>,
+    client: ClientAddress,
+) -> Result<String, StoreError> {
+    let Some(id) = session else {
+        return Ok(gate.portal_url("/signed-out"));
+    };
+    let (ended, sessions) = gate.sessions.end_everywhere(id).await?;
+    Ok(onward(gate, ended, LogoutBy::Everywhere { sessions }, client).await)
+}
+
+async fn onward(gate: &Gate, ended: Ended, by: LogoutBy, client: ClientAddress) -> String {
     if let Some(identity) = &ended.identity {
-        audit::logout(identity);
+        audit::logout(identity, by, client);
+        gate.metrics.logged_out(by.name(), by.sessions());
     }
-    let at_provider = ended
-        .id_token
-        .and_then(|hint| gate.relying_party.end_session_url(Some(&hint)));
-    Ok(match at_provider {
+    let at_provider = match &ended.id_token {
+        Some(hint) => gate.relying_party.end_session_url(Some(hint)).await,
+        None => None,
+    };
+    match at_provider {
         Some(url) => url.into(),
         None => gate.portal_url("/signed-out"),
-    })
+    }
 }
 
 /// `/.portcullis/logout` of a protected host. Acts only when the person went there, at the top level, from
@@ -46,12 +76,14 @@ pub(super) async fn logout_at_host<'g>(
     let (true, Some(id)) = (asked, &credentials.session) else {
         let location = gate.portal_url("/logout");
         return Answer::Redirect {
+            errand: Errand::Logout,
             location,
             cookies: Vec::new(),
         };
     };
-    match logout(gate, Some(id)).await {
+    match logout(gate, Some(id), request.client).await {
         Ok(location) => Answer::Redirect {
+            errand: Errand::Logout,
             location,
             cookies: vec![
                 CookieChange::DropSession,

@@ -11,24 +11,31 @@ use crate::domain::cookie_scope::{CookieDomains, CookieScope};
 use crate::domain::host::{Authority, Host};
 use crate::domain::policy::Policies;
 use crate::domain::return_to::{ReturnTo, ReturnToError};
+use crate::domain::service::Service;
 use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
 use crate::flows::refresh::Refresher;
+use crate::flows::step_up::For;
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
+use crate::telemetry::denials::Denials;
+use crate::telemetry::metrics::{DecisionCounters, Metrics};
 
 pub mod answer;
 pub mod attempt;
+pub mod backchannel;
 pub mod callback;
 mod challenge;
+pub mod control;
 pub mod enter;
 pub mod handover;
 pub mod login;
 pub mod logout;
 pub mod refresh;
+pub mod step_up;
 mod tell;
 pub mod verify;
 
@@ -63,6 +70,12 @@ pub struct Gate {
     pub cookie_domains: CookieDomains,
     /// What has been warned about.
     pub warnings: Warnings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where decisions about `services` are counted.
+    pub decisions: DecisionCounters,
+    /// Which denials are written.
+    pub denials: Arc<Denials>,
 }
 
 /// Which warnings about services and their headers were given: each is worth one line. As many as the
@@ -89,9 +102,16 @@ impl Gate {
     /// The scope of the session cookie on the protected host of `authority`.
     #[must_use]
     pub fn cookie_scope(&self, authority: &Authority) -> CookieScope<'_> {
-        match self.services.find(authority) {
-            Ok(service) => self.cookie_domains.scope(&authority.host, service),
-            Err(_) => CookieScope::Host,
+        let service = self.services.find(authority).ok();
+        self.cookie_scope_of(&authority.host, service)
+    }
+
+    /// The same, where it is known which service `host` means, if any.
+    #[must_use]
+    pub fn cookie_scope_of(&self, host: &Host, service: Option<&Arc<Service>>) -> CookieScope<'_> {
+        match service {
+            Some(service) => self.cookie_domains.scope(host, service),
+            None => CookieScope::Host,
         }
     }
 
@@ -119,10 +139,16 @@ impl Gate {
     }
 
     /// The link that begins a login and comes back to `target`.
-    fn login_link(&self, target: &str, flow: Flow, frame: bool) -> String {
-        let f = self.handover.login_parameter(target, flow);
+    fn login_link(&self, target: &str, step_up: &For, flow: Flow, frame: bool) -> String {
+        let f = self
+            .handover
+            .login_parameter(target, step_up.as_str(), flow);
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("rd", target).append_pair("f", &f);
+        query.append_pair("rd", target);
+        if !step_up.is_none() {
+            query.append_pair("step_up", step_up.as_str());
+        }
+        query.append_pair("f", &f);
         if frame {
             query.append_pair("frame", "1");
         }
@@ -130,9 +156,12 @@ impl Gate {
     }
 
     /// A link that begins a login at the portal alone, and goes on to `target`.
-    fn plain_login_link(&self, target: &str) -> String {
+    fn plain_login_link(&self, target: &str, step_up: &For) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("rd", target);
+        if !step_up.is_none() {
+            query.append_pair("step_up", step_up.as_str());
+        }
         self.portal_url(&format!("/login?{}", query.finish()))
     }
 

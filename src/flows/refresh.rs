@@ -28,6 +28,7 @@ use crate::store::StoreError;
 use crate::store::session_cache::Known;
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a request waits for a renewal; what is left of three seconds is for looking at the session.
 const WAIT: Duration = Duration::from_millis(2_700);
@@ -102,6 +103,7 @@ impl Refresher {
         relying_party: Arc<RelyingParty>,
         clock: Arc<dyn Clock>,
         rules: RenewalRules,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self(Arc::new(Shared {
             renewer: Renewer {
@@ -110,6 +112,7 @@ impl Refresher {
                 relying_party,
                 clock,
                 rules,
+                metrics,
                 is_failing: AtomicBool::new(false),
             },
             runtime: Handle::current(),

@@ -1,11 +1,13 @@
 //! The check of one request: whose is it, may it pass, and what is the proxy told?
 
+use crate::domain::authentication::Caller;
 use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
 use crate::domain::service::Service;
 use crate::flows::answer::{Answer, Credentials, Refusal};
-use crate::flows::challenge::{challenge, is_insecure};
+use crate::flows::challenge::{app_login_url, challenge, is_insecure};
+use crate::flows::step_up::For;
 use crate::flows::tell::{Person, tell};
 use crate::flows::{Gate, enter, logout};
 
@@ -62,13 +64,13 @@ async fn judge<'g>(
     demand: &Demand<'g>,
     credentials: &Credentials,
 ) -> Answer<'g> {
-    let mut known = None;
+    let mut session = None;
     // A bypass asks for nobody, so it goes on working while the store does not.
     if !demand.ignores_identity()
         && let Some(id) = &credentials.session
     {
         match gate.session(id).await {
-            Ok(session) => known = session,
+            Ok(found) => session = found,
             Err(error) => {
                 tracing::debug!(%error, "a session could not be looked up");
                 let decision = Decision::Unavailable(Reason::StoreUnavailable);
@@ -76,10 +78,12 @@ async fn judge<'g>(
             }
         }
     }
-    let identity = known.as_ref().map(|known| &known.identity);
-    let decision = match demand.judge(request, identity) {
+    let caller = session
+        .as_ref()
+        .map(|session| session.caller(gate.clock.now()));
+    let decision = match demand.judge(request, caller) {
         Decision::Allow(reason) => {
-            let person = match (&known, &credentials.session) {
+            let person = match (&session, &credentials.session) {
                 (Some(known), Some(session)) if demand.names_person(&reason) => {
                     Some(Person { known, session })
                 }
@@ -97,11 +101,29 @@ async fn judge<'g>(
             }
         }
         Decision::Challenge(reason) => {
-            return challenge(gate, request, service, reason, credentials);
+            let step_up = step_up(demand, caller);
+            let mut answer = challenge(gate, request, service, (reason, &step_up), credentials);
+            if let Answer::Refuse(refusal) = &mut answer {
+                refusal.identity = session.map(|session| session.identity.clone());
+            }
+            return answer;
         }
         refused => refused,
     };
     let mut refusal = Refusal::new(request, decision).at(service);
-    refusal.identity = identity.cloned();
+    if refusal.decision.reason().asks_for_step_up() {
+        // The last one was in vain; whoever knows better may try once more.
+        let step_up = step_up(demand, caller);
+        refusal.login_url = Some(app_login_url(gate, request, &step_up));
+    }
+    refusal.identity = session.as_ref().map(|session| session.identity.clone());
     Answer::Refuse(refusal)
+}
+
+/// What a login has to be good enough for, where somebody is signed in who has to do so again.
+fn step_up(demand: &Demand<'_>, caller: Option<Caller<'_>>) -> For {
+    match caller {
+        Some(caller) => For::policies(demand.lacking(caller.authentication)),
+        None => For::default(),
+    }
 }

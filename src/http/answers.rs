@@ -6,6 +6,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
+use crate::domain::authentication::StepUp;
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
@@ -166,7 +167,24 @@ pub(super) fn refuse(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>
             login_url,
         )
     };
-    identified(response, id)
+    let mut response = identified(response, id);
+    if let (StatusCode::UNAUTHORIZED, Some(step_up)) = (status, &refusal.step_up) {
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, step_up_challenge(step_up));
+    }
+    response
+}
+
+/// The challenge for programs of somebody who has to sign in again (RFC 9470 §3). It has a parameter for the time, and
+/// none for `amr`.
+fn step_up_challenge(step_up: &StepUp) -> HeaderValue {
+    const CHALLENGE: &str = "Bearer error=\"insufficient_user_authentication\", \
+        error_description=\"a more recent or another sign-in is required\"";
+    match step_up.max_age {
+        None => HeaderValue::from_static(CHALLENGE),
+        Some(age) => HeaderValue::from_str(&format!("{CHALLENGE}, max_age=\"{}\"", age.as_secs()))
+            .unwrap_or_else(|_| HeaderValue::from_static(CHALLENGE)),
+    }
 }
 
 fn status(decision: &Decision<'_>) -> StatusCode {
@@ -181,12 +199,40 @@ fn status(decision: &Decision<'_>) -> StatusCode {
 
 fn title(decision: &Decision<'_>) -> &'static str {
     match decision {
-        Decision::Challenge(_) => "Please sign in",
+        Decision::Challenge(reason) => please_sign_in(reason.asks_for_step_up()),
         Decision::Deny(Reason::ReservedPath) => "Not found",
         Decision::Deny(Reason::LoginLoop) => "Signing in goes round in circles",
         Decision::Deny(Reason::InsecureScheme) => "Please use https",
         Decision::Unavailable(_) => "Not available right now",
         Decision::Deny(_) | Decision::Allow(_) => "You may not open this",
+    }
+}
+
+/// What somebody is asked for, who may have done it before.
+pub(super) const fn please_sign_in(again: bool) -> &'static str {
+    if again {
+        "Please sign in again"
+    } else {
+        "Please sign in"
+    }
+}
+
+/// What to do when signing in again did not change what was lacking.
+pub(super) fn step_up_advice(page: Page, reason: &Reason<'_>) -> Page {
+    match reason {
+        Reason::AuthMethod(_) => page.line(
+            "The identity provider says that you signed in another way. Choose one of these ways there; if it did \
+             not ask you at all, sign out at the identity provider first.",
+        ),
+        Reason::AuthTimeUnknown(_) => page.line(
+            "The identity provider does not say when you signed in. Whoever runs this has to have it send \
+             auth_time, or do without max_auth_age.",
+        ),
+        Reason::AuthTooOld(_) => page.line(
+            "The identity provider let you pass without asking you again. Sign out at the identity provider, then \
+             sign in once more.",
+        ),
+        _ => page,
     }
 }
 
@@ -199,8 +245,13 @@ fn page(id: &str, request: &ForwardedRequest, refusal: &Refusal<'_>) -> Page {
     if matches!(refusal.decision, Decision::Challenge(_)) {
         page = page.line("What you sent was not delivered. Sign in, then try it again.");
     }
+    let again = reason.asks_for_step_up();
+    if again && matches!(refusal.decision, Decision::Deny(_)) {
+        page = page.line("You have just signed in again, and that did not change it.");
+        page = step_up_advice(page, reason);
+    }
     if let Some(url) = &refusal.login_url {
-        page = page.link("Sign in", url);
+        page = page.link(if again { "Sign in again" } else { "Sign in" }, url);
     }
     if *reason == Reason::InsecureScheme {
         let target = request.target.as_str();

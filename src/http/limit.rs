@@ -1,11 +1,11 @@
-//! How often one address may begin or complete a login.
+//! How often one address may begin or complete a login, or bring a logout token that is refused.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 
-use crate::domain::proxies::ClientAddress;
+use crate::domain::proxies::{ClientAddress, customer};
 
 /// A person opening a browser full of tabs, again and again, stays below this.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
@@ -14,14 +14,14 @@ const BURST: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
 /// How many addresses are remembered. An address is forgotten once its burst is full again, after 12 s.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// Counts requests to `/login` and `/callback` by address; IPv6 by /64, which is what one customer gets.
-pub(super) struct LoginLimit {
+/// Counts requests of one kind by address; IPv6 by /64, which is what one customer gets.
+pub(super) struct AddressLimit {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
     /// For all that are not remembered because the table is full.
     others: DefaultDirectRateLimiter,
 }
 
-impl Default for LoginLimit {
+impl Default for AddressLimit {
     fn default() -> Self {
         let quota = Quota::per_second(PER_SECOND).allow_burst(BURST);
         Self {
@@ -31,7 +31,7 @@ impl Default for LoginLimit {
     }
 }
 
-impl LoginLimit {
+impl AddressLimit {
     /// Whether `client` may go on.
     pub(super) fn admits(&self, client: ClientAddress) -> bool {
         let ClientAddress::Known(address) = client else {
@@ -47,16 +47,6 @@ impl LoginLimit {
     }
 }
 
-fn customer(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +57,7 @@ mod tests {
 
     #[test]
     fn one_address_does_not_use_up_the_others() {
-        let limit = LoginLimit::default();
+        let limit = AddressLimit::default();
         let admitted = (0..200)
             .filter(|_| limit.admits(client("203.0.113.7")))
             .count();
@@ -77,7 +67,7 @@ mod tests {
 
     #[test]
     fn one_customer_counts_once() {
-        let limit = LoginLimit::default();
+        let limit = AddressLimit::default();
         let admitted = (0..200u16)
             .filter(|n| limit.admits(client(&format!("2001:db8::{n:x}"))))
             .count();
@@ -86,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded() {
-        let limit = LoginLimit::default();
+        let limit = AddressLimit::default();
         for n in 0..20_000u32 {
             let address = IpAddr::from((0x0b00_0000 + n).to_be_bytes());
             limit.admits(ClientAddress::Known(address));

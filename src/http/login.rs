@@ -7,8 +7,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::session::SessionId;
 use crate::flows::callback::{CallbackAnswer, CallbackRequest, callback};
 use crate::flows::login::{Bounces, LoginAnswer, LoginRequest, Onward, login};
+use crate::flows::step_up::For;
 use crate::http::Http;
-use crate::http::answers::loop_advice;
+use crate::http::answers::{display_name, loop_advice, please_sign_in, step_up_advice};
 use crate::http::cookies::Cookies;
 use crate::http::pages::{self, Page};
 
@@ -52,6 +53,7 @@ pub(super) fn redirect(status: StatusCode, location: &str, cookies: &[String]) -
 /// `GET /login`.
 pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     if !http.login_limit.admits(http.portal_client(&request)) {
+        http.gate.metrics.rate_limited("login");
         return pages::too_many_requests();
     }
     let query = Query::of(&request);
@@ -63,6 +65,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
         LoginRequest {
             target: query.get("rd"),
             link: query.get("f"),
+            step_up: For::parse(query.get("step_up")),
             frame: query.get("frame").is_some(),
             session: http.cookies.portal_session(&cookies, portal, &gate.keyring),
             attempts: http.cookies.attempts(&cookies),
@@ -87,8 +90,12 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
             .line(target)
             .link("Go on", continue_url)
             .respond(StatusCode::OK),
-        LoginAnswer::InNewTab { url } => Page::new("Please sign in")
-            .line("This part of the page needs you to sign in, which works in a tab of its own only.")
+        LoginAnswer::InNewTab { url, again } => Page::new(please_sign_in(again))
+            .line(if again {
+                "This part of the page needs you to sign in again, which works in a tab of its own only."
+            } else {
+                "This part of the page needs you to sign in, which works in a tab of its own only."
+            })
             .line("Sign in there, then load this page again.")
             .link_in_new_tab("Sign in", url)
             .frameable()
@@ -104,6 +111,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
         LoginAnswer::ProviderUnavailable { error, login_url } => {
             let client = http.portal_client(&request);
             tracing::warn!(%error, code = error.code(), %client, "a login could not begin");
+            gate.metrics.login(error.code());
             provider_unavailable(login_url)
         }
         LoginAnswer::StoreUnavailable(error) => {
@@ -116,6 +124,7 @@ pub(super) async fn begin(request: HttpRequest, http: web::Data<Http>) -> HttpRe
 /// `GET /callback`.
 pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> HttpResponse {
     if !http.login_limit.admits(http.portal_client(&request)) {
+        http.gate.metrics.rate_limited("callback");
         return pages::too_many_requests();
     }
     let query = Query::of(&request);
@@ -166,6 +175,23 @@ pub(super) async fn complete(request: HttpRequest, http: web::Data<Http>) -> Htt
             .fact("Reason", error.code())
             .link("Try again", login_url)
             .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::EndedMeanwhile { login_url } => Page::new("You were signed out again")
+            .line("This sign-in was ended before it was complete: everywhere, or at the identity provider.")
+            .link("Sign in", login_url)
+            .respond(StatusCode::FORBIDDEN),
+        CallbackAnswer::StepUpUnmet {
+            reason,
+            identity,
+            login_url,
+        } => {
+            let page = Page::new("Signing in again was not enough").line(reason.to_string());
+            step_up_advice(page, &reason)
+                .line("You are signed in as before; only this is not open to you.")
+                .link("Try again", login_url)
+                .fact("Signed in as", display_name(&identity))
+                .fact("Reason", reason.code())
+                .respond(StatusCode::FORBIDDEN)
+        }
         CallbackAnswer::StoreUnavailable { error, login_url } => {
             tracing::error!(%error, "a session could not be stored");
             Page::new("You are not signed in")

@@ -14,10 +14,13 @@ use crate::domain::proxies::{ClientAddress, TrustedProxies};
 use crate::flows::Gate;
 use crate::http::answers::CopiedNames;
 use crate::http::cookies::CookieNames;
-use crate::http::limit::LoginLimit;
+use crate::http::limit::AddressLimit;
+use crate::telemetry::metrics::Metrics;
 
 mod admin;
 mod answers;
+mod backchannel;
+pub(crate) mod control;
 mod cookies;
 mod decision_id;
 mod dialect;
@@ -48,7 +51,9 @@ pub struct Http {
     dialects: Dialects,
     cookies: CookieNames,
     copied: CopiedNames,
-    login_limit: LoginLimit,
+    login_limit: AddressLimit,
+    /// Of back-channel logouts, those that are refused.
+    logout_limit: AddressLimit,
     named_peers: Mutex<HashSet<IpAddr>>,
 }
 
@@ -77,9 +82,16 @@ impl Http {
             trusted_proxies,
             proxy_secret,
             dialects,
-            login_limit: LoginLimit::default(),
+            login_limit: AddressLimit::default(),
+            logout_limit: AddressLimit::default(),
             named_peers: Mutex::default(),
         }
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.gate.metrics
     }
 
     /// Whether the other end of this connection may ask about other people's requests. Whoever may open our
@@ -104,6 +116,7 @@ impl Http {
     /// Logs a refused peer: with the line to add to the configuration, once an address.
     fn name_peer(&self, id: &str, distrust: Distrust) {
         match distrust {
+            Distrust::Secret if !self.gate.denials.admit(ClientAddress::Unknown) => {}
             Distrust::Secret => {
                 tracing::warn!(
                     decision = id,

@@ -40,7 +40,7 @@ pub(super) struct Page {
     lines: Vec<String>,
     apps: Vec<App>,
     links: Vec<Link>,
-    button: Option<Button>,
+    buttons: Vec<Button>,
     /// Small print: names and values.
     facts: Vec<(&'static str, String)>,
     frameable: bool,
@@ -109,7 +109,7 @@ impl Page {
     /// A button that posts to one of the portal's URLs.
     pub(super) fn button(mut self, label: &'static str, action: impl Into<String>) -> Self {
         let action = action.into();
-        self.button = Some(Button { label, action });
+        self.buttons.push(Button { label, action });
         self
     }
 
@@ -127,10 +127,10 @@ impl Page {
     /// Nothing, except where there is a form: with `no-referrer` browsers send it with `Origin: null`, and we could
     /// not tell it from a stranger's.
     fn referrer_policy(&self) -> &'static str {
-        if self.button.is_some() {
-            "same-origin"
-        } else {
+        if self.buttons.is_empty() {
             "no-referrer"
+        } else {
+            "same-origin"
         }
     }
 

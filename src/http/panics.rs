@@ -8,12 +8,14 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
 use futures_util::FutureExt;
 
 use crate::http::pages::NO_SNIFFING;
+use crate::telemetry::metrics::Metrics;
 
-/// Middleware: answers 500 for a request whose handler panicked.
+/// Middleware: answers 500 for a request whose handler panicked, and counts it in the app's [`Metrics`].
 ///
 /// # Errors
 ///
@@ -23,8 +25,12 @@ pub async fn answer_panics(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     // What a handler leaves behind half done is its own: what they share is behind locks that bear it.
+    let metrics = request.app_data::<Data<Metrics>>().cloned();
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     answer.unwrap_or_else(|_panic| {
+        if let Some(metrics) = metrics {
+            metrics.panicked();
+        }
         let response = HttpResponse::InternalServerError()
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header(NO_SNIFFING)
@@ -49,6 +55,7 @@ mod tests {
     use actix_web::{App, HttpServer, web};
 
     use super::*;
+    use crate::telemetry::metrics::Exposition;
 
     async fn panic() -> HttpResponse {
         panic!("on purpose")
@@ -56,8 +63,11 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_is_a_500_and_the_next_request_is_served() {
-        let app = || {
+        let metrics = Data::new(Metrics::default());
+        let counted = metrics.clone();
+        let app = move || {
             App::new()
+                .app_data(metrics.clone())
                 .wrap(from_fn(answer_panics))
                 .route("/panic", web::get().to(panic))
                 .route("/fine", web::get().to(HttpResponse::Ok))
@@ -81,6 +91,9 @@ mod tests {
             let answer = client.get(url).send().await.expect("an answer");
             assert_eq!(answer.status(), 200);
         }
+        let told = counted.text(Exposition::PlainText, true, true);
+        let told = told.expect("a string takes all");
+        assert!(told.contains("\nportcullis_panics_total 3\n"), "{told}");
         handle.stop(false).await;
     }
 }

@@ -63,8 +63,13 @@ pub(super) async fn front(request: HttpRequest, http: web::Data<Http>) -> HttpRe
 fn apps_for(gate: &Gate, session: &Session, client: ClientAddress) -> Vec<App> {
     let port = gate.services.portal().port;
     let scheme = gate.public_url.scheme();
+    let now = gate.clock.now();
     let open = |service: &&Arc<Service>| match &service.policy {
-        ServicePolicy::Own(policy) => policy.judge(Some(&session.identity), client).passes(),
+        ServicePolicy::Own(policy) => {
+            let judgement = policy.judge(Some(session.caller(now)), client);
+            // Who has to sign in again first may open it none the less.
+            judgement.passes() || judgement.asks_for_step_up()
+        }
         ServicePolicy::FromProxy => false,
     };
     let app = |service: &Arc<Service>| {

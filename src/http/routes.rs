@@ -1,7 +1,7 @@
 //! Which URL is answered where.
 
 use actix_web::Resource;
-use actix_web::web::{Data, ServiceConfig, get, head, post, resource, scope, to};
+use actix_web::web::{Data, ServiceConfig, delete, get, head, post, resource, scope, to};
 
 use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::paths::RESERVED_PREFIX;
@@ -10,7 +10,7 @@ use crate::http::dialect::caddy_traefik::CaddyTraefik;
 use crate::http::dialect::check::{check, check_policy, elsewhere};
 use crate::http::dialect::envoy::{self, Envoy};
 use crate::http::dialect::nginx;
-use crate::http::{admin, login, logout, portal};
+use crate::http::{admin, backchannel, control, login, logout, portal};
 
 /// `server.listen`: for the proxy alone. Any method, because proxies differ in what they send.
 pub fn verify(dialects: &Dialects, config: &mut ServiceConfig) {
@@ -73,6 +73,8 @@ fn portal(config: &mut ServiceConfig) {
                 .route(head().to(logout::ask))
                 .route(post().to(logout::act)),
         )
+        .service(page("/logout/everywhere", "POST").route(post().to(logout::everywhere)))
+        .service(page("/backchannel-logout", "POST").route(post().to(backchannel::logout)))
         .service(
             page("/signed-out", "GET, HEAD")
                 .route(get().to(logout::done))
@@ -85,7 +87,7 @@ fn portal(config: &mut ServiceConfig) {
         );
 }
 
-/// `server.admin_listen`: health.
+/// `server.admin_listen`: health and metrics.
 pub fn admin(config: &mut ServiceConfig) {
     let read_only = |path: &str| -> Resource {
         resource(path.to_owned()).default_service(to(admin::not_found))
@@ -101,5 +103,25 @@ pub fn admin(config: &mut ServiceConfig) {
                 .route(get().to(admin::ready))
                 .route(head().to(admin::ready)),
         )
+        .service(
+            read_only("/metrics")
+                .route(get().to(admin::metrics))
+                .route(head().to(admin::metrics)),
+        )
         .default_service(to(admin::not_found));
+}
+
+/// `server.control_socket`: the commands of administrators.
+pub fn control(config: &mut ServiceConfig) {
+    let known = |path: &str| -> Resource {
+        resource(path.to_owned()).default_service(to(control::not_found))
+    };
+    config
+        .service(
+            known("/v1/sessions")
+                .route(get().to(control::list))
+                .route(delete().to(control::revoke_user)),
+        )
+        .service(known("/v1/sessions/{id}").route(delete().to(control::revoke)))
+        .default_service(to(control::not_found));
 }

@@ -27,6 +27,7 @@ use super::id_token::numeric_date;
 use super::json::UniqueMembers;
 use super::provider::{ClientAuthMethod, Provider};
 use super::{AttemptSecrets, AuthorizationRequest};
+use crate::domain::authentication::StepUp;
 use crate::domain::relying_party::OidcSettings;
 use crate::domain::time::Timestamp;
 
@@ -211,6 +212,7 @@ pub(super) fn authorization_request(
     issuer: &IssuerUrl,
     provider: &Provider,
     state: &str,
+    step_up: &StepUp,
 ) -> AuthorizationRequest {
     let client_id = settings.client_id.with(str::to_owned);
     let client = oidc_client(client_id, settings, issuer, provider);
@@ -226,7 +228,14 @@ pub(super) fn authorization_request(
     for scope in scopes(settings, provider) {
         request = request.add_scope(Scope::new(scope.to_owned()));
     }
+    let asked = step_up_params(step_up, provider);
     for (name, value) in &settings.authorize_params {
+        // A parameter that is there twice is an error (RFC 6749 §3.1), and a step-up is worth more than a preference.
+        if !asked.iter().any(|(asked, _)| asked == name) {
+            request = request.add_extra_param(name, value);
+        }
+    }
+    for (name, value) in asked {
         request = request.add_extra_param(name, value);
     }
     let (url, _state, nonce) = request.url();
@@ -237,6 +246,25 @@ pub(super) fn authorization_request(
             pkce_verifier: verifier.into_secret(),
         },
     }
+}
+
+/// What a step-up asks of the provider (OIDC Core §3.1.2.1). With `max_age` the ID token has to say `auth_time`. There is
+/// no parameter for `amr`: a sign-in of any kind is asked for then, and its class (`acr`) where the provider has one by
+/// the name of the way.
+fn step_up_params(step_up: &StepUp, provider: &Provider) -> Vec<(&'static str, String)> {
+    let mut params = Vec::new();
+    if let Some(age) = step_up.max_age {
+        params.push(("max_age", age.as_secs().to_string()));
+    }
+    if !step_up.methods.is_empty() {
+        params.push(("prompt", "login".to_owned()));
+        let classes = step_up.methods.iter().map(String::as_str);
+        let known: Vec<&str> = classes.filter(|class| provider.lists_acr(class)).collect();
+        if !known.is_empty() {
+            params.push(("acr_values", known.join(" ")));
+        }
+    }
+    params
 }
 
 /// The scopes to ask for, but for `openid`, which `openidconnect` adds by itself.

@@ -36,6 +36,9 @@ const FIRST_FETCH_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request waits for a provider that was down when last tried.
 const KNOWN_DOWN_PATIENCE: Duration = Duration::from_millis(900);
 
+/// How long it counts that the provider was there, for a browser that is about to be sent to it.
+const THERE_FOR: Duration = Duration::from_secs(3);
+
 /// How long a request waits for new keys.
 const NEW_KEYS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,8 @@ const NEW_KEYS_PATIENCE: Duration = Duration::from_secs(5);
 struct State {
     /// Fetches that have ended, well or badly.
     attempts: u64,
+    /// When the last one ended.
+    ended: Option<Instant>,
     /// What the last good one found. Kept when a later one fails.
     provider: Option<Arc<Provider>>,
     /// Why the last one failed, if it did.
@@ -146,6 +151,7 @@ impl Discovery {
         self.state.send_modify(|state| {
             state.attempts += 1;
             attempts = state.attempts;
+            state.ended = Some(Instant::now());
             match outcome {
                 Ok(Found {
                     provider,
@@ -223,8 +229,8 @@ impl Discovery {
         }
     }
 
-    /// Newer keys than those of `seen`, in which a token's key was not found; `None` when it is too soon to ask for any.
-    /// Everybody who asks meanwhile shares one fetch.
+    /// Newer keys than those of `seen`, in which a token's key was not found; `None` when it is too soon for `asks` to
+    /// have any fetched. Everybody who asks meanwhile shares one fetch.
     ///
     /// # Errors
     ///
@@ -232,6 +238,7 @@ impl Discovery {
     pub(super) async fn newer_than(
         &self,
         seen: &Arc<Provider>,
+        asks: Asks,
     ) -> Result<Option<Arc<Provider>>, ProviderError> {
         let newer = |state: &State| {
             let provider = state.provider.as_ref();
@@ -246,7 +253,7 @@ impl Discovery {
             }
             state.attempts
         };
-        let Some(number) = self.request_fetch(Asks::Token, attempts) else {
+        let Some(number) = self.request_fetch(asks, attempts) else {
             return Ok(None);
         };
         let waited = timeout(
@@ -268,6 +275,23 @@ impl Discovery {
     pub(super) fn suspect(&self) {
         let attempts = self.state.borrow().attempts;
         self.request_fetch(Asks::Suspicion, attempts);
+    }
+
+    /// Whether the provider is there, for a browser that is about to be sent to it. Has that looked at, unless it was
+    /// within the last three seconds, and waits up to 900 ms: one that needs longer counts as it did before.
+    pub(super) async fn is_there(&self) -> bool {
+        let mut states = self.state.subscribe();
+        let (attempts, ended) = {
+            let state = states.borrow_and_update();
+            (state.attempts, state.ended)
+        };
+        if ended.is_none_or(|ended| ended.elapsed() >= THERE_FOR) {
+            self.want(attempts + 1);
+            let looked_at = states.wait_for(|state| state.attempts > attempts);
+            // Whatever came of it stands in the state.
+            let _ = timeout(KNOWN_DOWN_PATIENCE, looked_at).await;
+        }
+        self.is_ready()
     }
 
     /// Wakes the task for a fetch out of turn, and returns its number; `None` when it is too soon for one.

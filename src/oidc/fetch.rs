@@ -19,7 +19,7 @@ use super::provider::Metadata;
 const WELL_KNOWN: &str = ".well-known/openid-configuration";
 
 /// What is read of metadata. Nothing else can spoil a login: an empty `op_policy_uri`, say, which is no URL.
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "issuer",
     "authorization_endpoint",
     "token_endpoint",
@@ -32,7 +32,11 @@ const MEMBERS: [&str; 12] = [
     "scopes_supported",
     "token_endpoint_auth_methods_supported",
     "authorization_response_iss_parameter_supported",
+    ACRS,
 ];
+
+/// Wanted for step-ups alone, so one that cannot be read is as good as none.
+const ACRS: &str = "acr_values_supported";
 
 /// The most keys that are taken in: a token that names none is tried with each of them.
 const MAX_KEYS: usize = 100;
@@ -47,7 +51,9 @@ pub(super) async fn metadata(
 ) -> Result<Metadata, ProviderError> {
     let url = issuer.join(WELL_KNOWN).map_err(|_| malformed("issuer"))?;
     let UniqueMembers(mut members) = json(&url, http).await?;
-    members.retain(|name, _| MEMBERS.contains(&name.as_str()));
+    members.retain(|name, value| {
+        MEMBERS.contains(&name.as_str()) && (name != ACRS || is_list_of_texts(value))
+    });
     let metadata: Metadata = read(Value::Object(members))?;
     if metadata.issuer() == issuer {
         return Ok(metadata);
@@ -59,6 +65,11 @@ pub(super) async fn metadata(
             issuer.as_str()
         )),
     })
+}
+
+fn is_list_of_texts(value: &Value) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().all(Value::is_string))
 }
 
 /// The provider's keys. Those that nobody can read are left out.

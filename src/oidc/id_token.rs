@@ -19,18 +19,18 @@ use super::provider::Provider;
 use crate::domain::time::Timestamp;
 
 /// How far the provider's clock may be from ours.
-const LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// How long ago it may have been issued. It is fetched at the end of a login, and made then or when the login began; an
 /// older one comes from a clock that is behind ours. Entra dates its tokens five minutes back, on purpose, and its clock
 /// may be behind too.
-const MAX_AGE: Duration = Duration::from_secs(480);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(480);
 
 /// The longest ID token that is looked at. One with a thousand groups takes some 50 KiB.
 const MAX_LENGTH: usize = 128 * 1024;
 
 /// The longest `sub` (OIDC Core §2).
-const MAX_SUBJECT: usize = 255;
+pub(super) const MAX_SUBJECT: usize = 255;
 
 /// The nonce that a token must bring.
 #[derive(Clone, Copy)]

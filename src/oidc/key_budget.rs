@@ -16,8 +16,8 @@ const FETCHES: usize = 2;
 pub(super) enum Asks {
     /// The token of a login in progress: it came from the provider.
     Token,
-    /// A request that failed. Strangers can bring that about, with a code that some provider stumbles over, so they must
-    /// not use up what tokens need.
+    /// A request that failed, or a logout token. Strangers can bring either about, with a code that some provider
+    /// stumbles over, or a token that they made up; so they must not use up what tokens of logins need.
     Suspicion,
 }
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::json::UniqueMembers;
+use crate::jwt::keys::PublicKey;
 
 /// The shortest RSA modulus that is believed, in bits (RFC 7518 §3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -71,6 +72,22 @@ impl Algorithm {
         }
     }
 
+    /// Its name in a JOSE header (RFC 7518 §3.1, RFC 8037 §3.1).
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
     /// The hash of `at_hash` (OIDC Core §3.1.3.6); for Ed25519 the one that it is built upon.
     fn hash(self) -> &'static digest::Algorithm {
         match self {
@@ -106,6 +123,8 @@ pub(super) struct ProviderKey {
     strength: Strength,
     /// The point, where the key lies on P-521 and is a good one.
     p521: Option<VerifyingKey>,
+    /// For tokens that are no ID tokens, where it is of a type that they are signed with.
+    jwt: Option<PublicKey>,
 }
 
 /// What the member `alg` says that the key is for.
@@ -139,6 +158,12 @@ impl ProviderKey {
             && algorithm.key_type().as_ref() == Some(self.key_type())
     }
 
+    /// Whether `signature`, in base64url, is that of a `message` that is no ID token. ES512 is for ID tokens alone.
+    pub(super) fn has_signed(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        let key = self.jwt.as_ref();
+        key.is_some_and(|key| key.has_signed(algorithm.name(), message, signature))
+    }
+
     /// An RSA key that can be broken.
     pub(super) fn is_too_short(&self) -> bool {
         self.strength == Strength::TooShort
@@ -166,11 +191,13 @@ impl ProviderKey {
             (Some(x), Some(y)) if is_p521 => p521_point(&x, &y),
             _ => None,
         };
+        let jwt = PublicKey::read(&members);
         Ok(Self {
             core: serde_json::from_value(Value::Object(members))?,
             purpose,
             strength,
             p521,
+            jwt,
         })
     }
 
@@ -236,6 +263,7 @@ impl JsonWebKey for ProviderKey {
             purpose: Purpose::Another,
             strength: Strength::Enough,
             p521: None,
+            jwt: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod id_token;
 mod json;
 mod key_budget;
 mod keys;
+mod logout_token;
 mod provider;
 mod refresh;
 
@@ -29,14 +30,18 @@ use url::Url;
 
 pub use self::error::{HttpError, IdTokenError, ProviderError, RedeemError, SetupError};
 pub use self::http_client::install_crypto_provider;
+pub use self::logout_token::{LogoutToken, LogoutTokenError};
 pub use self::refresh::{Confirmed, RefreshError, Refreshed};
 
 use self::client::Credentials;
 use self::discovery::Discovery;
 use self::http_client::{Bounds, HttpClient};
 use self::id_token::{Expected, ExpectedNonce, VerifiedClaims};
+use self::key_budget::Asks;
+use self::logout_token::Unverified;
 use self::provider::Provider;
 use crate::clock::Clock;
+use crate::domain::authentication::StepUp;
 use crate::domain::identity::Identity;
 use crate::domain::relying_party::{OidcSettings, Userinfo};
 use crate::domain::time::Timestamp;
@@ -158,7 +163,7 @@ impl RelyingParty {
     }
 
     /// Builds an authorization request with `state`, which the response brings back and nobody may be able to
-    /// guess. Waits for the first discovery up to 5 s; where the provider
+    /// guess; `step_up` says what the sign-in has to be beyond that. Waits for the first discovery up to 5 s; where the provider
     /// is known to be down, has it tried again and gives up within 900 ms.
     ///
     /// # Errors
@@ -167,6 +172,7 @@ impl RelyingParty {
     pub async fn authorization_request(
         &self,
         state: &str,
+        step_up: &StepUp,
     ) -> Result<AuthorizationRequest, ProviderError> {
         let provider = self.discovery.provider().await?;
         Ok(client::authorization_request(
@@ -174,6 +180,7 @@ impl RelyingParty {
             &self.issuer,
             &provider,
             state,
+            step_up,
         ))
     }
 
@@ -217,16 +224,62 @@ impl RelyingParty {
     }
 
     /// Where to end the provider's session (RP-Initiated Logout 1.0 §2); `None` where the provider
-    /// offers nothing of the kind, or is not known. Never waits.
-    #[must_use]
-    pub fn end_session_url(&self, id_token_hint: Option<&SecretString>) -> Option<Url> {
+    /// offers nothing of the kind, is not known, or is not there. Looks whether it is, for 900 ms at the most.
+    pub async fn end_session_url(&self, id_token_hint: Option<&SecretString>) -> Option<Url> {
         let provider = self.discovery.last_known()?;
         let endpoint = provider.end_session_endpoint.as_ref()?;
+        if !self.discovery.is_there().await {
+            return None;
+        }
         Some(client::end_session_url(
             endpoint,
             &self.settings,
             id_token_hint,
         ))
+    }
+
+    /// The issuer identifier.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Checks a logout token in full, except whether it was used before (Back-Channel Logout 1.0 §2.6). Where no key at
+    /// hand fits it, `may_wait` says whether the provider may be asked for newer ones: for all that can be seen,
+    /// anybody may have sent it.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogoutTokenError`]: whatever is wrong, it ends nothing.
+    pub async fn logout_token(
+        &self,
+        token: &str,
+        may_wait: impl FnOnce() -> bool,
+    ) -> Result<LogoutToken, LogoutTokenError> {
+        let provider = self.discovery.believed();
+        let provider = provider.ok_or(ProviderError::NotYetKnown)?;
+        let client_id = self.settings.client_id.with(str::to_owned);
+        let expected = logout_token::Expected {
+            issuer: &self.settings.issuer,
+            client_id: &client_id,
+            now: self.clock.now(),
+        };
+        let token = Unverified::read(token, &provider, &expected)?;
+        let error = match token.signed_by(&provider) {
+            Ok(content) => return Ok(content),
+            Err(error) => error,
+        };
+        if !error.may_need_newer_keys() || !may_wait() {
+            return Err(error);
+        }
+        match self
+            .discovery
+            .newer_than(&provider, Asks::Suspicion)
+            .await?
+        {
+            Some(newer) => token.signed_by(&newer),
+            None => Err(error),
+        }
     }
 
     async fn redeem_in_time(
@@ -309,7 +362,7 @@ impl RelyingParty {
         if !id_token::may_need_newer_keys(error) {
             return Err(error.into());
         }
-        match self.discovery.newer_than(provider).await? {
+        match self.discovery.newer_than(provider, Asks::Token).await? {
             Some(newer) => Ok(id_token::verify(token, &newer, expected)?),
             None => Err(error.into()),
         }

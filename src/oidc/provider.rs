@@ -87,6 +87,8 @@ pub(super) struct Provider {
     pub(super) announces_iss: bool,
     /// The scopes that it lists, if it does; it may know more (Discovery §3).
     scopes: Option<Vec<Scope>>,
+    /// The classes of authentication (`acr`) that it lists.
+    acrs: Vec<String>,
     /// What ID tokens may be signed with: what the provider lists, as far as we accept it.
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Arc<Keys>,
@@ -145,6 +147,7 @@ impl Provider {
                 .authorization_response_iss_parameter_supported
                 .unwrap_or(false),
             scopes: metadata.scopes_supported().cloned(),
+            acrs: acrs(metadata),
             algorithms,
             keys,
         })
@@ -155,6 +158,20 @@ impl Provider {
         let listed = self.scopes.as_ref()?;
         Some(listed.iter().any(|listed| listed.as_str() == scope))
     }
+
+    /// Whether `acr` is among the classes of authentication that it lists.
+    pub(super) fn lists_acr(&self, acr: &str) -> bool {
+        self.acrs.iter().any(|listed| listed == acr)
+    }
+}
+
+fn acrs(metadata: &Metadata) -> Vec<String> {
+    let listed = metadata.acr_values_supported();
+    listed
+        .into_iter()
+        .flatten()
+        .map(|acr| acr.as_str().to_owned())
+        .collect()
 }
 
 /// As configured; else the first of Basic, in the body and not at all that the provider lists.

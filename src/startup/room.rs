@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 /// library makes room for 128. The system has a limit of its own (`net.core.somaxconn`), which is lower or this.
 const ROOM: i32 = 4096;
 
-/// Makes room for as many at a listener that listens already.
+/// Listens, with room for as many. A socket that listens already gets that room.
 ///
 /// # Errors
 ///

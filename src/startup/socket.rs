@@ -5,6 +5,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+
 use super::room::make_room;
 use crate::config::SocketAccess;
 
@@ -15,18 +17,22 @@ use crate::config::SocketAccess;
 /// When something else is there, or the socket cannot be made or given to its group.
 pub(super) fn unix_listener(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     remove_dead_socket(path)?;
-    // Made under a name that nobody waits for, so that it is never there with more rights than it should have.
+    // Made under a name that nobody waits for, and deaf until it has the rights that it should have: nobody comes in
+    // before that. One that a killed process of our number has left over is nobody's.
     let made = temporary_name(path, std::process::id());
-    let listener = UnixListener::bind(&made)?;
-    make_room(&listener)?;
+    remove_dead_socket(&made)?;
+    let kind = (AddressFamily::UNIX, SocketType::STREAM);
+    let socket = socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrUnix::new(&made)?)?;
     give_to_group(&made, access)
         .and_then(|()| std::fs::set_permissions(&made, PermissionsExt::from_mode(access.mode)))
+        .and_then(|()| make_room(&socket))
         .and_then(|()| std::fs::rename(&made, path))
         .inspect_err(|_| {
             // The socket is of no use; a file left over is the lesser evil.
             let _ = std::fs::remove_file(&made);
         })?;
-    Ok(listener)
+    Ok(UnixListener::from(socket))
 }
 
 fn give_to_group(path: &Path, access: SocketAccess) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// One thing that is told. What is told by one source comes in the order in which it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,15 @@ impl Store for Announcing {
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! What every store must do, as one test that each implementation calls.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
-use crate::store::{RecordKey, Store, Version};
+use crate::store::{Cursor, RecordKey, Store, Version};
 
 /// A clock that stands still until it is told.
 pub(crate) struct ManualClock(AtomicU64);
@@ -71,6 +72,7 @@ pub(crate) async fn holds(store: &dyn Store, time: &dyn Passage) {
     a_replaced_record_lives_anew(store, time).await;
     a_prolonged_record_is_the_same(store, time).await;
     an_index_lists_what_was_put_there(store, time).await;
+    a_walk_comes_to_every_record(store, time).await;
     store.ping().await.expect("an answer");
 }
 
@@ -255,4 +257,89 @@ async fn an_index_lists_what_was_put_there(store: &dyn Store, time: &dyn Passage
     assert!(listed(&ben).await.is_empty());
     time.pass(MINUTE).await;
     assert!(listed(&ada).await.is_empty());
+}
+
+/// The names and values of all records whose keys begin with `begin`, in steps of `most`.
+pub(crate) async fn walk(
+    store: &dyn Store,
+    begin: &RecordKey,
+    most: usize,
+) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut after: Option<Cursor> = None;
+    loop {
+        let page = store.page(begin, after.as_ref(), most).await;
+        let page = page.expect("an answer");
+        // The steps of Redis are of about that size; those of Valkey are of whole buckets.
+        assert!(page.records.len() <= most * 2 + 40);
+        for (key, record) in page.records {
+            found.insert(key.as_str().to_owned(), record.value);
+        }
+        after = match page.next {
+            None => return found,
+            next => next,
+        };
+    }
+}
+
+async fn a_walk_comes_to_every_record(store: &dyn Store, time: &dyn Passage) {
+    let kind = |name: &str| RecordKey::new("walked", name);
+    let names = async |begin: &str, most| {
+        let found = walk(store, &kind(begin), most).await;
+        found.into_keys().collect::<Vec<_>>()
+    };
+    assert!(names("", 10).await.is_empty());
+    let mut expected = BTreeMap::new();
+    for number in 0..40_u8 {
+        let key = kind(&format!(
+            "{}-{number}",
+            if number < 3 { "few" } else { "many" }
+        ));
+        let done = store.create(&key, &[number], MINUTE * 2).await;
+        assert_eq!(done, Ok(true));
+        expected.insert(key.as_str().to_owned(), vec![number]);
+    }
+    // Of other kinds, and next to ours in order.
+    for other in ["walk", "walked", "walked-too", "walkee"] {
+        let key = RecordKey::new(other, "few-0");
+        if other != "walked" {
+            assert_eq!(store.create(&key, b"", MINUTE * 2).await, Ok(true));
+        }
+    }
+    store
+        .enlist(&RecordKey::new("listed", "few-0"), "few-0", MINUTE)
+        .await
+        .expect("an answer");
+    for most in [0, 1, 7, 40, 1_000] {
+        assert_eq!(walk(store, &kind(""), most).await, expected, "{most}");
+    }
+    let few = ["walked:few-0", "walked:few-1", "walked:few-2"];
+    assert_eq!(names("few", 1).await, few);
+    assert_eq!(names("few-1", 10).await, few[1..2]);
+    // What means something in a pattern means itself.
+    for pattern in ["*", "few?", "few[-]1", "f*", "^", "\\"] {
+        assert!(names(pattern, 10).await.is_empty(), "{pattern}");
+    }
+    for odd in ["a*b", "a[b", "a\\b", "a-b"] {
+        let done = store.create(&kind(odd), b"", MINUTE).await;
+        assert_eq!(done, Ok(true));
+        assert_eq!(names(odd, 10).await, [format!("walked:{odd}")]);
+    }
+    // Neither what has ended nor what was deleted.
+    assert_eq!(store.create(&kind("few-9"), b"", MINUTE).await, Ok(true));
+    time.pass(MINUTE).await;
+    assert_eq!(store.delete(&kind("few-1")).await, Ok(true));
+    assert_eq!(names("few", 10).await, ["walked:few-0", "walked:few-2"]);
+    // From the last place on there is nothing more, even when its record is gone by now.
+    let first = store.page(&kind("many"), None, 5).await.expect("a page");
+    for (key, _) in &first.records {
+        assert_eq!(store.delete(key).await, Ok(true));
+    }
+    if let Some(next) = first.next {
+        let rest = store.page(&kind("many"), Some(&next), 1_000).await;
+        let rest = rest.expect("a page").records;
+        assert!(rest.iter().all(|one| !first.records.contains(one)));
+    }
+    let left = names("many", 1_000).await.len();
+    assert_eq!(left, 37 - first.records.len());
 }

@@ -11,12 +11,14 @@ pub mod coherence;
 pub(crate) mod contract;
 pub mod embedded;
 pub mod lease;
+pub mod measured;
 pub mod redis;
 pub mod renewals;
 pub mod sealing;
 pub mod session_cache;
 mod session_records;
 pub mod sessions;
+mod step_ups;
 pub mod users;
 
 /// Names a record. Keys hold hashes, never a secret that opens something.
@@ -51,6 +53,33 @@ pub struct Record {
     pub version: Version,
 }
 
+/// A place in a walk over records, in the words of the store that has named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// The place that is called `name`, which came from [`as_str`](Self::as_str).
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The place as text, for whoever asks for the next step.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One step of a walk over records.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// What was found. No record is there twice.
+    pub records: Vec<(RecordKey, Record)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
@@ -64,6 +93,9 @@ pub enum StoreError {
     /// It does not answer.
     #[error("the session store does not answer: {0}")]
     Unreachable(String),
+    /// A walk was to go on from a place that this store has not named.
+    #[error("the session store knows no such place to go on from")]
+    UnknownCursor,
 }
 
 /// A place for records. `contract.rs` holds every implementation to what is said here.
@@ -115,6 +147,19 @@ pub trait Store: Send + Sync {
 
     /// What is listed under `index`; what ends first stands first.
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError>;
+
+    /// One step of a walk over all records whose keys begin with `begin`: from the first one, or from where the
+    /// step before ended. It looks at about `most` records, those that have ended included, so that it is soon
+    /// done: a page may hold fewer, or none, and not be the last one.
+    ///
+    /// A record that is there all the while is on one page at least, and where the store rearranges itself
+    /// meanwhile, on several. What is written or ends meanwhile may be there or not.
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -261,6 +261,26 @@ impl Sessions {
         }
     }
 
+    /// A record that was `before` is `written`, and the provider may have given its session another name: that one may
+    /// have ended just now, when nothing here had its name yet. `None` when it has.
+    async fn under_its_sid(
+        &self,
+        member: &str,
+        before: &Session,
+        written: Session,
+    ) -> Result<Option<Session>, StoreError> {
+        if written.sid == before.sid {
+            return Ok(Some(written));
+        }
+        // What cannot be taken off is left to its lifetime.
+        let _ = self.leave_lists(member, before, Some(&written)).await;
+        if !self.ended_at_provider(&written).await? {
+            return Ok(Some(written));
+        }
+        self.end_named(member).await?;
+        Ok(None)
+    }
+
     /// Changes the session's record, whoever else writes it at the same time. An ending wins: `None`. Where `change`
     /// has nothing to change, the session as it is.
     async fn update(
@@ -269,16 +289,22 @@ impl Sessions {
         change: impl Fn(&Session) -> Option<Session>,
     ) -> Result<Option<Session>, StoreError> {
         let key = session_key(member);
+        let mut listed = None;
         for _ in 0..ATTEMPTS {
             let Some((session, version)) = self.read(&key).await? else {
+                if let Some(listed) = &listed {
+                    // It was put on its lists for the write. What cannot be taken off is left to its lifetime.
+                    let _ = self.leave_lists(member, listed, None).await;
+                }
                 return Ok(None);
             };
             let Some(changed) = change(&session) else {
                 return Ok(Some(session));
             };
             if let Some(written) = self.write_touch(member, &changed, version).await? {
-                return Ok(Some(written));
+                return self.under_its_sid(member, &session, written).await;
             }
+            listed = Some(changed);
         }
         Err(StoreError::Unreachable(
             "others write the same session again and again".into(),

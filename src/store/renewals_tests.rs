@@ -13,7 +13,7 @@ use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Login;
-use crate::store::{Record, RecordKey, Store};
+use crate::store::{Cursor, Page, Record, RecordKey, Store};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -175,6 +175,14 @@ impl Store for Failing {
     }
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await

@@ -110,14 +110,43 @@ pub(super) fn user_index(identity: &Identity) -> RecordKey {
     index_of(&identity.issuer, &identity.subject)
 }
 
-/// A user is issuer and subject together (OIDC Core §5.7). The length keeps the two apart.
+/// A user is issuer and subject together (OIDC Core §5.7).
 pub(super) fn index_of(issuer: &str, subject: &str) -> RecordKey {
-    let mut hash = blake3::Hasher::new_derive_key("portcullis v1 sessions of a user");
+    let context = "portcullis v1 sessions of a user";
+    RecordKey::new("sessions-of", &name_at(issuer, subject, context))
+}
+
+/// The list of the sessions that came from the provider's session `sid`, whose names are each provider's own.
+pub(super) fn sid_index(issuer: &str, sid: &str) -> RecordKey {
+    let context = "portcullis v1 sessions of a sid";
+    RecordKey::new("sessions-from", &name_at(issuer, sid, context))
+}
+
+/// The record that says that a logout token, known by its `jti`, has been obeyed.
+pub(super) fn logout_token_key(issuer: &str, jti: &str) -> RecordKey {
+    let context = "portcullis v1 logout token";
+    RecordKey::new("logout-token", &name_at(issuer, jti, context))
+}
+
+/// The record that says that everything on `list` was ended.
+pub(super) fn mark_of(list: &RecordKey) -> RecordKey {
+    RecordKey::new("ended", list.as_str())
+}
+
+/// A hash of what `issuer` calls `name`. The length keeps the two apart.
+fn name_at(issuer: &str, name: &str, context: &str) -> String {
+    let mut hash = blake3::Hasher::new_derive_key(context);
     hash.update(&(issuer.len() as u64).to_le_bytes());
     hash.update(issuer.as_bytes());
-    hash.update(subject.as_bytes());
-    let name = URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes());
-    RecordKey::new("sessions-of", &name)
+    hash.update(name.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes())
+}
+
+/// Whether `text` can be the name of a session in the store: the base64url of 32 bytes.
+pub(super) fn is_name(text: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == 32)
 }
 
 /// The name of a session in the store. Whoever reads it there learns no id. The id is random, so no secret is needed; and a

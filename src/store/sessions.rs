@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::{SecretString, zeroize::Zeroizing};
+use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
@@ -20,9 +21,16 @@ use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
 use crate::store::session_cache::{Known, Look, SessionCache};
 use crate::store::session_records::{
-    SessionName, TokenRecord, decode, encode, hash, index_of, session_key, tokens_key, user_index,
+    SessionName, TokenRecord, decode, encode, hash, session_key, tokens_key, user_index,
 };
 use crate::store::{Record, RecordKey, Store, StoreError, Version};
+
+mod endings;
+mod lists;
+mod logout_tokens;
+mod walk;
+
+pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
 const MAX_SESSIONS_PER_USER: usize = 200;
@@ -57,6 +65,17 @@ pub struct Ended {
     pub identity: Option<Identity>,
     /// Its ID token, if there was one.
     pub id_token: Option<SecretString>,
+}
+
+/// Why a login began no session.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BeginError {
+    /// The store does not say that it was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was ended while it was written: everywhere, or at the provider.
+    #[error("the session was ended before it began")]
+    Ended,
 }
 
 /// The sessions of everybody.
@@ -112,8 +131,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then there is no session.
-    pub async fn begin(&self, login: Login) -> Result<SessionId, StoreError> {
+    /// [`BeginError`]: then there is no session.
+    pub async fn begin(&self, login: Login) -> Result<SessionId, BeginError> {
         let id = SessionId::from_bytes(random());
         let now = self.clock.now();
         let is_renewable = login.tokens.refresh.is_some();
@@ -124,21 +143,29 @@ impl Sessions {
             seen: now,
             auth_time: login.auth_time,
             amr: login.amr,
+            in_vain: None,
             sid: login.sid,
         };
         let member = hash(&id);
-        let index = user_index(&session.identity);
         let lives = self.lifetime.end_of(&session).since(now);
-        // The index first, then the tokens: a session that can be seen can be found by its owner's name, and
+        let before = self.ended_before(&session).await?;
+        // The lists first, then the tokens: a session that can be seen can be found by its owner's name, and
         // be ended at the provider.
-        self.store.enlist(&index, &member, lives).await?;
+        self.enlist(&member, &session, lives).await?;
         let tokens = TokenRecord::of(&login.tokens, &login.nonce);
         if let Err(error) = self.write(&member, &session, &tokens, lives).await {
             // What cannot be taken off is left to its lifetime.
-            let _ = self.store.delist(&index, &member).await;
-            return Err(error);
+            let _ = self.leave_lists(&member, &session, None).await;
+            return Err(error.into());
         }
-        self.end_surplus(&index).await;
+        let ended = self.ended_since(&before, &session).await;
+        if ended != Ok(false) {
+            // If this fails, it is left to its lifetime: nobody has learnt its id.
+            let _ = self.end(&id).await;
+            ended?;
+            return Err(BeginError::Ended);
+        }
+        self.end_surplus(&user_index(&session.identity)).await;
         Ok(id)
     }
 
@@ -167,39 +194,13 @@ impl Sessions {
             let members = self.store.members(index).await?;
             let surplus = members.len().saturating_sub(MAX_SESSIONS_PER_USER);
             for member in members.iter().take(surplus) {
-                self.forget(index, member).await?;
+                self.end_listed(index, member).await?;
             }
             Ok::<_, StoreError>(())
         };
         if let Err(error) = ended.await {
             tracing::warn!(%error, "a person's oldest sessions are left to their lifetime");
         }
-    }
-
-    /// Ends the session that the store knows as `member`. Tells whether there was one.
-    async fn forget(&self, index: &RecordKey, member: &str) -> Result<bool, StoreError> {
-        if !self.store.delete(&session_key(member)).await? {
-            // Ended, expired, or a login that is just writing it, which must stay listed: the entry goes with
-            // its time.
-            return Ok(false);
-        }
-        self.store.delete(&tokens_key(member)).await?;
-        self.store.delist(index, member).await?;
-        Ok(true)
-    }
-
-    /// Ends every session of a person. Tells how many there were.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: then some of them may still live.
-    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, StoreError> {
-        let index = index_of(issuer, subject);
-        let mut ended = 0;
-        for member in self.store.members(&index).await? {
-            ended += usize::from(self.forget(&index, &member).await?);
-        }
-        Ok(ended)
     }
 
     async fn create(
@@ -335,7 +336,14 @@ impl Sessions {
                 begun,
             )))),
             // Somebody else wrote meanwhile, or ended it: what stands there now counts.
-            Ok(None) => self.look_up(known.name, begun).await,
+            Ok(None) => {
+                let now_there = self.look_up(known.name, begun).await?;
+                if now_there.is_none() {
+                    // It was put on its lists for the touch. What cannot be taken off is left to its lifetime.
+                    let _ = self.leave_lists(&known.name.member(), known, None).await;
+                }
+                Ok(now_there)
+            }
             // The session was read, and it lives; that its use cannot be noted is no reason to refuse it.
             Err(_) => Ok(Some(Arc::clone(known))),
         }
@@ -386,42 +394,13 @@ impl Sessions {
         let key = session_key(member);
         let record = self.seal(Purpose::Session, &key, &encode(&touched));
         // What goes with the record before the record, so that it never ends sooner.
-        let (index, tokens) = (user_index(&touched.identity), tokens_key(member));
+        let tokens = tokens_key(member);
         tokio::try_join!(
-            self.store.enlist(&index, member, lives),
+            self.enlist(member, &touched, lives),
             self.store.prolong(&tokens, lives)
         )?;
         let written = self.store.replace(&key, version, &record, lives).await?;
         Ok(written.then_some(touched))
-    }
-
-    /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
-    /// store that takes nothing is waited for once.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: then the session may still live, and nobody may be told that it ended.
-    pub async fn end(&self, id: &SessionId) -> Result<Ended, StoreError> {
-        let member = hash(id);
-        let key = session_key(&member);
-        // For the index and the audit line: where it cannot be read, its entry is left to its lifetime.
-        let session = self.read(&key).await.ok().flatten();
-        let identity = session.map(|(session, _)| session.identity);
-        self.store.delete(&key).await?;
-        // From here on it has ended, whatever becomes of the rest.
-        let rest = async {
-            let tokens = self.tokens(id).await?;
-            self.store.delete(&tokens_key(&member)).await?;
-            if let Some(identity) = &identity {
-                self.store.delist(&user_index(identity), &member).await?;
-            }
-            Ok::<_, StoreError>(tokens.id)
-        };
-        let id_token = rest.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the tokens of an ended session are left to their lifetime");
-            None
-        });
-        Ok(Ended { identity, id_token })
     }
 
     /// The tokens of a session; none where there are none, or where they do not open.
@@ -462,6 +441,9 @@ impl Sessions {
         self.keyring.seal(purpose, key.as_str().as_bytes(), plain)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod ending_tests;
 
 #[cfg(test)]
 #[path = "sessions_tests.rs"]

@@ -6,15 +6,17 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::authentication::InVain;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::RECORD_FORMAT;
+use crate::store::{Cursor, Page};
 
 fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
 }
 
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login {
         identity: Identity {
             issuer: "https://id.example.net".into(),
@@ -37,7 +39,7 @@ fn login() -> Login {
     }
 }
 
-fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
+pub(super) fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessions {
     let lifetime = SessionLifetime {
         idle: Duration::from_secs(100),
         absolute: Duration::from_secs(1_000),
@@ -199,6 +201,14 @@ impl Store for EndedMeanwhile {
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.0.members(index).await
     }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.0.page(begin, after, most).await
+    }
     async fn ping(&self) -> Result<(), StoreError> {
         self.0.ping().await
     }
@@ -212,6 +222,44 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     let id = sessions.begin(login()).await.expect("a session");
     clock.advance(Duration::from_secs(50));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn a_step_up_in_vain_is_noted_and_is_no_use_of_the_session() {
+    let clock = Arc::new(ManualClock::default());
+    let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    clock.advance(Duration::from_secs(50));
+    let in_vain = InVain {
+        policies: vec!["danger".into()],
+        at: clock.now(),
+    };
+    let noted = sessions.note_in_vain(&id, in_vain.clone()).await;
+    assert_eq!(noted, Ok(()));
+    let key = session_key(&hash(&id));
+    let (session, _) = sessions
+        .read(&key)
+        .await
+        .expect("an answer")
+        .expect("a session");
+    assert_eq!(session.in_vain, Some(in_vain));
+    assert_eq!(session.seen, session.created);
+    clock.advance(Duration::from_secs(50));
+    assert!(sessions.load(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn noting_a_step_up_does_not_bring_a_session_back() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(EndedMeanwhile(in_memory(&clock)));
+    let sessions = sessions(store, &clock);
+    let id = sessions.begin(login()).await.expect("a session");
+    let in_vain = InVain {
+        policies: vec!["danger".into()],
+        at: clock.now(),
+    };
+    assert_eq!(sessions.note_in_vain(&id, in_vain).await, Ok(()));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
 }
 
@@ -305,6 +353,14 @@ impl Store for Refusing {
     }
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await

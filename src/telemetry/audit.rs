@@ -1,36 +1,79 @@
-//! Audit events, target `audit`: who signed in and out, and what was refused. They name people and pages,
-//! never a credential; of a URL the path alone, because queries hold secrets.
+//! Audit events, target `audit`: who signed in and out, and what was refused. docs/audit.md has each with its fields.
+//! They name people and pages, never a credential; of a URL the path alone, because queries hold secrets.
 
 use crate::domain::decision::Decision;
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::proxies::ClientAddress;
 
-/// Somebody signed in.
-pub fn login(identity: &Identity) {
+/// Somebody signed in, from `client`.
+pub fn login(identity: &Identity, client: ClientAddress) {
     tracing::info!(
         target: "audit",
         event = "login",
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
+        %client,
         "login"
     );
 }
 
 /// A login came to nothing. `reason` is a code, not text from outside; `client` is whose browser it was.
-pub fn login_failed(reason: &str, client: &ClientAddress) {
+pub fn login_failed(reason: &str, client: ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");
 }
 
-/// Somebody signed out.
-pub fn logout(identity: &Identity) {
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutBy {
+    /// Its owner, here (RP-Initiated Logout 1.0).
+    Rp,
+    /// Its owner, with all of their other sessions.
+    Everywhere {
+        /// How many there were in all.
+        sessions: usize,
+    },
+    /// The provider (Back-Channel Logout 1.0).
+    Backchannel,
+}
+
+impl LogoutBy {
+    /// Its name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rp => "rp",
+            Self::Everywhere { .. } => "everywhere",
+            Self::Backchannel => "backchannel",
+        }
+    }
+
+    /// How many sessions ended by it.
+    #[must_use]
+    pub const fn sessions(self) -> usize {
+        match self {
+            Self::Everywhere { sessions } => sessions,
+            Self::Rp | Self::Backchannel => 1,
+        }
+    }
+}
+
+/// A session of somebody ended. `client` is whose browser asked for it, or the provider.
+pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
+    let sessions = match by {
+        LogoutBy::Everywhere { sessions } => Some(sessions),
+        LogoutBy::Rp | LogoutBy::Backchannel => None,
+    };
     tracing::info!(
         target: "audit",
         event = "logout",
+        by = by.name(),
+        sessions,
         issuer = identity.issuer,
         subject = identity.subject,
         username = identity.username,
+        %client,
         "logout"
     );
 }
@@ -84,4 +127,45 @@ pub fn refused(
         username = identity.and_then(|identity| identity.username.as_deref()),
         "refused"
     );
+}
+
+/// So many denials of a stranger got no line of their own; `None` is all whose addresses are not named.
+pub fn denials_left_out(client: Option<ClientAddress>, denials: u64) {
+    tracing::info!(
+        target: "audit",
+        event = "deny_left_out",
+        client = client.map(tracing::field::display),
+        denials,
+        "denials without a line of their own"
+    );
+}
+
+/// An administrator ended sessions: this one, or all of a person's. `by` is who asked for it.
+pub fn revoke(revoked: &Revoked<'_>, by: &str) {
+    tracing::info!(
+        target: "audit",
+        event = "revoke",
+        session = revoked.session,
+        issuer = revoked.issuer,
+        subject = revoked.subject,
+        username = revoked.username,
+        sessions = revoked.sessions,
+        by,
+        "revoke"
+    );
+}
+
+/// What was revoked.
+#[derive(Debug, Default)]
+pub struct Revoked<'a> {
+    /// The session's name in the store, where it was one.
+    pub session: Option<&'a str>,
+    /// Whose.
+    pub issuer: Option<&'a str>,
+    /// The same.
+    pub subject: Option<&'a str>,
+    /// The same.
+    pub username: Option<&'a str>,
+    /// How many.
+    pub sessions: usize,
 }

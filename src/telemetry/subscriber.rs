@@ -54,12 +54,18 @@ impl Log {
 pub struct Dropped(ErrorCounter);
 
 impl Dropped {
+    /// So many until now.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.0.dropped_lines()
+    }
+
     /// Tells in the log when there are more than before. Never returns; ends when dropped.
     pub async fn keep_telling(self) {
         let mut told = 0;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let total = self.0.dropped_lines();
+            let total = self.lines();
             if total > told {
                 let lines = total - told;
                 // This line may be dropped as well; then the next one counts it.
@@ -173,10 +179,15 @@ mod tests {
             email: None,
             groups: vec![ATTACK.into()],
         };
-        audit::login(&somebody);
-        audit::logout(&somebody);
         let client = ClientAddress::Unknown;
-        audit::login_failed(ATTACK, &client);
+        audit::login(&somebody, client);
+        audit::logout(&somebody, audit::LogoutBy::Rp, client);
+        let revoked = audit::Revoked {
+            subject: Some(ATTACK),
+            ..audit::Revoked::default()
+        };
+        audit::revoke(&revoked, ATTACK);
+        audit::login_failed(ATTACK, client);
         let path = "/%0d%0a%1b[2J<b>\"quoted\"";
         let request = ForwardedRequest::parse(
             "GET",
@@ -198,7 +209,7 @@ mod tests {
 
     #[test]
     fn whatever_is_logged_stays_within_its_line() {
-        const EVENTS: usize = 7;
+        const EVENTS: usize = 8;
         for format in [Format::Json, Format::Pretty] {
             let text = written(format, speak);
             let lines: Vec<&str> = text.lines().collect();

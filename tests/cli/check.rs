@@ -82,7 +82,7 @@ fn each_pattern_is_summed_up_in_words() {
         [policies]
         admins = { allowed_groups = ["admins"] }
         home = { allowed_groups = ["admins", "home"], required_groups = ["staff"], denied_groups = ["gone"] }
-        ada = { allowed_users = ["0a11ce00", "name:ada"], allowed_email_domains = ["example.net"] }
+        ada = { allowed_users = ["0a11ce00", "name:ada"], allowed_email_domains = ["example.net"], max_auth_age = "15m", amr = ["phr", "hwk"] }
         [services.grafana]
         host = "grafana.example.net"
         posture = "trusted_header"
@@ -139,7 +139,7 @@ fn each_pattern_is_summed_up_in_words() {
 }
 
 const PATTERNS: &str = "\
-policy         ada: is 0a11ce00 or name:ada, has mail at example.net
+policy         ada: is 0a11ce00 or name:ada, has mail at example.net, signed in by phr or hwk, signed in within the last 15 minutes
 policy         admins: in admins
 policy         home: in admins or home, in staff, not in gone
 cookie domain  example.net: mealie, papers, plex (and whatever else is served on a host of that domain)
@@ -224,7 +224,7 @@ error: oidc.client_secret: secrets do not belong here: put it into a file and na
 error: session.store: holds a password, and secrets do not belong here: put it into a file and name that in session.store_password_file (danger_allow_inline_secrets = true would allow it)
 error: session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file
 error: session.lifetime: is longer than 400 days, and browsers keep no cookie for so long
-error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or allowed_email_domains, or use the built-in policy "authenticated"
+error: policies.nobody: asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users, allowed_email_domains, max_auth_age or amr, or use the built-in policy "authenticated"
 error: services.films.policy: no policy is called "medai" (did you mean "media"?)
 error: services.notes.policy: must be given: the name of a policy, or "from_proxy" where the proxy names it
 error: services.notes.rules[0].paths: "notes" must begin with '/'

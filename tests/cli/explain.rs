@@ -17,12 +17,16 @@ const SONARR: &str = r#"
     [policies]
     admins = { allowed_groups = ["admins"] }
     media = { allowed_groups = ["admins", "users", "media"] }
+    danger = { max_auth_age = "15m", amr = ["phr", "hwk"] }
     [services.sonarr]
     host = "sonarr.example.net"
     policy = "media"
     [[services.sonarr.bypass]]
     paths = ["/api/*", "/feed/*"]
     allowed_networks = ["10.20.0.0/16"]
+    [[services.sonarr.rules]]
+    paths = ["/settings/*"]
+    policy = "danger"
 "#;
 
 /// What stands in the secrets' files, and must not be printed.
@@ -163,6 +167,7 @@ yes  host                   \"sonarr.example.net\" of the service \"sonarr\" mea
 no   reserved path          the path is not below /.portcullis/
 yes  plain path             every reader takes it for the same
 no   bypass[0]              the client's address is in none of allowed_networks: 203.0.113.7, not 10.20.0.0/16
+no   rules[0]               the path is another one: not /settings/*
 yes  policy of the proxy    \"admins\" must allow as well
 yes  policy of the service  no rule decides, so \"media\" does
 yes  policy media           \"media\" asks for one of the groups \"admins\", \"users\", \"media\"; the person is in \"admins\"
@@ -191,7 +196,7 @@ fn a_peer_that_is_no_trusted_proxy_gets_no_answer() {
 #[rustfmt::skip] // the columns are the point
 fn bad_arguments_are_named() {
     const URL: &str = "https://sonarr.example.net/";
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["--url", "sonarr.example.net"],             "--url: must begin with https:// or http://"),
         (&["--url", "ftp://sonarr.example.net/"],      "--url: the scheme is neither http nor https"),
         (&["--url", "https://"],                       "--url: the host is empty"),
@@ -204,6 +209,7 @@ fn bad_arguments_are_named() {
         (&["--url", URL, "--ip", "10.20"],             "--ip: \"10.20\" is no IP address"),
         (&["--url", URL, "--xff", "a", "--peer", "b"], "--peer: \"b\" is no IP address"),
         (&["--url", URL, "--xff", "10.20.0.5"],        "--xff: needs --peer"),
+        (&["--url", URL, "--user", "ada", "--auth-age", "soon"], "--auth-age: \"soon\" is no time such as \"10m\", and not \"unknown\""),
         (&["--url", URL, "--header", "hunter"],        "--header: must be a name, a colon and a value"),
         (&["--url", URL, "--header", "X-Forwarded-For: ::1"], "--header: x-forwarded-for is the proxy's"),
     ];
@@ -217,6 +223,30 @@ fn bad_arguments_are_named() {
     assert_eq!(explain(&[]).code, 2);
     assert_eq!(explain(&["--url", URL, "--ip", "::1", "--xff", "::1"]).code, 2);
     assert_eq!(explain(&["--url", URL, "--group", "media"]).code, 2);
+    assert_eq!(explain(&["--url", URL, "--auth-age", "1m"]).code, 2);
+    assert_eq!(explain(&["--url", URL, "--amr", "phr"]).code, 2);
+}
+
+#[test]
+#[rustfmt::skip] // the columns are the point
+fn a_sign_in_that_will_not_do_is_told_with_what_would() {
+    const ASKS: &str = "\"danger\" asks for a sign-in within the last 15 minutes, and a sign-in by one of \"phr\", \"hwk\"";
+    let cases: [(&[&str], i32, &str, String); 6] = [
+        (&["--amr", "phr"],                         0,  "signed_in",         format!("{ASKS}, and that is so")),
+        (&["--amr", "hwk", "--auth-age", "16m"],    0,  "signed_in",         format!("{ASKS}, and that is so")),
+        (&["--amr", "phr", "--auth-age", "1h"],     10, "auth_too_old",      format!("{ASKS}; they did 1 hour ago")),
+        (&["--amr", "phr", "--auth-age", "unknown"], 10, "auth_time_unknown", format!("{ASKS}; it is not known when they did")),
+        (&["--amr", "pwd", "--amr", "otp"],         10, "auth_method",       format!("{ASKS}; the way was \"pwd\", \"otp\"")),
+        (&[],                                       10, "auth_method",       format!("{ASKS}; the way is not known")),
+    ];
+    for (arguments, exit, reason, expected) in cases {
+        let url = ["--url", "https://sonarr.example.net/settings/x", "--user", "ada"];
+        let (code, object) = json(&[&url[..], arguments].concat());
+        assert_eq!((code, &object["reason"]), (exit, &reason.into()), "{arguments:?}");
+        assert_eq!(why(&object, "policy danger"), Some(expected.as_str()), "{arguments:?}");
+    }
+    let told = explain(&["--url", "https://sonarr.example.net/", "--user", "ada", "--auth-age", "90m", "--amr", "phr"]);
+    assert!(told.stdout.contains("person   ada, in no group, signed in 90 minutes ago, by \"phr\""), "{}", told.stdout);
 }
 
 #[test]

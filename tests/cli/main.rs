@@ -7,6 +7,7 @@ mod files;
 mod health;
 mod presets;
 mod schema;
+mod sessions;
 mod snippet;
 mod sockets;
 mod support;

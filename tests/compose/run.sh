@@ -134,6 +134,7 @@ expect "Redis does not" refuse connects redis 172.30.91.3 9191
 expect "an app does not reach Redis" refuse connects whoami redis 6379
 expect "Redis asks for a password" grep -q NOAUTH <(compose exec -T redis redis-cli get x)
 expect "no container may write to its file system" refuse compose exec -T portcullis touch /x
+expect "who is signed in is told" quietly compose exec -T portcullis portcullis sessions list
 expect "health is told from within" compose exec -T portcullis portcullis health --ready
 compose stop --timeout 15 portcullis 2>/dev/null
 code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps -q portcullis)")

@@ -184,6 +184,21 @@ fn what_is_mounted_exists() {
     }
 }
 
+/// The control socket is the only file that the program makes outside of its data.
+#[test]
+fn the_control_socket_has_a_place() {
+    for file in FILES {
+        let compose = yaml(file);
+        let container = &containers(&compose)["portcullis"];
+        let user = container["user"].as_str().expect("a user");
+        let (id, _) = user.split_once(':').expect("a group");
+        let place = format!("/run/portcullis:uid={id},gid={id},mode=0700");
+        assert_eq!(texts(&container["tmpfs"]), [&*place], "{file}");
+    }
+    // For those who mount nothing there.
+    assert!(source("deploy/Dockerfile").contains("-m 0700 /var/lib/portcullis /run/portcullis\n"));
+}
+
 /// A second container of a service with a fixed address does not start while the first one runs.
 #[test]
 fn nobody_is_told_to_run_a_container_that_has_no_address_left() {

@@ -37,6 +37,7 @@ pub fn documents() -> Vec<Document> {
         "",
         "deploy/compose",
         "deploy/nixos",
+        "deploy/prometheus",
         "deploy/traefik",
         "docs",
         "docs/patterns",

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use portcullis::domain::reason::ReasonKind;
+
 use crate::markdown::{Document, code_spans, documents, source};
 
 /// What the shell blocks and the code spans of all documents hold, with the document's name.
@@ -55,7 +57,7 @@ fn commands_of_the_program_exist() {
     }
     let named: BTreeSet<&str> = shown.iter().map(|(_, word)| word.as_str()).collect();
     for command in [
-        "serve", "check", "explain", "health", "snippet", "schema", "secret", "presets",
+        "serve", "check", "explain", "health", "snippet", "sessions", "schema", "secret", "presets",
     ] {
         assert!(named.contains(command), "{command} is not documented");
     }
@@ -86,16 +88,9 @@ fn test_programs_exist() {
     }
 }
 
-/// The body of the function that gives each reason its word.
 fn reasons() -> BTreeSet<String> {
-    let code = source("src/domain/reason.rs");
-    let body = code
-        .split("pub const fn code(")
-        .nth(1)
-        .expect("it is there");
-    let body = body.split("\n    }\n").next().expect("it ends");
-    let words = body.split('"').skip(1).step_by(2);
-    words.map(str::to_owned).collect()
+    let codes = ReasonKind::ALL.iter().map(|kind| kind.code().to_owned());
+    codes.collect()
 }
 
 #[test]

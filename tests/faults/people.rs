@@ -178,7 +178,12 @@ impl Stage {
         )))
     }
 
-    fn cookie_of(&self, browser: &Browser) -> Result<String> {
+    /// The session's cookie at the app.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn cookie_of(&self, browser: &Browser) -> Result<String> {
         let value = browser.cookie(&self.app_url("/"), SESSION_COOKIE);
         let value = value.ok_or_else(|| Failure::new("no cookie at the app"))?;
         Ok(format!("{SESSION_COOKIE}={value}"))

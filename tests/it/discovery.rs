@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::provider::lies::set;
 use crate::support::clock::TestClock;
 use crate::support::issuer::{Algorithm, Answer, Endpoint, FakeIssuer, settings};
-use crate::support::relying_party::{Discovering, PUBLIC_URL};
+use crate::support::relying_party::{Discovering, ORDINARY, PUBLIC_URL};
 
 const STATE: &str = "nobody-guesses-this";
 
@@ -29,12 +29,12 @@ async fn a_provider_that_comes_up_late_is_found() {
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
 
-    let first = party.party.authorization_request(STATE).await;
+    let first = party.party.authorization_request(STATE, ORDINARY).await;
     assert_eq!(first.expect_err("a refusal").code(), "provider_unreachable");
     assert!(!party.party.is_ready());
-    assert!(party.party.end_session_url(None).is_none());
+    assert!(party.party.end_session_url(None).await.is_none());
     let started = Instant::now();
-    let second = party.party.authorization_request(STATE).await;
+    let second = party.party.authorization_request(STATE, ORDINARY).await;
     assert_eq!(
         second.expect_err("a refusal").code(),
         "provider_unreachable"
@@ -55,7 +55,7 @@ async fn a_login_wakes_the_search() {
     let clock = TestClock::new();
     let address = FakeIssuer::free_address();
     let party = Discovering::start(settings(&format!("http://{address}"), PUBLIC_URL), &clock);
-    let down = party.party.authorization_request(STATE).await;
+    let down = party.party.authorization_request(STATE, ORDINARY).await;
     assert!(down.is_err());
     let issuer = FakeIssuer::start_at(address, "", &clock);
     party
@@ -75,14 +75,14 @@ async fn a_slow_provider_is_asked_once_for_everybody() {
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let impatient = Duration::from_millis(300);
     for _ in 0..3 {
-        let asked = party.party.authorization_request(STATE);
+        let asked = party.party.authorization_request(STATE, ORDINARY);
         assert!(
             actix_web::rt::time::timeout(impatient, asked)
                 .await
                 .is_err()
         );
     }
-    let logins = (0..20).map(|_| party.party.authorization_request(STATE));
+    let logins = (0..20).map(|_| party.party.authorization_request(STATE, ORDINARY));
     for login in futures_util::future::join_all(logins).await {
         assert!(login.is_ok());
     }
@@ -96,7 +96,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_browser() {
     issuer.answer(Endpoint::Discovery, Answer::Hang);
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     let started = Instant::now();
-    let login = party.party.authorization_request(STATE).await;
+    let login = party.party.authorization_request(STATE, ORDINARY).await;
     let timed_out = ProviderError::Http(HttpError::TimedOut);
     assert_eq!(login.expect_err("a refusal"), timed_out);
     assert!(started.elapsed() < Duration::from_secs(6));
@@ -118,7 +118,7 @@ async fn an_issuer_is_compared_to_the_last_slash() {
             None => format!("{}/", almost.issuer),
         };
         let party = Discovering::start(almost, &clock);
-        let found = party.party.authorization_request(STATE).await;
+        let found = party.party.authorization_request(STATE, ORDINARY).await;
         assert_eq!(found.expect_err("a refusal").code(), "issuer_mismatch");
     }
 }
@@ -188,12 +188,12 @@ async fn the_request_is_what_a_strict_provider_wants() {
     let party = Discovering::start(settings, &clock);
     let first = party
         .party
-        .authorization_request(STATE)
+        .authorization_request(STATE, ORDINARY)
         .await
         .expect("a request");
     let second = party
         .party
-        .authorization_request(STATE)
+        .authorization_request(STATE, ORDINARY)
         .await
         .expect("a request");
     issuer
@@ -243,7 +243,7 @@ async fn groups_are_not_asked_of_a_provider_that_lists_its_scopes_without_them()
         let mut settings = issuer.settings(PUBLIC_URL);
         settings.scopes_follow_metadata = follow;
         let party = Discovering::start(settings, &clock);
-        let request = party.party.authorization_request(STATE).await;
+        let request = party.party.authorization_request(STATE, ORDINARY).await;
         let url = request.expect("a request").url;
         let asked = url.query_pairs().find(|(name, _)| name == "scope");
         assert_eq!(asked.expect("scopes").1, expected, "{listed} {follow}");
@@ -262,13 +262,17 @@ async fn logout_leads_through_the_provider() {
     });
     let party = Discovering::start(issuer.settings(PUBLIC_URL), &clock);
     assert!(until_ready(&party.party, Duration::from_secs(3)).await);
-    let query = |hint: Option<&str>| -> HashMap<String, String> {
+    let query = async |hint: Option<&str>| -> HashMap<String, String> {
         let hint = hint.map(SecretString::from);
-        let url = party.party.end_session_url(hint.as_ref()).expect("a URL");
+        let url = party
+            .party
+            .end_session_url(hint.as_ref())
+            .await
+            .expect("a URL");
         assert!(url.path().ends_with("/end-session"));
         url.query_pairs().into_owned().collect()
     };
-    let full = query(Some("a.b.c"));
+    let full = query(Some("a.b.c")).await;
     assert_eq!(full["theme"], "dark");
     assert_eq!(full["id_token_hint"], "a.b.c");
     assert_eq!(full["client_id"], "portcullis");
@@ -276,9 +280,11 @@ async fn logout_leads_through_the_provider() {
         full["post_logout_redirect_uri"],
         "https://auth.example.net/signed-out"
     );
-    assert!(!query(None).contains_key("id_token_hint"));
+    assert!(!query(None).await.contains_key("id_token_hint"));
     assert!(
-        !query(Some(&"x".repeat(10_000))).contains_key("id_token_hint"),
+        !query(Some(&"x".repeat(10_000)))
+            .await
+            .contains_key("id_token_hint"),
         "too long for a URL"
     );
 
@@ -289,6 +295,7 @@ async fn logout_leads_through_the_provider() {
     let url = party
         .party
         .end_session_url(Some(&"a.b.c".into()))
+        .await
         .expect("a URL");
     let answer = browser.get(url).send().await.expect("an answer");
     assert_eq!(
@@ -298,6 +305,6 @@ async fn logout_leads_through_the_provider() {
     assert_eq!(issuer.logged_out(), Some(full));
 
     issuer.stop().await;
-    let still = party.party.end_session_url(None);
-    assert!(still.is_some(), "known from before");
+    let still = party.party.end_session_url(None).await;
+    assert!(still.is_some(), "it was there a moment ago");
 }

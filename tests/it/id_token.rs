@@ -25,6 +25,9 @@ fn start() -> (FakeIssuer, Discovering, TestClock) {
 async fn an_honest_issuer_is_believed() {
     let (issuer, party, clock) = start();
     issuer.sign_in_as("ben");
+    party.sign_in(&issuer).await.expect("a login");
+    // The second time it knows them, and says since when.
+    clock.advance(Duration::from_secs(10));
     let signed_in = party.sign_in(&issuer).await.expect("a login");
     let identity = &signed_in.identity;
     assert_eq!(identity.issuer, issuer.issuer());

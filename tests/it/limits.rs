@@ -38,6 +38,49 @@ async fn still_answers(app: &TestApp, after: &str) {
     assert_eq!(ping.status, 200, "{after}");
 }
 
+/// The one address that reads a body reads a small one, and not for long.
+#[actix_web::test]
+async fn the_one_body_that_is_read_is_bounded() {
+    let app = spawn_app().await;
+    let head = "POST /backchannel-logout HTTP/1.1\r\nHost: auth.example.net\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n";
+    let at_once = Duration::from_secs(4);
+    let chunk = "3e8\r\n".to_owned() + &"x".repeat(1_000) + "\r\n";
+    let cases = [
+        (
+            "a length too large",
+            "Content-Length: 65537\r\n\r\n".to_owned(),
+            at_once,
+        ),
+        (
+            "too much",
+            format!("Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(70)),
+            at_once,
+        ),
+        (
+            "none of it",
+            "Content-Length: 100\r\n\r\n".to_owned(),
+            HEAD_LIMIT,
+        ),
+        (
+            "some of it",
+            "Content-Length: 100\r\n\r\nlogout_token=x".to_owned(),
+            HEAD_LIMIT,
+        ),
+    ];
+    let asked = cases.map(|(what, rest, limit)| {
+        let (address, request) = (app.portal.address(), format!("{head}{rest}"));
+        async move {
+            let begun = Instant::now();
+            let found = status(address, request.as_bytes()).await;
+            assert_eq!(found, Some(400), "{what}");
+            assert!(begun.elapsed() < limit, "{what}: {:?}", begun.elapsed());
+        }
+    });
+    futures_util::future::join_all(asked).await;
+    still_answers(&app, "bodies that do not come").await;
+}
+
 /// Nobody waits for a body, however long it says it is, and whether it comes or not.
 #[actix_web::test]
 async fn a_body_is_never_waited_for() {

@@ -1,7 +1,12 @@
 //! Logout ends the session everywhere at once, and only when its owner asks.
 
-use crate::support::app::{owned, spawn_app, spawn_app_with};
+use std::time::{Duration, Instant};
+
+use crate::support::app::{owned, spawn_app, spawn_app_at, spawn_app_with};
 use crate::support::browser::Browser;
+use crate::support::clock::TestClock;
+use crate::support::front::Front;
+use crate::support::issuer::FakeIssuer;
 
 const FILMS: &str = "https://films.example.net/";
 const NOTES: &str = "https://notes.example.net/";
@@ -174,4 +179,97 @@ async fn at_the_portal_it_ends_the_session_of_the_domain_too() {
     assert!(left.location().starts_with(app.issuer.issuer()), "{left:?}");
     let with_copy = app.ask(FILMS).fetch().header("cookie", &copied);
     assert_eq!(with_copy.send().await.status, 401);
+}
+
+#[actix_web::test]
+async fn everywhere_is_every_browser_of_one_person() {
+    let app = spawn_app().await;
+    let (mut here, mut there) = (Browser::new(&app), Browser::new(&app));
+    for browser in [&mut here, &mut there] {
+        browser.navigate(FILMS).await;
+        browser.navigate(NOTES).await;
+    }
+    app.issuer.sign_in_as("ben");
+    let mut bens = Browser::new(&app);
+    bens.navigate(FILMS).await;
+    let page = here.open("https://auth.example.net/logout").await;
+    assert!(page.body.contains("Sign out everywhere"), "{}", page.body);
+    // No link, and no other site.
+    let linked = here
+        .open("https://auth.example.net/logout/everywhere")
+        .await;
+    assert_eq!(
+        (linked.status.as_u16(), linked.header("allow")),
+        (405, "POST")
+    );
+    for site in ["cross-site", "same-site"] {
+        let refused = here.post("/logout/everywhere", site).await;
+        assert_eq!(refused.status, 403, "{site}");
+    }
+    assert_eq!(there.ask(FILMS).fetch().send().await.status, 200);
+    let done = here.post("/logout/everywhere", "same-origin").await;
+    assert_eq!(done.status, 303);
+    assert!(done.location().starts_with(app.issuer.issuer()), "{done:?}");
+    assert!(done.location().contains("id_token_hint="), "{done:?}");
+    assert_eq!(here.cookie_names("auth.example.net"), Vec::<&str>::new());
+    for (browser, expected) in [(&here, 401), (&there, 401), (&bens, 200)] {
+        let found = browser.ask(FILMS).fetch().send().await;
+        assert_eq!(found.status, expected);
+    }
+    let whoami = there.open("https://auth.example.net/whoami").await;
+    assert_eq!(whoami.status, 401);
+    // And in again, at once.
+    app.issuer.sign_in_as("ada");
+    assert_eq!(here.navigate(FILMS).await.end.status, 200);
+    let nobody = there.post("/logout/everywhere", "same-origin").await;
+    assert_eq!(nobody.location(), "https://auth.example.net/signed-out");
+    assert_eq!(here.ask(FILMS).fetch().send().await.status, 200);
+}
+
+/// Whoever signs out while the provider is gone is signed out here, at once, and not sent to where nobody answers.
+#[actix_web::test]
+async fn with_the_provider_gone_it_ends_here_and_says_so() {
+    let front = Front::start();
+    let clock = TestClock::new();
+    let issuer = FakeIssuer::start_behind(&front, &clock);
+    let app = spawn_app_at(issuer, clock, |_| {});
+    let mut at_app = Browser::new(&app);
+    let mut at_portal = Browser::new(&app);
+    let mut everywhere = Browser::new(&app);
+    for browser in [&mut at_app, &mut at_portal, &mut everywhere] {
+        browser.navigate(FILMS).await;
+    }
+    let mut newcomer = Browser::new(&app);
+    let back = newcomer.until_callback(FILMS).await;
+    app.issuer.stop().await;
+    // A login that fails has the provider looked at.
+    assert_eq!(newcomer.open(&back).await.status, 503);
+    let start = Instant::now();
+    while app.health("ready").await.json()["provider"] != "down" {
+        assert!(start.elapsed() < Duration::from_secs(10), "nobody notices");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let start = Instant::now();
+    let left = at_app
+        .open("https://films.example.net/.portcullis/logout")
+        .await;
+    let signed_out = "https://auth.example.net/signed-out";
+    assert_eq!(left.location(), signed_out);
+    let page = at_app.open(signed_out).await;
+    assert_eq!(page.status, 200);
+    for said in ["You are signed out", "cannot be reached"] {
+        assert!(page.body.contains(said), "{}", page.body);
+    }
+    let left = at_portal.post("/logout", "same-origin").await;
+    assert_eq!((left.status.as_u16(), left.location()), (303, signed_out));
+    let left = everywhere.post("/logout/everywhere", "same-origin").await;
+    assert_eq!((left.status.as_u16(), left.location()), (303, signed_out));
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    for browser in [&at_app, &at_portal, &everywhere] {
+        assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+    }
 }

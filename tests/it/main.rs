@@ -1,6 +1,9 @@
 //! Flows against the real code, beside an issuer and a clock of the test's own: one binary, a file
 //! for each subject.
 
+mod audit;
+mod backchannel;
+mod control;
 mod cookies;
 mod dialects;
 mod discovery;
@@ -14,6 +17,7 @@ mod login;
 mod login_edges;
 mod logout;
 mod markup;
+mod metrics;
 mod nginx;
 mod pages;
 mod patterns;
@@ -24,6 +28,7 @@ mod refresh;
 mod replicas;
 mod seed;
 mod sockets;
+mod step_up;
 mod store_file;
 mod support;
 mod upgrades;

@@ -5,6 +5,7 @@ use std::path::Path;
 use portcullis::config::Texts;
 use reqwest::Method;
 
+use crate::backchannel;
 use crate::redis::Shared;
 use crate::support::app::{Answer, TestApp, answer, owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
@@ -21,6 +22,7 @@ type Kind = (&'static str, u16, Answer);
 async fn every_page_is_guarded_by_its_headers() {
     let mut pages = pages_of_the_portal().await;
     pages.extend(pages_of_a_login().await);
+    pages.extend(pages_of_a_step_up().await);
     pages.extend(pages_at_an_app().await);
     pages.extend(pages_without_a_store().await);
     for (kind, status, page) in &pages {
@@ -182,6 +184,12 @@ async fn pages_of_a_login() -> Vec<Kind> {
     }
     let mut forgetful = stranger().forgetting("films.example.net");
     pages.push(("loop at an app", 403, forgetful.navigate(FILMS).await.end));
+    let mut late = stranger();
+    app.issuer.name_sessions("ended");
+    let back = late.until_callback(FILMS).await;
+    let told = backchannel::post(&app, &app.from, &app.issuer.logout_token("ended")).await;
+    assert_eq!(told.status, 200);
+    pages.push(("ended meanwhile", 403, late.open(&back).await));
     app.issuer
         .behave(|behaviour| behaviour.refuse_login = Some("access_denied"));
     pages.push((
@@ -207,6 +215,24 @@ async fn pages_of_a_login() -> Vec<Kind> {
         get(&alone.await, "/login").await,
     ));
     pages
+}
+
+async fn pages_of_a_step_up() -> Vec<Kind> {
+    let app = spawn_app_with(|raw| {
+        let media = raw.policies.get_mut("media").expect("media");
+        media.amr = Some(owned(&["hwk"]));
+    })
+    .await;
+    let mut ada = Browser::new(&app);
+    ada.navigate(NOTES).await;
+    let form = ada.ask(FILMS).navigation().method("POST").send().await;
+    let unmet = ada.navigate(FILMS).await.end;
+    let in_vain = ada.open(FILMS).await;
+    vec![
+        ("form of somebody who has to sign in again", 401, form),
+        ("step-up in vain", 403, unmet),
+        ("step-up in vain, at the app", 403, in_vain),
+    ]
 }
 
 async fn pages_at_an_app() -> Vec<Kind> {
@@ -295,6 +321,11 @@ async fn pages_without_a_store() -> Vec<Kind> {
             "sign-out without a store",
             503,
             ben.post("/logout", "same-origin").await,
+        ),
+        (
+            "sign-out everywhere without a store",
+            503,
+            ben.post("/logout/everywhere", "same-origin").await,
         ),
         (
             "sign-out at an app without a store",

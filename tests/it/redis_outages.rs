@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use portcullis::config::RawConfig;
 use secrecy::SecretString;
 
+use crate::backchannel;
 use crate::redis::Shared;
 use crate::replicas::until;
 use crate::support::app::{Answer, TestApp, spawn_app_with};
@@ -185,6 +186,13 @@ async fn a_login_that_cannot_be_stored_is_refused_with_a_page() {
     let app = spawn(&shared).await;
     let mut signed_in = Browser::new(&app);
     signed_in.navigate(FILMS).await;
+    let mut elsewhere = Browser::new(&app);
+    elsewhere.navigate(FILMS).await;
+    app.issuer.sign_in_as("ben");
+    app.issuer.name_sessions("A");
+    let mut of_ben = Browser::new(&app);
+    of_ben.navigate(FILMS).await;
+    app.issuer.name_sessions("B");
     let records = shared.redis.ask(&["DBSIZE"]);
     shared.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let mut newcomer = Browser::new(&app);
@@ -211,9 +219,17 @@ async fn a_login_that_cannot_be_stored_is_refused_with_a_page() {
     app.clock.advance(Duration::from_secs(12 * 3_600));
     assert_eq!(signed_in.ask(FILMS).fetch().send().await.status, 200);
     assert_eq!(app.health("ready").await.status, 200);
-    // And may leave.
-    signed_in.navigate(LOGOUT).await;
+    // And may leave, at the provider too; by every other way as well.
+    let left = signed_in.open(LOGOUT).await;
+    assert!(left.location().contains("id_token_hint="), "{left:?}");
     assert_eq!(signed_in.ask(FILMS).fetch().send().await.status, 401);
+    let left = elsewhere.post("/logout/everywhere", "same-origin").await;
+    assert!(left.location().contains("id_token_hint="), "{left:?}");
+    let told = backchannel::post(&app, &app.from, &app.issuer.logout_token("A")).await;
+    assert_eq!(told.status, 200);
+    for browser in [&elsewhere, &of_ben] {
+        assert_eq!(browser.ask(FILMS).fetch().send().await.status, 401);
+    }
     shared.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     let visit = newcomer.navigate(FILMS).await;
     assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
@@ -232,6 +248,12 @@ async fn a_logout_that_cannot_be_recorded_says_so() {
     let at_portal = browser.post("/logout", "same-origin").await;
     says_unavailable(&at_portal, "at the portal");
     assert!(at_portal.body.contains("NOT signed out"), "{at_portal:?}");
+    let everywhere = browser.post("/logout/everywhere", "same-origin").await;
+    says_unavailable(&everywhere, "everywhere");
+    assert!(
+        everywhere.body.contains("NOT signed out everywhere"),
+        "{everywhere:?}"
+    );
     assert_eq!(browser.ask(FILMS).fetch().send().await.status, 200);
     shared.redis.ask(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(browser.post("/logout", "same-origin").await.status, 303);

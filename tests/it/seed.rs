@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use portcullis::config::{Config, RawConfig, RawPolicy, RawService};
+use portcullis::domain::authentication::Caller;
 use portcullis::domain::decision::decide;
 use portcullis::domain::forwarded::ForwardedRequest;
 use portcullis::domain::identity::Identity;
@@ -82,7 +83,7 @@ fn verdict(config: &Config, service: &str, groups: Option<&[&str]>, from: &str) 
         groups: owned(groups),
     });
     let service = config.services.find(&request.authority).expect("a service");
-    decide(&request, identity.as_ref(), service, None)
+    decide(&request, identity.as_ref().map(Caller::from), service, None)
         .outcome()
         .to_owned()
 }

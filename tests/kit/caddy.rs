@@ -41,7 +41,7 @@ impl Caddy {
         https_port: u16,
         sites: &str,
     ) -> Result<Self> {
-        let storage = folder.join("caddy");
+        let storage = storage_below(folder);
         std::fs::create_dir_all(&storage).map_err(Failure::of(storage.display()))?;
         let file = folder.join("Caddyfile");
         let text = format!("{}{sites}", global_options(https_port, &storage));
@@ -77,6 +77,11 @@ impl Caddy {
         root_certificate_in(&self.storage)
     }
 
+    /// Where that will be for a Caddy that starts in `folder`.
+    pub fn root_certificate_below(folder: &Path) -> PathBuf {
+        root_certificate_in(&storage_below(folder))
+    }
+
     /// Certificate chain and key that Caddy made for `host`.
     pub fn certificate_of(&self, host: &str) -> (PathBuf, PathBuf) {
         let folder = self.storage.join("certificates/local").join(host);
@@ -85,6 +90,10 @@ impl Caddy {
             folder.join(format!("{host}.key")),
         )
     }
+}
+
+fn storage_below(folder: &Path) -> PathBuf {
+    folder.join("caddy")
 }
 
 fn root_certificate_in(storage: &Path) -> PathBuf {

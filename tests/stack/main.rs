@@ -14,6 +14,7 @@
 mod kit;
 
 mod algorithms;
+mod backchannel;
 mod chain;
 mod chromium;
 mod cookie_domains;
@@ -33,4 +34,5 @@ mod same_origin;
 mod secrecy;
 mod sessions;
 mod setup;
+mod step_up;
 mod traefik;

@@ -121,6 +121,16 @@ impl Stack {
         let (films, notes) = (Upstream::start("films")?, Upstream::start("notes")?);
         let url = |host: &str| format!("https://{host}:{https_port}");
         let (issuer, public_url) = (url(ISSUER), url(PORTAL));
+        let root = Caddy::root_certificate_below(folder.path());
+        let mut environment = special.environment.to_vec();
+        environment.push((
+            "PROVIDER_BACKCHANNEL_LOGOUT_CA".to_owned(),
+            root.display().to_string(),
+        ));
+        let special = Special {
+            environment: &environment,
+            ..special
+        };
         let relying_parties = [public_url.clone()];
         let mut provider = Provider::start_on(
             ports::free(),
@@ -139,7 +149,7 @@ impl Stack {
             further_sites(gate_ports, films.port, provider.port),
         );
         let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
-        let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
+        let root = std::fs::read(root).map_err(Failure::of("root"))?;
         provider.metadata(&root).await?;
         let gate = Gate::start(
             program(),

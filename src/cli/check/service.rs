@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::config::presets::Preset;
+use crate::domain::authentication::InWords;
 use crate::domain::path_pattern::PathPattern;
 use crate::domain::policy::{Conditions, Policy, Requirement, UserMatcher};
 use crate::domain::rules::Rule;
@@ -76,6 +77,10 @@ pub(super) fn conditions(conditions: &Conditions) -> String {
     let users: Vec<String> = conditions.allowed_users.iter().map(user).collect();
     add("is", &users, " or ");
     add("has mail at", &conditions.allowed_email_domains, " or ");
+    add("signed in by", &conditions.amr, " or ");
+    if let Some(age) = conditions.max_auth_age {
+        parts.push(format!("signed in within the last {}", InWords(age)));
+    }
     parts.join(", ")
 }
 

@@ -44,6 +44,12 @@ pub(super) struct Arguments {
     /// Their subject at the provider [default: the user name]
     #[arg(long, value_name = "SUB", requires = "user")]
     sub: Option<String>,
+    /// How long ago they signed in at the provider, as in 10m, or `unknown` [default: just now]
+    #[arg(long, value_name = "TIME", requires = "user")]
+    auth_age: Option<String>,
+    /// How they signed in, as the provider names it (amr); may be given again
+    #[arg(long, value_name = "METHOD", requires = "user")]
+    amr: Vec<String>,
     /// The policy that the proxy names: it asks /verify/policy/NAME
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
@@ -85,7 +91,7 @@ fn answer<'a>(arguments: &Arguments, config: &'a Config, asked: &'a Asked) -> Re
     }
     let question = Question {
         request: &asked.request,
-        identity: asked.identity.as_ref(),
+        caller: asked.caller(),
         named: arguments.policy.as_deref(),
     };
     let facts = Facts {

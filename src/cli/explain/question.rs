@@ -2,11 +2,13 @@
 //! functions, so that what is refused there is refused here.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Arguments;
 use crate::config::{Config, Listen};
+use crate::domain::authentication::{Authentication, Caller};
 use crate::domain::explanation::Step;
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
 use crate::domain::identity::Identity;
@@ -17,12 +19,31 @@ use crate::http::read_forwarded;
 pub(super) struct Asked {
     pub(super) request: ForwardedRequest,
     pub(super) identity: Option<Identity>,
+    /// How long ago they signed in, if that is known.
+    pub(super) auth_age: Option<Duration>,
+    /// How.
+    pub(super) amr: Vec<String>,
     /// Whether the peer may ask at all.
     pub(super) trusted: bool,
     /// How the client's address was found.
     pub(super) steps: Vec<Step>,
     /// The headers that nobody gave: those of a browser that opens a page.
     pub(super) assumed: Vec<String>,
+}
+
+impl Asked {
+    /// Who is signed in.
+    pub(super) fn caller(&self) -> Option<Caller<'_>> {
+        let authentication = Authentication {
+            age: self.auth_age,
+            methods: &self.amr,
+            in_vain: &[],
+        };
+        self.identity.as_ref().map(|identity| Caller {
+            identity,
+            authentication,
+        })
+    }
 }
 
 /// What a browser sends when somebody types an address.
@@ -88,6 +109,8 @@ pub(super) fn read(arguments: &Arguments, config: &Config) -> Result<Asked, Stri
     Ok(Asked {
         request,
         identity: identity(arguments, config),
+        auth_age: auth_age(arguments.auth_age.as_deref())?,
+        amr: arguments.amr.clone(),
         trusted,
         steps,
         assumed,
@@ -239,6 +262,19 @@ fn add_walk(proxies: &TrustedProxies, lines: &[String], steps: &mut Vec<Step>) {
             matched,
             format!("{shown} {why}"),
         ));
+    }
+}
+
+/// Whoever says nothing means somebody who has just signed in.
+fn auth_age(written: Option<&str>) -> Result<Option<Duration>, String> {
+    match written {
+        None => Ok(Some(Duration::ZERO)),
+        Some("unknown") => Ok(None),
+        Some(age) => humantime_serde::re::humantime::parse_duration(age)
+            .map(Some)
+            .map_err(|_| {
+                format!("--auth-age: \"{age}\" is no time such as \"10m\", and not \"unknown\"")
+            }),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::question::Asked;
 use crate::config::presets::Preset;
+use crate::domain::authentication::InWords;
 use crate::domain::explanation::Step;
 use crate::domain::judgement_words::names;
 use crate::domain::service::{ReservedUser, Service};
@@ -126,12 +127,25 @@ impl<'a> Report<'a> {
             None => "nobody is signed in".to_owned(),
             Some(identity) => {
                 let user = identity.username.as_ref().unwrap_or(&identity.subject);
-                if identity.groups.is_empty() {
-                    format!("{user}, in no group")
-                } else {
-                    format!("{user}, in {}", names(&identity.groups))
-                }
+                let groups = match identity.groups.as_slice() {
+                    [] => "no group".to_owned(),
+                    groups => names(groups),
+                };
+                format!("{user}, in {groups}{}", self.sign_in())
             }
+        }
+    }
+
+    /// How, and how long ago, the person signed in, as far as that was said.
+    fn sign_in(&self) -> String {
+        let when = match self.asked.auth_age {
+            Some(age) if age.is_zero() => String::new(),
+            Some(age) => format!(", signed in {} ago", InWords(age)),
+            None => ", signed in at an unknown time".to_owned(),
+        };
+        match self.asked.amr.as_slice() {
+            [] => when,
+            amr => format!("{when}, by {}", names(amr)),
         }
     }
 }

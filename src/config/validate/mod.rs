@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use tracing::Level;
 
 use self::live::LiveFiles;
-pub(super) use self::server::admin_listen;
+pub(super) use self::server::{admin_listen, control_socket};
 use super::load::Folders;
 use super::presets;
 use super::problems::{Problems, did_you_mean};

@@ -1,12 +1,22 @@
 //! `[policies]`
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{check_case, check_name};
 use crate::config::problems::Problems;
 use crate::config::raw::RawPolicy;
+use crate::domain::authentication::LEEWAY;
 use crate::domain::host::Host;
 use crate::domain::policy::{BUILT_IN, Conditions, Policies, Policy, Requirement, UserMatcher};
+
+/// The longest time since a sign-in that a policy may ask for: no session lives for longer.
+const MAX_AUTH_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// The most ways to sign in that one policy may name, and the longest name of one: more of them, or longer ones, are
+/// not kept of what the provider says either.
+const MAX_METHODS: usize = 16;
+const MAX_METHOD_LENGTH: usize = 64;
 
 /// What a service says instead of a policy when the proxy is to name one.
 pub(super) const FROM_PROXY: &str = "from_proxy";
@@ -48,15 +58,66 @@ fn requirement(name: &str, raw: &RawPolicy, problems: &mut Problems) -> Requirem
         ),
         allowed_users: users(&path, raw.allowed_users.as_deref(), problems),
         allowed_email_domains: email_domains(&path, raw.allowed_email_domains.as_deref(), problems),
+        max_auth_age: max_auth_age(&path, raw.max_auth_age, problems),
+        amr: amr(&path, raw.amr.as_deref(), problems),
     };
     if conditions.is_empty() {
         problems.missing(
             path,
-            "asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users or \
-             allowed_email_domains, or use the built-in policy \"authenticated\"",
+            "asks for nothing: give allowed_groups, required_groups, denied_groups, allowed_users, \
+             allowed_email_domains, max_auth_age or amr, or use the built-in policy \"authenticated\"",
         );
     }
     Requirement::Conditions(conditions)
+}
+
+fn max_auth_age(
+    policy: &str,
+    written: Option<Duration>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let path = || format!("{policy}.max_auth_age");
+    let age = written?;
+    if age.as_secs() == 0 || age.subsec_nanos() != 0 {
+        problems.at(
+            path(),
+            "must be a whole number of seconds, and one at least",
+        );
+    } else if age > MAX_AUTH_AGE {
+        problems.at(
+            path(),
+            "is longer than 400 days, and no session lives for so long",
+        );
+    } else if age < LEEWAY {
+        problems.warn(
+            path(),
+            "is shorter than the minute by which clocks may differ: a sign-in counts for a minute more than \
+             this, and people are sent to the provider all the time",
+        );
+    }
+    Some(age)
+}
+
+fn amr(policy: &str, written: Option<&[String]>, problems: &mut Problems) -> Vec<String> {
+    const KEY: &str = "amr";
+    let methods = names(policy, KEY, written, problems);
+    if methods.len() > MAX_METHODS {
+        problems.at(
+            format!("{policy}.{KEY}"),
+            format!("names more than {MAX_METHODS} ways to sign in"),
+        );
+    }
+    for (index, method) in methods.iter().enumerate() {
+        if method.len() > MAX_METHOD_LENGTH {
+            problems.at(
+                super::item(&format!("{policy}.{KEY}"), index, methods.len()),
+                format!(
+                    "is longer than {MAX_METHOD_LENGTH} bytes, and no way to sign in is called that"
+                ),
+            );
+        }
+    }
+    methods
 }
 
 /// Reads a list of names that compare byte for byte.

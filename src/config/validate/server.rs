@@ -9,7 +9,7 @@ use super::networks::proxy_network;
 use super::{Files, item, one_of, sockets, urls};
 use crate::config::problems::Problems;
 use crate::config::raw::RawServer;
-use crate::config::{Listen, SOCKET_IN_MAKING, Server};
+use crate::config::{ControlSocket, Listen, SOCKET_IN_MAKING, Server};
 use crate::domain::dialects::{Dialect, Dialects};
 use crate::domain::host::Authority;
 use crate::domain::proxies::TrustedProxies;
@@ -17,6 +17,8 @@ use crate::domain::proxies::TrustedProxies;
 /// The longest path of a socket, in bytes: `sun_path` holds 108 with the final zero (unix(7)), and first the socket has
 /// a longer name.
 const MAX_SOCKET_PATH: usize = 107 - SOCKET_IN_MAKING;
+
+const CONTROL_SOCKET: &str = "server.control_socket";
 
 const DEFAULT_ADMIN_PORT: u16 = 9193;
 
@@ -42,6 +44,14 @@ pub(super) fn server(
         taken.push((path, listen.clone()));
         Some(listen)
     });
+    let control_socket = control_socket(raw.control_socket.as_deref(), problems);
+    if let Some(ControlSocket::At(path)) = &control_socket
+        && let Some((other, _)) = taken
+            .iter()
+            .find(|(_, other)| matches!(other, Listen::Unix(other) if other == path))
+    {
+        problems.at(CONTROL_SOCKET, format!("is taken by {other}"));
+    }
     let portal = public_url(raw, problems);
     let trusted_proxies = trusted_proxies(raw, listen.as_ref(), problems);
     let proxy_secret = match &raw.proxy_secret_file {
@@ -63,6 +73,7 @@ pub(super) fn server(
         listen: listen?,
         portal_listen: portal_listen?,
         admin_listen: admin_listen?,
+        control_socket: control_socket?,
         public_url,
         portal,
         trusted_proxies,
@@ -78,6 +89,35 @@ pub(super) fn server(
 pub(in crate::config) fn admin_listen(written: Option<&str>, problems: &mut Problems) -> Listen {
     let listen = written.and_then(|written| listen_at("server.admin_listen", written, problems));
     listen.unwrap_or_else(|| Listen::Tcp((Ipv4Addr::LOCALHOST, DEFAULT_ADMIN_PORT).into()))
+}
+
+/// Where the commands of administrators are taken, when nothing else of the configuration matters. `None` for what is no
+/// path, which is reported.
+pub(in crate::config) fn control_socket(
+    written: Option<&str>,
+    problems: &mut Problems,
+) -> Option<ControlSocket> {
+    match written {
+        None => Some(ControlSocket::Usual),
+        Some("off") => Some(ControlSocket::Off),
+        Some(path) => match control_path(path) {
+            Ok(path) => Some(ControlSocket::At(path)),
+            Err(message) => {
+                problems.at(CONTROL_SOCKET, message);
+                None
+            }
+        },
+    }
+}
+
+fn control_path(written: &str) -> Result<PathBuf, String> {
+    // As the listeners are written.
+    let path = written.strip_prefix("unix:").unwrap_or(written);
+    if path.starts_with('/') {
+        return socket_path(path);
+    }
+    let message = "must be an absolute path such as \"/run/portcullis/control.sock\", or \"off\"";
+    Err(message.to_owned())
 }
 
 fn listen_at(path: &str, written: &str, problems: &mut Problems) -> Option<Listen> {

@@ -16,6 +16,7 @@ use crate::store::renewals::{Found, Renewing};
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
 use crate::telemetry::audit;
+use crate::telemetry::metrics::Metrics;
 
 /// How old a lease may be when the provider is asked under it: what is left is longer than the answer may take.
 const SPENT: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub(super) struct Renewer {
     pub(super) relying_party: Arc<RelyingParty>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: RenewalRules,
+    pub(super) metrics: Arc<Metrics>,
     /// Whether the last attempt failed, whosever session it was for.
     pub(super) is_failing: AtomicBool,
 }
@@ -245,6 +247,7 @@ impl Renewer {
     /// The one place where it is known what came of a renewal.
     fn note(&self, result: RefreshResult, session: &Session) {
         let identity = &session.identity;
+        self.metrics.refreshed(result.code());
         match result {
             RefreshResult::Renewed | RefreshResult::Completed => {
                 if self.is_failing.swap(false, Ordering::Relaxed) {

@@ -1,16 +1,22 @@
 //! The one way from a proxy's request to its answer, whatever the dialect: whether the peer may ask, what it asks
 //! about, what becomes of that, and how it is told.
 
+use std::time::Instant;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{Dialect, client, read};
-use crate::domain::decision::Decision;
-use crate::domain::service::Posture;
-use crate::flows::answer::{Answer, Credentials};
+use crate::domain::decision::{Decision, Reason};
+use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::proxies::ClientAddress;
+use crate::domain::service::{Posture, Service};
+use crate::flows::Gate;
+use crate::flows::answer::{Answer, Credentials, Errand, Refusal};
 use crate::flows::verify::verify;
 use crate::http::cookies::Cookies;
 use crate::http::{Http, answers, decision_id};
 use crate::telemetry::audit;
+use crate::telemetry::metrics::Verdict;
 
 /// A request that a proxy asks about.
 pub(in crate::http) async fn check<D: Dialect>(
@@ -29,15 +35,45 @@ pub(in crate::http) async fn check_policy<D: Dialect>(
     answer::<D>(&request, &http, Some(&name)).await
 }
 
+/// An answer, and what it counts as.
+struct Answered {
+    response: HttpResponse,
+    verdict: Verdict,
+    /// The place of the service, if there is one.
+    place: Option<usize>,
+}
+
+impl Answered {
+    fn nowhere(response: HttpResponse, verdict: Verdict) -> Self {
+        Self {
+            response,
+            verdict,
+            place: None,
+        }
+    }
+}
+
 async fn answer<D: Dialect>(
     request: &HttpRequest,
     http: &Http,
     policy: Option<&str>,
 ) -> HttpResponse {
+    let asked = Instant::now();
+    let Answered {
+        response,
+        verdict,
+        place,
+    } = decide::<D>(request, http, policy).await;
+    http.gate.decisions.count(place, verdict, asked.elapsed());
+    response
+}
+
+async fn decide<D: Dialect>(request: &HttpRequest, http: &Http, policy: Option<&str>) -> Answered {
     let id = decision_id::next();
     if let Err(distrust) = http.trust_peer(request) {
         http.name_peer(&id, distrust);
-        return D::fit(answers::untrusted(&id), Some("untrusted_peer"));
+        let response = D::fit(answers::untrusted(&id), Some("untrusted_peer"));
+        return Answered::nowhere(response, Verdict::UNTRUSTED_PEER);
     }
     let headers = request.headers();
     let read = |description| {
@@ -51,16 +87,21 @@ async fn answer<D: Dialect>(
     let forwarded = match D::describe(request).and_then(read) {
         Ok(forwarded) => forwarded,
         Err(error) => {
-            tracing::warn!(decision = id.as_str(), %error, "refused: the request's description is malformed");
+            // Whoever it was wrote it, so it does not say who it was.
+            if http.gate.denials.admit(ClientAddress::Unknown) {
+                tracing::warn!(decision = id.as_str(), %error, "refused: the request's description is malformed");
+            }
             let page = client::initiator(headers).is_navigation();
-            return D::fit(
+            let response = D::fit(
                 answers::malformed(&id, error, page),
                 Some("malformed_request"),
             );
+            return Answered::nowhere(response, Verdict::MALFORMED);
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
-    let scope = gate.cookie_scope(&forwarded.authority);
+    let service = gate.services.find(&forwarded.authority).ok();
+    let scope = gate.cookie_scope_of(host, service);
     let cookies = Cookies::read(headers);
     let credentials = Credentials {
         session: http
@@ -69,55 +110,85 @@ async fn answer<D: Dialect>(
         flow: http.cookies.flow(&cookies),
         hops: http.cookies.hops(&cookies),
     };
-    match verify(gate, &forwarded, policy, D::OWN_PATHS, &credentials).await {
-        Answer::Pass {
-            reason,
-            service,
-            told,
-        } => {
-            if service.posture == Posture::Passthrough {
-                tracing::info!(
-                    decision = id.as_str(),
-                    service = service.name,
-                    client = %forwarded.client,
-                    reason = reason.code(),
-                    "passed through"
-                );
+    let (response, verdict) =
+        match verify(gate, &forwarded, policy, D::OWN_PATHS, &credentials).await {
+            Answer::Pass {
+                reason,
+                service,
+                told,
+            } => {
+                log_pass(&id, &forwarded, service, &reason);
+                let response = D::fit(answers::pass(&id, &http.copied, &told, headers), None);
+                (response, Verdict::allow(reason.kind()))
             }
+            Answer::Redirect {
+                errand,
+                location,
+                cookies,
+            } => {
+                tracing::debug!(decision = id.as_str(), host = host.as_str(), "sent on");
+                let lifetime = gate.sessions.lifetime().absolute;
+                let change = |change| {
+                    http.cookies
+                        .change(change, (host, scope), &gate.keyring, lifetime)
+                };
+                let cookies: Vec<String> = cookies.iter().map(change).collect();
+                let verdict = match errand {
+                    Errand::SignIn(reason) => Verdict::challenge(reason),
+                    Errand::Enter => Verdict::ENTER,
+                    Errand::Logout => Verdict::LOGOUT,
+                };
+                let response = answers::redirect(&id, &location, &cookies);
+                (D::fit(response, None), verdict)
+            }
+            Answer::Refuse(refusal) => {
+                log_refusal(gate, &id, &forwarded, &refusal);
+                let code = refusal.decision.reason().code();
+                let response = answers::refuse(&id, &forwarded, &refusal);
+                (D::fit(response, Some(code)), (&refusal.decision).into())
+            }
+        };
+    Answered {
+        response,
+        verdict,
+        place: service.map(|service| service.place),
+    }
+}
+
+fn log_pass(id: &str, forwarded: &ForwardedRequest, service: &Service, reason: &Reason<'_>) {
+    if service.posture == Posture::Passthrough {
+        tracing::info!(
+            decision = id,
+            service = service.name,
+            client = %forwarded.client,
+            reason = reason.code(),
+            "passed through"
+        );
+    }
+    tracing::debug!(
+        decision = id,
+        host = forwarded.authority.host.as_str(),
+        reason = reason.code(),
+        "allowed"
+    );
+}
+
+fn log_refusal(gate: &Gate, id: &str, forwarded: &ForwardedRequest, refusal: &Refusal<'_>) {
+    let (service, identity) = (refusal.service, refusal.identity.as_ref());
+    match &refusal.decision {
+        Decision::Challenge(reason) => {
             tracing::debug!(
-                decision = id.as_str(),
-                host = host.as_str(),
+                decision = id,
+                host = forwarded.authority.host.as_str(),
                 reason = reason.code(),
-                "allowed"
+                "challenged"
             );
-            D::fit(answers::pass(&id, &http.copied, &told, headers), None)
         }
-        Answer::Redirect { location, cookies } => {
-            tracing::debug!(decision = id.as_str(), host = host.as_str(), "sent on");
-            let lifetime = gate.sessions.lifetime().absolute;
-            let change = |change| {
-                http.cookies
-                    .change(change, (host, scope), &gate.keyring, lifetime)
-            };
-            let cookies: Vec<String> = cookies.iter().map(change).collect();
-            D::fit(answers::redirect(&id, &location, &cookies), None)
+        // Strangers come in any number.
+        refused if identity.is_some() || gate.denials.admit(forwarded.client) => {
+            audit::refused(id, forwarded, refused, service, identity);
         }
-        Answer::Refuse(refusal) => {
-            let (service, identity) = (refusal.service, refusal.identity.as_ref());
-            match &refusal.decision {
-                Decision::Challenge(reason) => {
-                    tracing::debug!(
-                        decision = id.as_str(),
-                        host = host.as_str(),
-                        reason = reason.code(),
-                        "challenged"
-                    );
-                }
-                refused => audit::refused(&id, &forwarded, refused, service, identity),
-            }
-            let code = refusal.decision.reason().code();
-            D::fit(answers::refuse(&id, &forwarded, &refusal), Some(code))
-        }
+        _ => {}
     }
 }
 
@@ -126,12 +197,18 @@ pub(in crate::http) async fn elsewhere(
     request: HttpRequest,
     http: web::Data<Http>,
 ) -> HttpResponse {
+    let asked = Instant::now();
     let id = decision_id::next();
-    match http.trust_peer(&request) {
-        Ok(()) => answers::no_such_question(&id, &http.dialects),
+    let (response, verdict) = match http.trust_peer(&request) {
+        Ok(()) => (
+            answers::no_such_question(&id, &http.dialects),
+            Verdict::NO_SUCH_QUESTION,
+        ),
         Err(distrust) => {
             http.name_peer(&id, distrust);
-            answers::untrusted(&id)
+            (answers::untrusted(&id), Verdict::UNTRUSTED_PEER)
         }
-    }
+    };
+    http.gate.decisions.count(None, verdict, asked.elapsed());
+    response
 }

@@ -27,7 +27,7 @@ use self::writer::{Current, Opened, Order, Reopen, Writer, guarded};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::coherence::{Event, Listener, Source};
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// How many records are kept at most, two a session; and as many entries of indexes.
 const MAX_RECORDS: u64 = 1_000_000;
@@ -283,6 +283,17 @@ impl Store for EmbeddedStore {
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.look(|transaction, now| tables::members(transaction, index.as_str(), now))
+            .await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        let after = after.map(Cursor::as_str);
+        self.look(|transaction, now| tables::page(transaction, begin.as_str(), after, most, now))
             .await
     }
 

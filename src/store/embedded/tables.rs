@@ -1,12 +1,14 @@
 //! The tables, and what each operation does to them. Nothing here waits, and nothing asks what time it is.
 
+use std::ops::Bound;
+
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
     TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::domain::time::Timestamp;
-use crate::store::{Record, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Version};
 
 /// Which write a record comes from, when it ends, and its content.
 const RECORDS: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::new("records");
@@ -152,6 +154,47 @@ pub(super) fn get(
             version: Version(version),
         })
     }))
+}
+
+/// The living ones among the `most` records, one at least, that follow `after` and whose keys begin with `begin`. A
+/// place in the walk is the key of the record that was looked at last.
+pub(super) fn page(
+    transaction: &ReadTransaction,
+    begin: &str,
+    after: Option<&str>,
+    most: usize,
+    now: Timestamp,
+) -> Result<Page, redb::Error> {
+    let records = transaction.open_table(RECORDS)?;
+    let from = match after {
+        Some(after) if after >= begin => Bound::Excluded(after),
+        _ => Bound::Included(begin),
+    };
+    let mut page = Page::default();
+    let mut last = String::new();
+    let range = records.range::<&str>((from, Bound::Unbounded))?;
+    for (looked_at, entry) in range.enumerate() {
+        let (key, record) = entry?;
+        let key = key.value();
+        if !key.starts_with(begin) {
+            break;
+        }
+        if looked_at >= most.max(1) {
+            page.next = Some(Cursor::new(last));
+            break;
+        }
+        last.clear();
+        last.push_str(key);
+        let (version, ends, value) = record.value();
+        if now.seconds() < ends {
+            let record = Record {
+                value: value.to_vec(),
+                version: Version(version),
+            };
+            page.records.push((RecordKey(key.to_owned()), record));
+        }
+    }
+    Ok(page)
 }
 
 /// The living entries of an index; what ends first stands first.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::contract::{self, ManualClock};
+use crate::store::sessions::ending_tests::endings_win;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -79,6 +80,12 @@ async fn memory_keeps_the_contract() {
     let clock = Arc::new(ManualClock::default());
     let store = EmbeddedStore::in_memory(clock.clone()).expect("a store");
     contract::holds(&store, &*clock).await;
+}
+
+#[tokio::test]
+async fn an_ending_wins_in_a_file() {
+    let place = Place::new();
+    endings_win(Arc::new(place.open())).await;
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ impl Directory {
     }
 
     /// Asks this one server for something that changes nothing; `None` when, in a cluster, it names another one.
-    async fn ask_node<T: FromRedisValue>(
+    pub(super) async fn ask_node<T: FromRedisValue>(
         &self,
         node: &Arc<Node>,
         command: &Cmd,

@@ -26,6 +26,7 @@ mod servers;
 mod slots;
 mod supervise;
 mod tls;
+mod walk;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,7 @@ use self::supervise::Kept;
 use crate::domain::redis_settings::RedisSettings;
 use crate::store::coherence::{Listener, Source};
 use crate::store::sealing::random;
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// Before every key of ours.
 const PREFIX: &str = "portcullis:";
@@ -320,6 +321,15 @@ impl Store for RedisStore {
         let name = name_of(index);
         self.read(&name, &script(&self.scripts.members, &name))
             .await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.step(begin, after, most).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

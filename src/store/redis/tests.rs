@@ -11,6 +11,7 @@ use crate::domain::redis_settings::{
     RedisAddress, RedisCredentialSource, RedisCredentials, RedisServers,
 };
 use crate::store::contract::{self, Passage};
+use crate::store::sessions::ending_tests::endings_win;
 
 mod certificates;
 mod clusters;
@@ -192,6 +193,12 @@ async fn keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn an_ending_wins() {
+    let server = RedisServer::start();
+    endings_win(Arc::new(open(settings(server.port)))).await;
+}
+
+#[tokio::test]
 async fn keeps_the_contract_over_a_socket_of_the_file_system() {
     let server = RedisServer::start();
     let store = open(RedisSettings {
@@ -260,4 +267,27 @@ async fn no_lifetime_is_too_short() {
     assert_eq!(created, Ok(true));
     let listed = store.enlist(&key("index"), "brief", Duration::ZERO).await;
     assert_eq!(listed, Ok(()));
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_from_a_place_of_redis_alone() {
+    let server = RedisServer::start();
+    let store = open(settings(server.port));
+    for place in ["", "test:a", "-1", "18446744073709551616"] {
+        let page = store.page(&key(""), Some(&Cursor::new(place)), 10).await;
+        assert_eq!(page.err(), Some(StoreError::UnknownCursor), "{place:?}");
+    }
+}
+
+/// Redis scans all of its keys, others' too, a step at a time.
+#[tokio::test]
+async fn a_walk_passes_what_is_not_ours() {
+    let server = RedisServer::start();
+    let store = open(settings(server.port));
+    let fill = "for i = 1, 5000 do redis.call('SET', 'others:' .. i, i) end";
+    server.ask(&["EVAL", fill, "0"]);
+    assert_eq!(create(&store, "a").await, Ok(true));
+    server.ask(&["SET", "portcullis:test:short", "1234567"]);
+    let found = contract::walk(&store, &key(""), 100).await;
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), ["test:a"]);
 }

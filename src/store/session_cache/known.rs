@@ -39,6 +39,13 @@ impl Deref for Known {
     }
 }
 
+/// By what they say, whenever it was read.
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.session == other.session
+    }
+}
+
 /// Whoever holds this notes the use of a session, and nobody else does meanwhile.
 #[derive(Debug)]
 pub(in crate::store) struct Touching<'a>(&'a AtomicBool);

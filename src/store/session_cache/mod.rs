@@ -17,11 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::known::Known;
-pub use self::shard::Counts;
 use self::shard::{Bounds, Shard};
 use crate::domain::telling::Prepared;
 use crate::store::coherence::{Event, Listener};
 use crate::store::session_records::SessionName;
+use crate::telemetry::metrics::CacheCounts;
 
 /// How many parts there are, each with a lock of its own.
 const SHARDS: usize = 32;
@@ -156,19 +156,21 @@ impl SessionCache {
 
     /// What has been counted.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.shards.iter().fold(Counts::default(), |sum, shard| {
-            let Counts {
-                hits,
-                misses,
-                invalidations,
-            } = lock(shard).counts;
-            Counts {
-                hits: sum.hits + hits,
-                misses: sum.misses + misses,
-                invalidations: sum.invalidations + invalidations,
-            }
-        })
+    pub fn counts(&self) -> CacheCounts {
+        self.shards
+            .iter()
+            .fold(CacheCounts::default(), |sum, shard| {
+                let CacheCounts {
+                    hits,
+                    misses,
+                    invalidations,
+                } = lock(shard).counts;
+                CacheCounts {
+                    hits: sum.hits + hits,
+                    misses: sum.misses + misses,
+                    invalidations: sum.invalidations + invalidations,
+                }
+            })
     }
 
     /// How many sessions are kept, and about how many bytes they take.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::known::Known;
 use crate::store::session_records::SessionName;
+use crate::telemetry::metrics::CacheCounts;
 
 /// What an entry takes beside the session: its slot, and its place in the index, of which up to half is free.
 const ENTRY: usize = size_of::<Slot>() + 2 * size_of::<(SessionName, usize)>();
@@ -47,24 +48,13 @@ pub(super) struct Shard {
     /// How often something here may have come to be another than what was read before. A reading that began at another
     /// number is kept by nobody.
     pub(super) changes: u64,
-    pub(super) counts: Counts,
+    pub(super) counts: CacheCounts,
 }
 
 struct Slot {
     known: Arc<Known>,
     bytes: usize,
     was_used: bool,
-}
-
-/// What has been counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Answered without the store.
-    pub hits: u64,
-    /// Read from the store.
-    pub misses: u64,
-    /// Words that a session is another one now, or gone, or that all may be.
-    pub invalidations: u64,
 }
 
 impl Shard {
@@ -76,7 +66,7 @@ impl Shard {
             hand: 0,
             bytes: 0,
             changes: 0,
-            counts: Counts::default(),
+            counts: CacheCounts::default(),
         }
     }
 

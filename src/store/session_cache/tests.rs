@@ -19,7 +19,7 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::sealing::Keyring;
 use crate::store::session_records::{hash, session_key};
 use crate::store::sessions::{Login, Sessions};
-use crate::store::{Record, RecordKey, Store, StoreError, Version};
+use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// A store that is shared with others, and whose answers may be on their way for long.
 struct Slow {
@@ -105,6 +105,15 @@ impl Store for Slow {
 
     async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
         self.store.members(index).await
+    }
+
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -506,6 +515,7 @@ fn known(number: u64, groups: usize) -> Arc<Known> {
         seen: Timestamp::from_seconds(0),
         auth_time: None,
         amr: Vec::new(),
+        in_vain: None,
         sid: None,
         renewal: None,
     };

@@ -1,6 +1,7 @@
 //! The faults, by what breaks.
 
 mod clock;
+mod endings;
 mod file;
 mod names;
 mod provider;
@@ -99,6 +100,8 @@ pub fn list() -> Vec<Scenario> {
         long("metadata wrong",                   |stage| Box::pin(provider::metadata_wrong(stage))),
         scenario("keys change",                  |stage| Box::pin(provider::keys_rotated(stage))),
         scenario("keys change, out of reach",    |stage| Box::pin(provider::keys_out_of_reach(stage))),
+        scenario("provider gone, signing out",   |stage| Box::pin(endings::provider_gone(stage))),
+        long("logout tokens in thousands",       |stage| Box::pin(endings::flood(stage))),
         scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
         scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
         scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),

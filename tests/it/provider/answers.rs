@@ -34,6 +34,7 @@ async fn each_lie_of_the_metadata_is_caught() {
         ("no client auth of ours",  metadata("token_endpoint_auth_methods_supported", json!(["private_key_jwt"])), Unavailable("no_common_client_auth")),
         ("odd links for people",    metadata("op_policy_uri", json!("")),                                          SignedIn),
         ("odd registration",        metadata("registration_endpoint", json!("not a URL")),                         SignedIn),
+        ("odd classes",             metadata("acr_values_supported", json!([7, "phr"])),                           SignedIn),
         ("odd flags",               metadata("claims_parameter_supported", json!("perhaps")),                      SignedIn),
         ("odd logout",              metadata("end_session_endpoint", json!("not a URL")),                          SignedIn),
         ("no logout",               metadata("end_session_endpoint", Value::Null),                                 SignedIn),

@@ -66,7 +66,7 @@ impl Door {
         self.address.expect("a TCP address")
     }
 
-    fn request(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
+    pub fn request(&self, method: Method, path_and_query: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path_and_query}", self.base);
         self.client.request(method, url)
     }
@@ -177,7 +177,7 @@ fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
 }
 
 /// `films` for admins and media, `notes` for admins, `*.lab.example.org` for everybody who signs in.
-fn test_config(issuer: &str) -> RawConfig {
+pub fn test_config(issuer: &str) -> RawConfig {
     let mut raw = RawConfig {
         danger_allow_inline_secrets: true,
         ..RawConfig::default()
@@ -186,6 +186,8 @@ fn test_config(issuer: &str) -> RawConfig {
     raw.server.listen = free();
     raw.server.portal_listen = free();
     raw.server.admin_listen = free();
+    // The usual place may be another service's.
+    raw.server.control_socket = Some("off".to_owned());
     raw.server.public_url = Some(PUBLIC_URL.to_owned());
     raw.oidc.issuer = Some(issuer.to_owned());
     raw.oidc.client_id = Some(CLIENT_ID.to_owned());
@@ -315,7 +317,12 @@ impl TestApp {
 
     pub async fn health(&self, name: &str) -> Answer {
         let path = format!("/health/{name}");
-        answer(self.admin.request(Method::GET, &path)).await
+        answer(self.admin(Method::GET, &path)).await
+    }
+
+    /// A request to `server.admin_listen`.
+    pub fn admin(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.admin.request(method, path)
     }
 }
 

@@ -99,6 +99,17 @@ impl<'a> Browser<'a> {
         Visit { urls, end }
     }
 
+    /// Opens `url` and goes on as far as to the provider's answer: the URL that it is not led to yet.
+    pub async fn until_callback(&mut self, url: &str) -> String {
+        let mut url = url.to_owned();
+        while !url.contains("/callback?") {
+            let next = self.open(&url).await;
+            assert!(next.headers.contains_key("location"), "{url}: {next:?}");
+            next.location().clone_into(&mut url);
+        }
+        url
+    }
+
     /// Opens `url` and goes nowhere else.
     pub async fn open(&mut self, url: &str) -> Answer {
         let parsed = Url::parse(url).expect("a URL");

@@ -1,4 +1,5 @@
-//! What the program logs while the tests run: warnings and errors, and whatever the OIDC side says at any level.
+//! What the program logs while the tests run: warnings and errors, audit events, and whatever the OIDC side says at any
+//! level.
 //!
 //! One subscriber for the whole process, because the service has threads of its own. A test finds its lines by the address
 //! of its client, or by its issuer.
@@ -38,7 +39,8 @@ pub fn capture() {
         let filter = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("portcullis::oidc", LevelFilter::TRACE)
-            .with_target("portcullis::config", LevelFilter::TRACE);
+            .with_target("portcullis::config", LevelFilter::TRACE)
+            .with_target("audit", LevelFilter::INFO);
         let layer = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
@@ -52,7 +54,13 @@ pub fn capture() {
 
 /// The lines in which `field` is `value`.
 pub fn with(field: &str, value: &str) -> Vec<Value> {
-    let all = lines().clone();
+    // There are thousands: those without its text need no reading.
+    let written = Value::from(value).to_string();
+    let all: Vec<String> = lines()
+        .iter()
+        .filter(|line| line.contains(&written))
+        .cloned()
+        .collect();
     let parsed = all
         .iter()
         .map(|line| serde_json::from_str(line).expect("JSON"));

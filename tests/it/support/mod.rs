@@ -3,6 +3,7 @@
 pub mod app;
 pub mod browser;
 pub mod clock;
+pub mod exposition;
 pub mod front;
 pub mod issuer;
 pub mod log;

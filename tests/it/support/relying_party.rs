@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::rt::task::JoinHandle;
+use portcullis::domain::authentication::StepUp;
 use portcullis::domain::relying_party::OidcSettings;
 use portcullis::oidc::{AttemptSecrets, RedeemError, RelyingParty, SignedIn};
 
@@ -12,6 +13,12 @@ use super::issuer::FakeIssuer;
 
 /// Where the relying party would be found, if it had a portal.
 pub const PUBLIC_URL: &str = "https://auth.example.net";
+
+/// A login that is no step-up.
+pub const ORDINARY: &StepUp = &StepUp {
+    max_age: None,
+    methods: Vec::new(),
+};
 
 /// A relying party that keeps discovering until it is dropped.
 pub struct Discovering {
@@ -40,7 +47,7 @@ impl Discovering {
         issuer: &FakeIssuer,
     ) -> Result<(HashMap<String, String>, AttemptSecrets), RedeemError> {
         let state = "nobody-guesses-this";
-        let request = self.party.authorization_request(state).await?;
+        let request = self.party.authorization_request(state, ORDINARY).await?;
         let back = issuer
             .visit(&request.url)
             .expect("a request that a strict provider takes");

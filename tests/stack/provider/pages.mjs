@@ -27,10 +27,11 @@ const button = (user) => `  <button name="user" value="${escape(user.preferred_u
     <small>${escape(user.groups.join(', ') || 'no group')}</small>
   </button>`;
 
-/** Who are you? One button stands for one person's passkey. */
+/** Who are you? One button stands for one person's passkey, or for the code that was sent to them. */
 export const loginPage = (uid, users) => page('Sample sign-in', `<p>Each button stands for a passkey.</p>
 <form method="post" action="/interaction/${escape(uid)}">
 ${[...users].map(button).join('\n')}
+  <label><input type="checkbox" name="method" value="otp"> by a code that was sent to me, without a passkey</label>
 </form>`);
 
 export const errorPage = (error, description) => page('That did not work', `<p>${escape(description ?? '')}</p>

@@ -19,6 +19,8 @@
 //                                       key, and perhaps its algorithm, as Pocket ID does it: without overlap;
 //                                       GET /keys-fetched tells how often the keys were asked for;
 //                                       POST /users/ada/groups/media,home and /users/ada/disable change people
+//   PROVIDER_BACKCHANNEL_LOGOUT_CA      when set, the client is told at /backchannel-logout of logouts here, which Pocket
+//                                       ID does not do; its host is at 127.0.0.1, and its certificate from this file
 //   PROVIDER_KEYS_FILE                  a JSON Web Key Set to begin with; the first key signs, all are
 //                                       published. Made with one new key when it is not there
 //   PROVIDER_ISSUED_FILE                when set, every token answer is appended here, one JSON a
@@ -27,6 +29,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { text } from 'node:stream/consumers';
 
 import { Provider } from 'oidc-provider';
@@ -50,6 +53,11 @@ const issuer = setting('PROVIDER_ISSUER');
 const clientId = setting('PROVIDER_CLIENT_ID');
 const accessTtl = Number(process.env.PROVIDER_ACCESS_TTL ?? 3600);
 const day = 24 * 60 * 60;
+const backchannelCa = process.env.PROVIDER_BACKCHANNEL_LOGOUT_CA;
+const backchannel = backchannelCa && {
+  backchannel_logout_uri: list('PROVIDER_REDIRECT_URIS')[0].replace(/\/callback$/, '/backchannel-logout'),
+  backchannel_logout_session_required: true,
+};
 
 // The key types of the algorithms, as Node makes them.
 const keyTypes = {
@@ -69,6 +77,23 @@ const keysOf = (file, alg) => {
   if (!existsSync(file)) writeFileSync(file, JSON.stringify(newKeys(alg)));
   return JSON.parse(readFileSync(file, 'utf8'));
 };
+/** Asks a client whose host no name server knows. */
+const fetchHere = (url, { method, headers, body, signal }) => new Promise((resolve, reject) => {
+  const settings = {
+    method,
+    headers: Object.fromEntries(headers),
+    signal,
+    ca: readFileSync(backchannelCa),
+    lookup: (host, { all }, found) => (all
+      ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4)),
+  };
+  const asked = requestTls(url, settings, (answer) => {
+    answer.resume();
+    resolve(new Response(null, { status: answer.statusCode }));
+  });
+  asked.on('error', reject);
+  asked.end(String(body ?? ''));
+});
 const cookieKeys = [randomBytes(32).toString('hex')];
 let keysFetched = 0;
 
@@ -85,6 +110,7 @@ const providerWith = (algorithm, jwks) => {
         post_logout_redirect_uris: list('PROVIDER_POST_LOGOUT_REDIRECT_URIS'),
         id_token_signed_response_alg: algorithm,
         require_auth_time: true,
+        ...backchannel,
       },
     ],
     jwks,
@@ -122,7 +148,9 @@ const providerWith = (algorithm, jwks) => {
     issueRefreshToken: () => true,
     rotateRefreshToken: true,
 
+    ...(backchannelCa && { fetch: fetchHere }),
     features: {
+      backchannelLogout: { enabled: Boolean(backchannelCa) },
       devInteractions: { enabled: false },
       revocation: { enabled: false },
       rpInitiatedLogout: { enabled: true },
@@ -204,14 +232,15 @@ const providerWith = (algorithm, jwks) => {
       ctx.body = loginPage(uid, users.values());
       return undefined;
     }
-    const user = users.get(new URLSearchParams(await text(ctx.req)).get('user'));
+    const form = new URLSearchParams(await text(ctx.req));
+    const user = users.get(form.get('user'));
     if (!user) {
       ctx.status = 400;
       ctx.type = 'html';
       ctx.body = errorPage('unknown_user', 'There is no such user here.');
       return undefined;
     }
-    const login = { accountId: user.sub, amr: ['phr'] };
+    const login = { accountId: user.sub, amr: [form.get('method') === 'otp' ? 'otp' : 'phr'] };
     ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login }));
     ctx.status = 303;
     return undefined;
@@ -221,6 +250,7 @@ const providerWith = (algorithm, jwks) => {
   if (issuedFile) {
     provider.on('grant.success', (ctx) => appendFileSync(issuedFile, `${JSON.stringify(ctx.body)}\n`));
   }
+  provider.on('backchannel.error', (ctx, error) => console.error(`backchannel.error: ${error.message}`));
   provider.on('server_error', (ctx, error) => console.error(error));
   for (const refused of ['authorization.error', 'grant.error', 'userinfo.error', 'end_session.error']) {
     provider.on(refused, (ctx, error) => console.error(`${refused}: ${error.message}: ${error.error_detail ?? error.error_description}`));

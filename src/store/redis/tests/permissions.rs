@@ -74,6 +74,7 @@ async fn the_documented_user_may_do_nothing_that_is_not_needed() {
             store.delete_version(&key("b"), held.version).await?;
             store.enlist(&key("index"), "a", MINUTE).await?;
             store.members(&key("index")).await?;
+            store.page(&key(""), None, 10).await?;
             store.delist(&key("index"), "a").await
         };
         let error = done.await.expect_err(left_out);

@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod keys;
+mod logout_token;
 mod protocol;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use portcullis::domain::upstream_key::LiveSecret;
 
 use self::keys::Keys;
 pub use self::keys::{Algorithm, other_p521_key};
+pub use self::logout_token::LogoutDraft;
 use self::protocol::{Grant, RefreshGrant};
 use super::clock::TestClock;
 use super::front::Front;
@@ -141,6 +143,10 @@ pub struct Behaviour {
     pub skew: i64,
     /// Keep the claims that scopes ask for to userinfo, as OIDC Core §5.4 has it.
     pub sparse_id_token: bool,
+    /// How people sign in (`amr`).
+    pub methods: &'static [&'static str],
+    /// Has whoever is signed in sign in again, where the request asks for that.
+    pub asks_again: bool,
     /// Send the browser back with this error.
     pub refuse_login: Option<&'static str>,
     pub answers: HashMap<Endpoint, Answer>,
@@ -174,6 +180,8 @@ impl Default for Behaviour {
             response_iss: ResponseIss::Ours,
             skew: 0,
             sparse_id_token: false,
+            methods: &["phr"],
+            asks_again: true,
             refuse_login: None,
             answers: HashMap::new(),
             gives_refresh: false,
@@ -213,6 +221,10 @@ struct Shared {
 
 struct State {
     user: &'static User,
+    /// The session of the browser, here: when somebody signed in, and how.
+    session: Option<(u64, &'static [&'static str])>,
+    /// The parameters of the last authorization request.
+    authorization: HashMap<String, String>,
     keys: Keys,
     keys_before: Option<Keys>,
     behaviour: Behaviour,
@@ -271,6 +283,8 @@ impl FakeIssuer {
             secret: Mutex::new(CLIENT_SECRET.to_owned()),
             state: Mutex::new(State {
                 user: &USERS[0],
+                session: None,
+                authorization: HashMap::new(),
                 keys: Keys::new(1),
                 keys_before: None,
                 behaviour: Behaviour::default(),
@@ -323,7 +337,9 @@ impl FakeIssuer {
     /// Whom the next visitors turn out to be.
     pub fn sign_in_as(&self, username: &str) {
         let user = USERS.iter().find(|user| user.username == username);
-        self.shared.state().user = user.expect("one of the users");
+        let mut state = self.shared.state();
+        state.user = user.expect("one of the users");
+        state.session = None;
     }
 
     /// Changes how it behaves, from the next request on.
@@ -376,6 +392,11 @@ impl FakeIssuer {
     pub fn requests(&self, endpoint: Endpoint) -> usize {
         let state = self.shared.state();
         state.requests.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    /// The parameters of the last authorization request.
+    pub fn authorization(&self) -> HashMap<String, String> {
+        self.shared.state().authorization.clone()
     }
 
     /// The parameters of the last request to end a session.

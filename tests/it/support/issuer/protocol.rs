@@ -23,6 +23,8 @@ pub(super) struct Grant {
     nonce: Option<String>,
     code_challenge: String,
     scopes: Vec<String>,
+    auth_time: u64,
+    methods: &'static [&'static str],
 }
 
 /// What a refresh token stands for.
@@ -62,6 +64,8 @@ pub(super) fn authorize(shared: &Shared, query: &Params) -> Result<Url, String> 
     demand(count("openid") == 1, "scope does not name openid once")?;
 
     let mut state = shared.state();
+    state.authorization.clone_from(query);
+    let (auth_time, methods) = sign_in(shared, &mut state, query)?;
     let iss = match state.behaviour.response_iss {
         ResponseIss::Ours => Some(shared.issuer.as_str()),
         ResponseIss::Missing => None,
@@ -85,11 +89,40 @@ pub(super) fn authorize(shared: &Shared, query: &Params) -> Result<Url, String> 
             nonce: get("nonce").map(str::to_owned),
             code_challenge: code_challenge.to_owned(),
             scopes,
+            auth_time,
+            methods,
         };
         state.issued.push(outcome.1.clone());
         state.codes.insert(outcome.1, grant);
     }
     Ok(back)
+}
+
+/// Has somebody sign in who is not signed in yet, or has to do so again (OIDC Core §3.1.2.1): when that was, and how.
+fn sign_in(
+    shared: &Shared,
+    state: &mut State,
+    query: &Params,
+) -> Result<(u64, &'static [&'static str]), String> {
+    let now = shared.clock.now().seconds();
+    let now = now.saturating_add_signed(state.behaviour.skew);
+    let max_age = query.get("max_age").map(|age| age.parse::<u64>());
+    let max_age = max_age.transpose().map_err(|_| "max_age is no number")?;
+    let prompted = match query.get("prompt").map(String::as_str) {
+        None => false,
+        Some("login") => true,
+        Some(_) => return Err("unknown prompt".to_owned()),
+    };
+    let again = |(at, _): &(u64, _)| {
+        prompted || max_age.is_some_and(|max_age| now.saturating_sub(*at) > max_age)
+    };
+    let asks_again = state.behaviour.asks_again;
+    let session = state
+        .session
+        .filter(|session| !(asks_again && again(session)));
+    let session = session.unwrap_or((now, state.behaviour.methods));
+    state.session = Some(session);
+    Ok(session)
 }
 
 /// The token endpoint: an answer, or an error code of RFC 6749 §5.2.
@@ -285,8 +318,8 @@ fn id_token(shared: &Shared, state: &State, grant: &Grant, access_token: &str) -
     claims["aud"] = json!([CLIENT_ID]);
     claims["iat"] = json!(now);
     claims["exp"] = json!(now + 3600);
-    claims["auth_time"] = json!(now - 10);
-    claims["amr"] = json!(["phr"]);
+    claims["auth_time"] = json!(grant.auth_time);
+    claims["amr"] = json!(grant.methods);
     claims["sid"] = json!("session-1");
     claims["at_hash"] = json!(algorithm.half_hash(access_token));
     if let Some(nonce) = &grant.nonce {
@@ -328,7 +361,7 @@ fn unescape(text: &str) -> String {
         .map_or_else(String::new, |(name, _)| name.into_owned())
 }
 
-fn random() -> String {
+pub(super) fn random() -> String {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).expect("random bytes");
     encode(&bytes)

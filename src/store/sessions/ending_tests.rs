@@ -1,0 +1,607 @@
+//! Endings: which sessions they end, and that they win against every writer, whatever lies between two of its steps.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use secrecy::ExposeSecret;
+
+use super::tests::{login, sessions};
+use super::*;
+use crate::store::contract::ManualClock;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::session_records::{index_of, mark_of, sid_index};
+use crate::store::{Cursor, Page};
+
+const ISSUER: &str = "https://id.example.net";
+
+fn login_from(sid: &str) -> Login {
+    Login {
+        sid: Some(sid.to_owned()),
+        ..login()
+    }
+}
+
+fn login_of(subject: &str, sid: &str) -> Login {
+    let mut login = login_from(sid);
+    subject.clone_into(&mut login.identity.subject);
+    login
+}
+
+/// A store in which something happens between two steps of whoever uses it.
+struct Between {
+    store: Arc<dyn Store>,
+    /// Steps that were asked for.
+    steps: AtomicUsize,
+    /// What happens before the step of this number.
+    then: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+}
+
+impl Between {
+    fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            steps: AtomicUsize::new(0),
+            then: Mutex::default(),
+        })
+    }
+
+    fn before_step(&self, number: usize, then: BoxFuture<'static, ()>) {
+        self.steps.store(0, Ordering::SeqCst);
+        *self.then.lock().expect("nobody panics with it") = Some((number, then));
+    }
+
+    /// Whether it has happened; what has not, does not any more.
+    fn happened(&self) -> bool {
+        self.then
+            .lock()
+            .expect("nobody panics with it")
+            .take()
+            .is_none()
+    }
+
+    async fn step(&self) -> &dyn Store {
+        let number = self.steps.fetch_add(1, Ordering::SeqCst);
+        let due = {
+            let mut then = self.then.lock().expect("nobody panics with it");
+            then.take_if(|(at, _)| *at == number)
+        };
+        if let Some((_, then)) = due {
+            then.await;
+        }
+        &*self.store
+    }
+}
+
+#[async_trait]
+impl Store for Between {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.step().await.get(key).await
+    }
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.step().await.create(key, value, lifetime).await
+    }
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.step()
+            .await
+            .replace(key, version, value, lifetime)
+            .await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.step().await.prolong(key, lifetime).await
+    }
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        self.step().await.delete(key).await
+    }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.step().await.delete_version(key, version).await
+    }
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.step().await.enlist(index, member, lifetime).await
+    }
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.step().await.delist(index, member).await
+    }
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.step().await.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.step().await.page(begin, after, most).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.step().await.ping().await
+    }
+}
+
+/// How a session may be ended.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Itself,
+    Named,
+    AllOfUser,
+    Everywhere,
+    AtProvider,
+    AtProviderBySubject,
+}
+
+impl Ending {
+    /// Those that end a session whose id nobody knows yet.
+    const OF_SEVERAL: [Self; 3] = [Self::AllOfUser, Self::AtProvider, Self::AtProviderBySubject];
+
+    const ALL: [Self; 6] = [
+        Self::Itself,
+        Self::Named,
+        Self::AllOfUser,
+        Self::Everywhere,
+        Self::AtProvider,
+        Self::AtProviderBySubject,
+    ];
+
+    /// Ends the session `id` of the person `subject`, which came from `sid`.
+    async fn end(self, sessions: &Sessions, id: &SessionId, subject: &str, sid: &str) {
+        let done = match self {
+            Self::Itself => sessions.end(id).await.map(drop),
+            Self::Named => sessions.end_named(&hash(id)).await.map(drop),
+            Self::AllOfUser => sessions.end_all_of(ISSUER, subject).await.map(drop),
+            Self::Everywhere => sessions.end_everywhere(id).await.map(drop),
+            Self::AtProvider => sessions
+                .end_at_provider(ISSUER, None, Some(sid))
+                .await
+                .map(drop),
+            Self::AtProviderBySubject => {
+                let ended = sessions.end_at_provider(ISSUER, Some(subject), None).await;
+                ended.map(drop)
+            }
+        };
+        done.expect("an answer");
+    }
+}
+
+/// More steps than any writer takes.
+const MANY: usize = 40;
+
+/// Holds `store` to it that every ending wins against every writer, at whichever of its steps it comes.
+pub(crate) async fn endings_win(store: Arc<dyn Store>) {
+    let clock = Arc::new(ManualClock::default());
+    let between = Between::new(store.clone());
+    let writer = sessions(between.clone(), &clock);
+    // With the same keys, so that it reads what the writer wrote; and not through what lies between.
+    let ender = Arc::new(Sessions::new(
+        store.clone(),
+        writer.keyring.clone(),
+        clock.clone(),
+        writer.lifetime,
+    ));
+    let mut people = 0..;
+    let mut next = || {
+        let number: usize = people.next().expect("there are enough numbers");
+        (format!("user {number}"), format!("sid {number}"))
+    };
+    for ending in Ending::ALL {
+        for number in 0..MANY {
+            let (subject, sid) = next();
+            let id = writer
+                .begin(login_of(&subject, &sid))
+                .await
+                .expect("a session");
+            clock.advance(Duration::from_secs(20));
+            let then = {
+                let (ender, id, subject, sid) =
+                    (ender.clone(), id.clone(), subject.clone(), sid.clone());
+                async move { ending.end(&ender, &id, &subject, &sid).await }
+            };
+            between.before_step(number, Box::pin(then));
+            writer.load(&id).await.expect("an answer");
+            if !between.happened() {
+                assert!(number > 4, "a touch takes more steps than that");
+                break;
+            }
+            let what = format!("{ending:?} before step {number} of a touch");
+            is_gone(&*store, &ender, &id, (&subject, &sid), &what).await;
+        }
+    }
+    for ending in Ending::OF_SEVERAL {
+        for number in 0..MANY {
+            let (subject, sid) = next();
+            let then = {
+                let (ender, subject, sid) = (ender.clone(), subject.clone(), sid.clone());
+                let unknown = SessionId::from_bytes([0; 32]);
+                async move { ending.end(&ender, &unknown, &subject, &sid).await }
+            };
+            between.before_step(number, Box::pin(then));
+            let begun = writer.begin(login_of(&subject, &sid)).await;
+            if !between.happened() {
+                assert!(number > 6, "a login takes more steps than that");
+                break;
+            }
+            let what = format!("{ending:?} before step {number} of a login");
+            match begun {
+                Err(error) => assert_eq!(error, BeginError::Ended, "{what}"),
+                Ok(id) => {
+                    // Only what came before anything was written does not count against somebody who signs in anew.
+                    let lives = ender.load(&id).await.expect("an answer").is_some();
+                    let is_before = number == 0 && !matches!(ending, Ending::AtProvider);
+                    assert_eq!(lives, is_before, "{what}");
+                    ender.end(&id).await.expect("an answer");
+                }
+            }
+            let listed = store.members(&index_of(ISSUER, &subject)).await;
+            assert_eq!(listed, Ok(Vec::new()), "{what}");
+        }
+    }
+}
+
+/// Nothing is left of a session, for the one who ended it and for everybody.
+async fn is_gone(
+    store: &dyn Store,
+    sessions: &Sessions,
+    id: &SessionId,
+    (subject, sid): (&str, &str),
+    what: &str,
+) {
+    assert_eq!(sessions.load(id).await, Ok(None), "{what}");
+    let tokens = sessions.tokens(id).await.expect("an answer");
+    assert!(tokens.id.is_none() && tokens.access.is_none(), "{what}");
+    for list in [index_of(ISSUER, subject), sid_index(ISSUER, sid)] {
+        assert_eq!(store.members(&list).await, Ok(Vec::new()), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_ending_wins_in_memory() {
+    let clock = Arc::new(ManualClock::default());
+    endings_win(Arc::new(EmbeddedStore::in_memory(clock).expect("a store"))).await;
+}
+
+/// Sessions of three people, two of which share the provider's session, as if a browser had been passed on.
+struct Four {
+    store: Arc<EmbeddedStore>,
+    sessions: Sessions,
+    /// Of 1 from A, of 1 from B, of 2 from B, of 3 from none.
+    ids: Vec<SessionId>,
+}
+
+impl Four {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let store = Arc::new(EmbeddedStore::in_memory(clock.clone()).expect("a store"));
+        let sessions = sessions(store.clone(), &clock);
+        let mut without = login_of("3", "");
+        without.sid = None;
+        let mut ids = Vec::new();
+        for login in [
+            login_of("1", "A"),
+            login_of("1", "B"),
+            login_of("2", "B"),
+            without,
+        ] {
+            ids.push(sessions.begin(login).await.expect("a session"));
+        }
+        Self {
+            store,
+            sessions,
+            ids,
+        }
+    }
+
+    async fn living(&self) -> Vec<bool> {
+        let mut living = Vec::new();
+        for id in &self.ids {
+            living.push(self.sessions.load(id).await.expect("an answer").is_some());
+        }
+        living
+    }
+}
+
+#[tokio::test]
+#[rustfmt::skip] // the columns are the point
+async fn the_provider_ends_what_it_names() {
+    let cases = [
+        // sub, sid, which live
+        (None,      Some("A"), [false, true,  true,  true]),
+        (None,      Some("B"), [true,  false, false, true]),
+        (Some("1"), Some("B"), [true,  false, true,  true]),
+        (Some("2"), Some("A"), [true,  true,  true,  true]),
+        (Some("1"), None,      [false, false, true,  true]),
+        (Some("3"), None,      [true,  true,  true,  false]),
+        (Some("4"), None,      [true,  true,  true,  true]),
+        (None,      Some("C"), [true,  true,  true,  true]),
+        (None,      Some(""),  [true,  true,  true,  true]),
+        (None,      None,      [true,  true,  true,  true]),
+    ];
+    for (sub, sid, expected) in cases {
+        let four = Four::new().await;
+        let ended = four.sessions.end_at_provider(ISSUER, sub, sid).await.expect("an answer");
+        assert_eq!(four.living().await, expected, "{sub:?} {sid:?}");
+        assert_eq!(ended.len(), expected.iter().filter(|lives| !**lives).count());
+        assert!(ended.iter().all(|ended| ended.identity.is_some() && ended.id_token.is_some()));
+        // Another provider's names are others.
+        let four = Four::new().await;
+        let ended = four.sessions.end_at_provider("https://id.example.org", sub, sid).await.expect("an answer");
+        assert!(ended.is_empty());
+        assert_eq!(four.living().await, [true; 4]);
+    }
+}
+
+#[tokio::test]
+async fn everywhere_is_everywhere_of_one_person() {
+    let four = Four::new().await;
+    let (ended, count) = four
+        .sessions
+        .end_everywhere(&four.ids[0])
+        .await
+        .expect("an answer");
+    assert_eq!(count, 2);
+    assert_eq!(ended.identity.expect("somebody").subject, "1");
+    assert_eq!(
+        ended.id_token.expect("a token").expose_secret(),
+        "header.claims.signature"
+    );
+    assert_eq!(four.living().await, [false, false, true, true]);
+    let (ended, count) = four
+        .sessions
+        .end_everywhere(&four.ids[0])
+        .await
+        .expect("an answer");
+    assert!(ended.identity.is_none() && count == 0);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_its_name_in_the_store() {
+    let four = Four::new().await;
+    let name = hash(&four.ids[0]);
+    let ended = four
+        .sessions
+        .end_named(&name)
+        .await
+        .expect("an answer")
+        .expect("a session");
+    assert_eq!(ended.identity.expect("somebody").subject, "1");
+    assert_eq!(four.living().await, [false, true, true, true]);
+    for no_name in [
+        &name,
+        "",
+        "session:x",
+        &name[1..],
+        &format!("{name}A"),
+        "ä",
+        &"_".repeat(100),
+    ] {
+        assert!(
+            four.sessions
+                .end_named(no_name)
+                .await
+                .expect("an answer")
+                .is_none(),
+            "{no_name}"
+        );
+    }
+}
+
+/// A sign-out everywhere that could not be recorded in full can be asked for again.
+#[tokio::test]
+async fn who_signs_out_everywhere_stays_signed_in_until_all_are_out() {
+    let four = Four::new().await;
+    let other = hash(&four.ids[1]);
+    let failing = Arc::new(Failing {
+        store: four.store.clone(),
+        at: session_key(&other),
+    });
+    let sessions = Sessions::new(
+        failing,
+        four.sessions.keyring.clone(),
+        four.sessions.clock.clone(),
+        four.sessions.lifetime,
+    );
+    assert!(sessions.end_everywhere(&four.ids[0]).await.is_err());
+    assert_eq!(four.living().await, [true; 4]);
+    let (_, count) = four
+        .sessions
+        .end_everywhere(&four.ids[0])
+        .await
+        .expect("an answer");
+    assert_eq!(count, 2);
+    assert_eq!(four.living().await, [false, false, true, true]);
+}
+
+#[tokio::test]
+async fn somebody_who_signed_out_everywhere_may_sign_in_again_at_once() {
+    let four = Four::new().await;
+    for _ in 0..3 {
+        let id = four
+            .sessions
+            .begin(login_of("1", "C"))
+            .await
+            .expect("a session");
+        assert_ne!(four.sessions.load(&id).await, Ok(None));
+        four.sessions
+            .end_all_of(ISSUER, "1")
+            .await
+            .expect("an answer");
+        assert_eq!(four.sessions.load(&id).await, Ok(None));
+    }
+}
+
+/// The provider had ended its session while the code that came from it was on its way.
+#[tokio::test]
+async fn a_login_from_a_session_that_the_provider_has_ended_comes_to_nothing() {
+    let four = Four::new().await;
+    let ended = four
+        .sessions
+        .end_at_provider(ISSUER, None, Some("Z"))
+        .await
+        .expect("an answer");
+    assert!(ended.is_empty());
+    let begun = four.sessions.begin(login_of("1", "Z")).await;
+    assert_eq!(begun.err(), Some(BeginError::Ended));
+    assert!(four.sessions.begin(login_of("1", "Y")).await.is_ok());
+    let marks = mark_of(&sid_index(ISSUER, "Z"));
+    assert!(four.store.get(&marks).await.expect("an answer").is_some());
+}
+
+#[tokio::test]
+async fn a_session_that_the_provider_renames_is_found_by_its_new_name_alone() {
+    let four = Four::new().await;
+    let member = hash(&four.ids[0]);
+    let before = four
+        .sessions
+        .load(&four.ids[0])
+        .await
+        .expect("an answer")
+        .expect("a session");
+    let after = Session {
+        sid: Some("D".into()),
+        ..(**before).clone()
+    };
+    let lives = Duration::from_secs(100);
+    four.sessions
+        .enlist(&member, &after, lives)
+        .await
+        .expect("an answer");
+    let listed = async |sid| {
+        four.store
+            .members(&sid_index(ISSUER, sid))
+            .await
+            .expect("an answer")
+    };
+    assert_eq!((listed("A").await.len(), listed("D").await.len()), (1, 1));
+    four.sessions
+        .leave_lists(&member, &before, Some(&after))
+        .await
+        .expect("an answer");
+    assert_eq!((listed("A").await.len(), listed("D").await.len()), (0, 1));
+    let of_user = four.store.members(&index_of(ISSUER, "1")).await;
+    assert_eq!(of_user.expect("an answer").len(), 2);
+}
+
+/// The provider may know its session by the newest ID token alone.
+#[tokio::test]
+async fn an_ending_gives_the_newest_id_token_back() {
+    let clock = Arc::new(ManualClock::default());
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::in_memory(clock.clone()).expect("a store"));
+    let between = Between::new(store.clone());
+    let sessions = sessions(between.clone(), &clock);
+    for number in 0..MANY {
+        let id = sessions.begin(login_from("A")).await.expect("a session");
+        let key = tokens_key(&hash(&id));
+        let written = Arc::new(AtomicBool::new(false));
+        let renewal = {
+            let (store, key, written) = (store.clone(), key.clone(), written.clone());
+            let newer = Tokens {
+                access: None,
+                id: Some(SecretString::from("newer")),
+                refresh: None,
+            };
+            let newer = sessions.seal(Purpose::Tokens, &key, &encode(&TokenRecord::of(&newer, "")));
+            async move {
+                let Some(read) = store.get(&key).await.expect("an answer") else {
+                    return;
+                };
+                let done = store
+                    .replace(&key, read.version, &newer, Duration::from_secs(100))
+                    .await;
+                written.store(done.expect("an answer"), Ordering::SeqCst);
+            }
+        };
+        between.before_step(number, Box::pin(renewal));
+        let ended = sessions.end(&id).await.expect("an answer");
+        if !between.happened() {
+            assert!(number > 4, "an ending takes more steps than that");
+            return;
+        }
+        let token = ended.id_token.expect("a token");
+        // Once the tokens are taken, a renewal finds them changed or gone, and knows that its own are the newest.
+        if written.load(Ordering::SeqCst) && number < 4 {
+            assert_eq!(token.expose_secret(), "newer", "before step {number}");
+        }
+        assert_eq!(store.get(&key).await, Ok(None), "before step {number}");
+    }
+}
+
+/// Does not delete one record.
+struct Failing {
+    store: Arc<EmbeddedStore>,
+    at: RecordKey,
+}
+
+#[async_trait]
+impl Store for Failing {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.store.get(key).await
+    }
+    async fn create(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.store.create(key, value, lifetime).await
+    }
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Version,
+        value: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        self.store.replace(key, version, value, lifetime).await
+    }
+    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
+        self.store.prolong(key, lifetime).await
+    }
+    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
+        if *key == self.at {
+            return Err(StoreError::Refused("a test says so".into()));
+        }
+        self.store.delete(key).await
+    }
+    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
+        self.store.delete_version(key, version).await
+    }
+    async fn enlist(
+        &self,
+        index: &RecordKey,
+        member: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        self.store.enlist(index, member, lifetime).await
+    }
+    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.store.delist(index, member).await
+    }
+    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.store.members(index).await
+    }
+    async fn page(
+        &self,
+        begin: &RecordKey,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        self.store.page(begin, after, most).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
