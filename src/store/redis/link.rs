@@ -4,6 +4,7 @@
 //! once that has failed, calls fail at once, so that nothing piles up before a Redis that is down or frozen, and
 //! attempts go on in the background for ever.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -46,6 +47,8 @@ struct Lane {
     report: Arc<Report>,
     /// Rings when a connection is lost.
     alarm: Arc<Notify>,
+    /// Tells all links to the server that one of them has reached it.
+    arrival: Arc<Notify>,
 }
 
 #[derive(Clone)]
@@ -79,6 +82,7 @@ impl Link {
         access: Access,
         report: Arc<Report>,
         alarm: Arc<Notify>,
+        arrival: Arc<Notify>,
     ) -> Self {
         let lane = Arc::new(Lane {
             target,
@@ -87,6 +91,7 @@ impl Link {
             count: AtomicU64::new(0),
             report,
             alarm,
+            arrival,
         });
         let kept = Arc::clone(&lane);
         Self {
@@ -184,6 +189,8 @@ async fn supervise(lane: Arc<Lane>) {
     lane.state.send_replace(State::Connecting);
     let mut pause = FIRST_PAUSE;
     loop {
+        let mut another_arrives = pin!(lane.arrival.notified());
+        another_arrives.as_mut().enable();
         match connect(&lane.target, None).await {
             Ok((connection, driver)) => {
                 let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
@@ -193,6 +200,7 @@ async fn supervise(lane: Arc<Lane>) {
                     number,
                     since,
                 }));
+                lane.arrival.notify_waiters();
                 lane.hold(connection, driver, number).await;
                 pause = FIRST_PAUSE;
                 if since.elapsed() < BRIEF {
@@ -201,8 +209,13 @@ async fn supervise(lane: Arc<Lane>) {
             }
             Err(reason) => {
                 lane.down(&reason.into());
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::select! {
+                    () = sleep(jittered(pause)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    // The server is there. Whoever hears so from that link need not hear the contrary from this one.
+                    () = another_arrives => {
+                        lane.state.send_replace(State::Connecting);
+                    }
+                }
             }
         }
     }
