@@ -230,7 +230,7 @@ fn bad_providers_are_refused() {
 #[test]
 #[rustfmt::skip] // one case a line
 fn bad_sessions_are_refused() {
-    const STORE: &str = "session.store: must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"memory:\"";
+    const STORE: &str = "session.store: must be \"file:/path/to/portcullis.redb\", \"redis://host:6379/0\", \"rediss://host:6379/0\", \"redis+sentinel://…\", \"redis+cluster://…\" or \"memory:\"";
     const NO_FILE: &str = "session.store: names no file: write file:/path/to/portcullis.redb";
     check_errors(&[
         (|raw| raw.session.store = Some("redis://redis:6379/0".into()),    "session.secret_file: all that share a Redis need the same keys: `portcullis secret` prints one for the file"),

@@ -4,12 +4,13 @@
 //! once that has failed, calls fail at once, so that nothing piles up before a Redis that is down or frozen, and
 //! attempts go on in the background for ever.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::Alarm;
@@ -47,6 +48,8 @@ struct Lane {
     report: Arc<Report>,
     /// Rings when a connection is lost, and when one for reading is made.
     alarm: Arc<Alarm>,
+    /// Tells all links to the server that one of them has reached it.
+    arrival: Arc<Notify>,
 }
 
 #[derive(Clone)]
@@ -80,6 +83,7 @@ impl Link {
         access: Access,
         report: Arc<Report>,
         alarm: Arc<Alarm>,
+        arrival: Arc<Notify>,
     ) -> Self {
         let lane = Arc::new(Lane {
             target,
@@ -88,6 +92,7 @@ impl Link {
             count: AtomicU64::new(0),
             report,
             alarm,
+            arrival,
         });
         let kept = Arc::clone(&lane);
         Self {
@@ -185,6 +190,8 @@ async fn supervise(lane: Arc<Lane>) {
     lane.state.send_replace(State::Connecting);
     let mut pause = FIRST_PAUSE;
     loop {
+        let mut another_arrives = pin!(lane.arrival.notified());
+        another_arrives.as_mut().enable();
         match connect(&lane.target, None).await {
             Ok((connection, driver)) => {
                 let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
@@ -197,6 +204,7 @@ async fn supervise(lane: Arc<Lane>) {
                     number,
                     since,
                 }));
+                lane.arrival.notify_waiters();
                 lane.hold(connection, driver, number).await;
                 pause = FIRST_PAUSE;
                 if since.elapsed() < BRIEF {
@@ -205,8 +213,13 @@ async fn supervise(lane: Arc<Lane>) {
             }
             Err(reason) => {
                 lane.down(&reason.into());
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::select! {
+                    () = sleep(jittered(pause)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    // The server is there. Whoever hears so from that link need not hear the contrary from this one.
+                    () = another_arrives => {
+                        lane.state.send_replace(State::Connecting);
+                    }
+                }
             }
         }
     }

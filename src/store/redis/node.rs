@@ -25,13 +25,20 @@ impl Node {
         alarm: &Arc<Alarm>,
     ) -> Arc<Self> {
         let report = Arc::new(Report::new(address.clone()));
+        let arrival = Arc::default();
         let link = |purpose, access| {
             let target = Target {
                 settings: Arc::clone(settings),
                 address: address.clone(),
                 purpose,
             };
-            Link::start(target, access, Arc::clone(&report), Arc::clone(alarm))
+            Link::start(
+                target,
+                access,
+                Arc::clone(&report),
+                Arc::clone(alarm),
+                Arc::clone(&arrival),
+            )
         };
         Arc::new(Self {
             reads: link(Purpose::Reads, Access::Reads),

@@ -184,6 +184,7 @@ impl Scene {
         let here = sessions(Arc::new(announcing)).cached(cache.clone());
         let elsewhere = sessions(store.clone());
         let id = elsewhere.begin(login()).await.expect("a session");
+        store.reads.store(0, Ordering::SeqCst);
         Self {
             store,
             cache,
@@ -198,6 +199,7 @@ impl Scene {
         self.here.load(&self.id).await.expect("an answer")
     }
 
+    /// How often the store was read here.
     fn reads(&self) -> usize {
         self.store.reads.load(Ordering::SeqCst)
     }
