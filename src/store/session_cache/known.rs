@@ -77,7 +77,8 @@ impl Known {
     /// Has the caller note its use; `None` while somebody else does.
     pub(in crate::store) fn touching(&self) -> Option<Touching<'_>> {
         let is_touched = self.is_touched.swap(true, Ordering::Acquire);
-        (!is_touched).then_some(Touching(&self.is_touched))
+        // Not made where it is not handed out: its end would be taken for that of the other.
+        (!is_touched).then(|| Touching(&self.is_touched))
     }
 
     /// What the app at `place` is told, if that was put together already, with its secrets as they are at `generation`.

@@ -578,7 +578,7 @@ fn an_ordinary_session_takes_less_than_one_kib() {
     cache.told(Event::Back);
     cache.heard(None);
     for number in 0..1_000 {
-        let known = known(number, 5);
+        let known = known(number, 3);
         put(&cache, &known);
         cache.keep(&known, 0, Arc::new(Prepared::of(&[], 0)));
     }
