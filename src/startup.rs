@@ -3,6 +3,7 @@
 
 mod room;
 mod socket;
+mod store;
 
 use std::any::Any;
 use std::future::Future;
@@ -28,8 +29,7 @@ use self::socket::unix_listener;
 use crate::clock::Clock;
 use crate::config::watch::keep_watching;
 use crate::config::{
-    Config, ControlSocket, Listen, SecretError, SocketAccess, StoreLocation, USUAL_CONTROL_SOCKET,
-    WatchedSecret,
+    Config, ControlSocket, Listen, SecretError, SocketAccess, USUAL_CONTROL_SOCKET, WatchedSecret,
 };
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
@@ -44,12 +44,8 @@ use crate::http::{Http, keep_to_its_statuses, routes};
 
 use crate::oidc::{RelyingParty, SetupError};
 use crate::store::Store;
-use crate::store::coherence::{Announcing, Source};
-use crate::store::embedded::{EmbeddedStore, OpenError};
-use crate::store::measured::Measured;
-use crate::store::redis::RedisStore;
+use crate::store::embedded::OpenError;
 use crate::store::sealing::Keyring;
-use crate::store::session_cache::SessionCache;
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
 use crate::telemetry::denials::Denials;
@@ -69,16 +65,17 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// How long requests may take to end after that, in seconds.
 const DRAIN_SECONDS: u64 = 5;
 
-/// How many connections each listener has at most. More wait to be accepted. A connection takes some 20 KiB.
+/// How many connections the proxies' listener has at most. More wait to be accepted. A connection takes some 20 KiB.
 const VERIFY_CONNECTIONS: usize = 16_384;
-const PORTAL_CONNECTIONS: usize = 8_192;
-const ADMIN_CONNECTIONS: usize = 256;
+
+/// How many threads serve the portal, and how many connections. A login waits for the provider; it does not compute.
+const PORTAL: (usize, usize) = (2, 8_192);
+
+/// The same for whoever looks after the service.
+const ADMIN: (usize, usize) = (1, 256);
 
 /// How long renewals that are under way may take once the service is told to stop. A provider that takes longer may leave their people to sign in again.
 const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
-
-/// Threads that serve the portal. A login waits for the provider; it does not compute.
-const PORTAL_WORKERS: usize = 2;
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -130,30 +127,23 @@ impl Application {
     /// [`StartError`], with what has to be mended.
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let server = config.server;
-        let keys = config.session.secret.into_keys()?;
+        let session = config.session;
+        let keys = session.secret.into_keys()?;
         let (first, others) = keys
             .split_first()
             .expect("a session secret is one key at least");
         let keyring = Arc::new(Keyring::new(first, others));
-        let cache = Arc::new(SessionCache::new(config.session.store_grace));
-        let store = open_store(
-            config.session.store,
-            config.session.store_timeout,
-            clock.clone(),
-            cache.clone(),
-        )?;
         let metrics = Arc::new(Metrics::default());
         let denials = Arc::new(Denials::new(metrics.clone()));
-        let counting = cache.clone();
-        metrics.watch_cache(move || counting.counts());
-        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store()));
+        let patience = (session.store_timeout, session.store_grace);
+        let (store, cache) = store::open(session.store, patience, clock.clone(), &metrics)?;
         let relying_party = RelyingParty::new(config.oidc, clock.clone())?;
         let portal_path = server.public_url.path().trim_end_matches('/').to_owned();
         let sessions = Sessions::new(
             store.clone(),
             keyring.clone(),
             clock.clone(),
-            config.session.lifetime,
+            session.lifetime,
         );
         let sessions = Arc::new(sessions.cached(cache));
         let users = Arc::new(Users::new(store.clone(), keyring.clone(), clock.clone()));
@@ -162,7 +152,7 @@ impl Application {
             users.clone(),
             relying_party.clone(),
             clock.clone(),
-            config.session.renewal,
+            session.renewal,
             metrics.clone(),
         );
         let gate = Gate {
@@ -180,7 +170,7 @@ impl Application {
             clock,
             public_url: server.public_url,
             allow_http: server.allow_http,
-            cookie_domains: CookieDomains::new(config.session.cookie_domains),
+            cookie_domains: CookieDomains::new(session.cookie_domains),
             warnings: Warnings::default(),
         };
         let (dialects, sockets) = (server.dialects, server.sockets);
@@ -208,17 +198,12 @@ impl Application {
         let (portal_server, portal) = serve(
             &server.portal_listen,
             sockets,
-            (PORTAL_WORKERS, PORTAL_CONNECTIONS),
+            PORTAL,
             shared,
             portal_routes,
         )?;
-        let (admin_server, admin) = serve(
-            &server.admin_listen,
-            sockets,
-            (1, ADMIN_CONNECTIONS),
-            shared,
-            routes::admin,
-        )?;
+        let (admin_server, admin) =
+            serve(&server.admin_listen, sockets, ADMIN, shared, routes::admin)?;
         let mut servers = vec![verify_server, portal_server, admin_server];
         let control = serve_control(&server.control_socket, shared)?;
         let control = control.map(|(server, path)| {
@@ -288,13 +273,12 @@ impl Application {
             () = stop => {
                 asked = Instant::now();
                 self.stopping.begin();
-                match timeout(NOTICE, &mut servers).await {
-                    Ok(ended) => ended.map(drop),
-                    Err(_) => {
-                        let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
-                        let (ended, _) = tokio::join!(servers, draining);
-                        ended.map(drop)
-                    }
+                if let Ok(ended) = timeout(NOTICE, &mut servers).await {
+                    ended.map(drop)
+                } else {
+                    let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
+                    let (ended, _) = tokio::join!(servers, draining);
+                    ended.map(drop)
                 }
             }
         };
@@ -307,31 +291,6 @@ impl Application {
         self.store.close().await;
         ended
     }
-}
-
-/// Opens the place where sessions are kept. What happens there is told to `cache`, and so is what is written here.
-fn open_store(
-    location: StoreLocation,
-    timeout: Duration,
-    clock: Arc<dyn Clock>,
-    cache: Arc<SessionCache>,
-) -> Result<Arc<dyn Store>, StartError> {
-    let store: Arc<dyn Store> = match location {
-        StoreLocation::Memory => telling(EmbeddedStore::in_memory(clock)?.within(timeout), &cache),
-        StoreLocation::File(path) => {
-            telling(EmbeddedStore::open(&path, clock)?.within(timeout), &cache)
-        }
-        StoreLocation::Redis(settings) => telling(
-            RedisStore::open(settings).map_err(StartError::Redis)?,
-            &cache,
-        ),
-    };
-    Ok(Arc::new(Announcing::new(store, cache)))
-}
-
-fn telling<S: Store + Source + 'static>(store: S, cache: &Arc<SessionCache>) -> Arc<dyn Store> {
-    store.tell(cache.clone());
-    Arc::new(store)
 }
 
 /// Listens for the commands of administrators. The usual place is one where not everybody can make a socket, and where
@@ -353,13 +312,7 @@ fn serve_control(
         group: None,
     };
     let listen = Listen::Unix(path.to_owned());
-    match serve(
-        &listen,
-        owner_alone,
-        (1, ADMIN_CONNECTIONS),
-        shared,
-        routes::control,
-    ) {
+    match serve(&listen, owner_alone, ADMIN, shared, routes::control) {
         Ok((server, _)) => Ok(Some((server, path.to_owned()))),
         Err(error) if is_asked_for => Err(error),
         Err(error) => {

@@ -58,14 +58,13 @@ impl Prepared {
     pub fn of(told: &[Told<'_>], generation: u64) -> Self {
         let mut values = Vec::new();
         let ends = told.iter().map(|told| {
-            match &told.value {
-                Value::Text(text) => values.extend_from_slice(text.as_bytes()),
-                Value::Secret(secret) => {
-                    values.extend_from_slice(secret.expose_secret().as_bytes())
-                }
-                Value::Empty => {}
+            let value = match &told.value {
+                Value::Text(text) => text,
+                Value::Secret(secret) => secret.expose_secret(),
+                Value::Empty => "",
                 Value::ClientsOwn => return None,
-            }
+            };
+            values.extend_from_slice(value.as_bytes());
             Some(u32::try_from(values.len()).expect("values are of some KiB at most"))
         });
         Self {

@@ -62,7 +62,7 @@ pub(super) fn pass(
     for (name, value) in copied.0.iter().zip(told.values()) {
         match value {
             Some(value) => {
-                headers.append(name.clone(), line(HeaderValue::from_maybe_shared(value)))
+                headers.append(name.clone(), line(HeaderValue::from_maybe_shared(value)));
             }
             None if !sent.contains_key(name) => {
                 headers.append(name.clone(), HeaderValue::from_static(""));

@@ -159,15 +159,14 @@ impl Thread {
 
     fn write(&mut self, batch: Vec<Waiting>) {
         let (changes, waiting): (Vec<Change>, Vec<_>) = batch.into_iter().unzip();
-        let outcomes = match self.refusal() {
-            Some(refusal) => Err(refusal),
-            None => {
-                let outcomes = self.commit(&changes);
-                for key in changes.iter().filter_map(Change::record) {
-                    self.tell(Event::Changed(key));
-                }
-                outcomes
+        let outcomes = if let Some(refusal) = self.refusal() {
+            Err(refusal)
+        } else {
+            let outcomes = self.commit(&changes);
+            for key in changes.iter().filter_map(Change::record) {
+                self.tell(Event::Changed(key));
             }
+            outcomes
         };
         match outcomes {
             Ok(outcomes) => {

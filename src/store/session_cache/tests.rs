@@ -25,7 +25,7 @@ use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 struct Slow {
     store: EmbeddedStore,
     /// Whether answers are held back.
-    is_slow: AtomicBool,
+    holds_back: AtomicBool,
     has_read: Notify,
     may_answer: Semaphore,
     is_away: AtomicBool,
@@ -49,7 +49,7 @@ impl Store for Slow {
         self.away()?;
         self.reads.fetch_add(1, Ordering::SeqCst);
         let record = self.store.get(key).await;
-        if self.is_slow.load(Ordering::SeqCst) {
+        if self.holds_back.load(Ordering::SeqCst) {
             self.has_read.notify_one();
             self.may_answer.acquire().await.expect("open").forget();
         }
@@ -163,7 +163,7 @@ impl Scene {
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(Slow {
             store: EmbeddedStore::in_memory(clock.clone()).expect("a store"),
-            is_slow: AtomicBool::new(false),
+            holds_back: AtomicBool::new(false),
             has_read: Notify::new(),
             may_answer: Semaphore::new(0),
             is_away: AtomicBool::new(false),
@@ -211,11 +211,11 @@ impl Scene {
 
     /// Begins to load the session, and lets `meanwhile` happen between the reading and what comes of it.
     async fn load_while(&self, meanwhile: impl Future<Output = ()>) -> Option<Arc<Known>> {
-        self.store.is_slow.store(true, Ordering::SeqCst);
+        self.store.holds_back.store(true, Ordering::SeqCst);
         let (here, id) = (Arc::clone(&self.here), self.id.clone());
         let loading = tokio::spawn(async move { here.load(&id).await });
         self.store.has_read.notified().await;
-        self.store.is_slow.store(false, Ordering::SeqCst);
+        self.store.holds_back.store(false, Ordering::SeqCst);
         meanwhile.await;
         self.store.may_answer.add_permits(1);
         loading.await.expect("it loads").expect("an answer")
@@ -385,7 +385,9 @@ async fn a_flush_or_a_loss_while_a_session_is_read_has_it_read_again() {
         let scene = Scene::set(Duration::ZERO).await;
         let happening = async {
             scene.elsewhere.end(&scene.id).await.expect("it ends");
-            events.iter().for_each(|event| scene.cache.told(*event));
+            for event in events {
+                scene.cache.told(*event);
+            }
         };
         assert!(scene.load_while(happening).await.is_some());
         assert!(scene.load().await.is_none(), "{events:?}");
