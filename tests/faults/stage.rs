@@ -19,6 +19,9 @@ pub const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
 pub const START_LIMIT: Duration = Duration::from_secs(2);
 /// So long a step of a login takes at most, whatever the provider does.
 pub const LOGIN_LIMIT: Duration = Duration::from_secs(10);
+/// So long those who are signed in may go on by what is kept of them in memory, until it is noticed that the store is not
+/// there.
+pub const NOTICE_LIMIT: Duration = Duration::from_millis(1_300);
 /// What a busy machine adds to what is measured.
 pub const MARGIN: Duration = Duration::from_millis(1_000);
 /// So long a decision takes at most.

@@ -9,11 +9,13 @@ mod records;
 mod redis;
 mod redis_forms;
 mod refresh;
+mod replicas;
 mod within;
 
 use std::pin::Pin;
 
 use crate::kit::{Failure, Result};
+use crate::scenarios::replicas::Trouble;
 use crate::stage::Stage;
 
 /// How a scenario ended that did not fail.
@@ -80,6 +82,9 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("two instances, sign-outs",     |stage| Box::pin(replicas::revoked(stage, Trouble::None))),
+        scenario("two instances, told nothing",  |stage| Box::pin(replicas::revoked(stage, Trouble::Deaf))),
+        scenario("two instances, connections end", |stage| Box::pin(replicas::revoked(stage, Trouble::Closed))),
         scenario("redis holds writes back",      |stage| Box::pin(redis_forms::writes_held(stage))),
         long("redis primary killed",             |stage| Box::pin(redis_forms::primary_killed(stage))),
         long("redis failover asked for",         |stage| Box::pin(redis_forms::failover_asked_for(stage))),

@@ -21,7 +21,7 @@ use crate::provider::{Own, expect_page};
 use crate::scenarios::Outcome;
 use crate::seen::Expect;
 use crate::service::Plan;
-use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, Stage};
+use crate::stage::{DECISION_LIMIT, MARGIN, NOTICE_LIMIT, RECOVERY_LIMIT, Stage};
 use crate::world::ISSUER_HOST;
 
 const NOT_AVAILABLE: &str = "Sign-in is not available";
@@ -79,6 +79,7 @@ pub async fn fail_and_move(stage: &mut Stage) -> Result<Outcome> {
     stage.changing();
     hosts.say(None)?;
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(1.5, 20.0)).await;
     service.expect_health(200, 503).await?;

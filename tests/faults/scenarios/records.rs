@@ -5,7 +5,7 @@ use crate::kit::{Failure, Result};
 use crate::scenarios::Outcome;
 use crate::scenarios::redis::{each_key, plan};
 use crate::seen::Expect;
-use crate::stage::{DECISION_LIMIT, MARGIN, Stage};
+use crate::stage::{DECISION_LIMIT, MARGIN, NOTICE_LIMIT, Stage};
 
 const SESSIONS: &str = "portcullis:session:*";
 const KEPT: &str = "kept:portcullis:session:*";
@@ -29,6 +29,7 @@ pub async fn broken(stage: &mut Stage) -> Result<Outcome> {
     for (name, becomes) in kinds {
         stage.changing();
         rewrite_sessions(&redis, becomes).map_err(Failure::of(name))?;
+        stage.hold(NOTICE_LIMIT).await;
         stage.fault(Expect::SIGNED_OUT);
         stage.hold(stage.time(0.4, 5.0)).await;
     }

@@ -15,15 +15,15 @@ use crate::scenarios::Outcome;
 use crate::seen::Expect;
 use crate::service::{Plan, Service};
 use crate::sockets::connections_to;
-use crate::stage::{DECISION_LIMIT, MARGIN, RECOVERY_LIMIT, START_LIMIT, Stage};
+use crate::stage::{DECISION_LIMIT, MARGIN, NOTICE_LIMIT, RECOVERY_LIMIT, START_LIMIT, Stage};
 
 /// What somebody is told whose session could not be stored.
 pub(super) const NOT_STORED: &str = "You are not signed in";
 const NOT_NOW: &str = "Not available right now";
 /// What an outage may leave behind in memory, in KiB.
 const MOST_MEMORY: usize = 50 * 1024;
-/// One is kept, and another may just be tried.
-const MOST_CONNECTIONS: usize = 4;
+/// Three are kept, and others may just be tried.
+const MOST_CONNECTIONS: usize = 6;
 
 /// A Redis that loses nothing by being killed.
 fn durable() -> RedisServer {
@@ -89,6 +89,7 @@ pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
     stage.watch().await?;
     stage.changing();
     redis.kill();
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     let (page, _) = stage.step(&browser, &stage.app_url("/page")).await?;
     expect_page(&page, 503, NOT_NOW)?;
@@ -144,6 +145,7 @@ pub async fn frozen(stage: &mut Stage) -> Result<Outcome> {
     let before = service.memory_kib()?;
     stage.changing();
     redis.freeze();
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(2.5, 60.0)).await;
     service.expect_health(200, 503).await?;
@@ -175,6 +177,7 @@ pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
     let before = service.memory_kib()?;
     stage.changing();
     relay.set(Weather::Silent);
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(2.5, 60.0)).await;
     service.expect_health(200, 503).await?;
@@ -278,6 +281,7 @@ pub async fn evicting(stage: &mut Stage) -> Result<Outcome> {
     redis.ask(&["SET", "somebody-elses", "x"]);
     let left = redis.ask(&["DBSIZE"]);
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::SIGNED_OUT);
     stage.signed_in("ben", 200).await?;
     stage.hold(stage.time(0.5, 5.0)).await;
@@ -348,6 +352,7 @@ pub async fn password_changed(stage: &mut Stage) -> Result<Outcome> {
         "the-second-one",
     ]);
     redis.ask(&["-a", "the-second-one", "CLIENT", "KILL", "TYPE", "normal"]);
+    stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(1.5, 10.0)).await;
     stage.changing();
