@@ -27,6 +27,7 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 .PHONY: faults
 faults: tools ## Let each fault last, and print what was measured (some ten minutes; `make test` runs them briefly)
 	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults
+	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test it replicas -- --nocapture
 
 .PHONY: proxies
 proxies: tools ## Run every case behind every proxy, with what `snippet` prints, and print the table (`make test` runs it too)

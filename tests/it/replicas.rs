@@ -280,10 +280,12 @@ async fn everybody_is_told_who_they_are() {
         assert_eq!(visit.end.header("remote-user"), name);
         people.push((name, browser.cookie_header(HOST)));
     }
+    let lasts_long = std::env::var("PORTCULLIS_FAULTS").is_ok_and(|extent| extent == "all");
+    let time = Duration::from_secs(if lasts_long { 60 } else { 3 });
     let begun = Instant::now();
     let asked = people.iter().map(async |(name, cookie)| {
         let mut answers = 0;
-        while begun.elapsed() < Duration::from_secs(3) {
+        while begun.elapsed() < time {
             for app in [&one, &other] {
                 let answer = app.ask(FILMS).fetch().header("cookie", cookie).send().await;
                 assert_eq!(answer.status, 200, "{name}");

@@ -20,6 +20,7 @@ mod listening;
 mod outages;
 mod permissions;
 mod sentinels;
+mod telling;
 mod valkey;
 
 #[path = "../../../tests/kit/redis_forms.rs"]
