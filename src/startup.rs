@@ -347,7 +347,7 @@ fn serve(
             .configure(routes.clone())
     };
     let server = HttpServer::new(app)
-        .on_connect(remember_ends)
+        .on_connect(note_connection)
         .workers(workers)
         .max_connections(connections.div_ceil(workers))
         .keep_alive(KEEP_ALIVE)
@@ -364,9 +364,7 @@ fn serve(
             make_room(&listener).map_err(refused)?;
             server.listen(listener)
         }
-        Listen::Unix(path) => server
-            .on_connect(note_peer)
-            .listen_uds(unix_listener(path, sockets).map_err(refused)?),
+        Listen::Unix(path) => server.listen_uds(unix_listener(path, sockets).map_err(refused)?),
     };
     let server = server.map_err(refused)?;
     let address = server
@@ -377,8 +375,10 @@ fn serve(
     Ok((server.run(), address))
 }
 
-/// Keeps with a connection to a socket who is at its other end.
-fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+/// Keeps with a connection what is to be known of it later: whether it has ended, and, where it is one to a socket, who
+/// is at its other end. Of several such functions actix calls the last alone.
+fn note_connection(connection: &dyn Any, data: &mut Extensions) {
+    remember_ends(data);
     let stream = connection.downcast_ref::<UnixStream>();
     if let Some(peer) = stream.and_then(|stream| stream.peer_cred().ok()) {
         data.insert(SocketPeer { uid: peer.uid() });

@@ -1,7 +1,6 @@
 //! Requests that want another protocol on their connection. None is spoken here, but bytes of it may lie behind the
 //! request already, and must not be taken for the next one.
 
-use std::any::Any;
 use std::cell::Cell;
 
 use actix_web::body::MessageBody;
@@ -21,7 +20,7 @@ use crate::http::stopping::Stopping;
 struct Ended(Cell<bool>);
 
 /// Has a new connection remember when it has ended.
-pub fn remember_ends(_connection: &dyn Any, data: &mut Extensions) {
+pub fn remember_ends(data: &mut Extensions) {
     data.insert(Ended::default());
 }
 

@@ -2,11 +2,13 @@
 //! came behind them is read as anything.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::support::app::{TestApp, every_dialect, spawn_app_with};
@@ -30,13 +32,75 @@ const UPGRADES: [(&str, &str); 9] = [
     ("twice",                   "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n"),
 ];
 
+/// Where the service is asked.
+#[derive(Clone)]
+enum Place {
+    Address(SocketAddr),
+    Socket(PathBuf),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+impl Place {
+    async fn connect(&self) -> Box<dyn Stream> {
+        match self {
+            Self::Address(address) => {
+                Box::new(TcpStream::connect(address).await.expect("a connection"))
+            }
+            Self::Socket(path) => Box::new(UnixStream::connect(path).await.expect("a connection")),
+        }
+    }
+}
+
+/// A service, and how its listeners are asked.
+struct Asked {
+    _app: TestApp,
+    _folder: Option<TempDir>,
+    doors: Vec<(Place, &'static str, &'static str, u16)>,
+}
+
+/// One at addresses, and one at sockets.
+async fn services() -> [Asked; 2] {
+    let app = spawn_app_with(every_dialect).await;
+    let places = [&app.verify, &app.portal, &app.admin].map(|door| Place::Address(door.address()));
+    let at_addresses = Asked {
+        _app: app,
+        _folder: None,
+        doors: doors(&places),
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let listen = |name: &str| Some(format!("unix:{}", at(name).display()));
+    let control = at("control.sock");
+    let app = spawn_app_with(|raw| {
+        every_dialect(raw);
+        raw.server.listen = listen("verify.sock");
+        raw.server.portal_listen = listen("portal.sock");
+        raw.server.admin_listen = listen("admin.sock");
+        raw.server.control_socket = Some(control.display().to_string());
+    })
+    .await;
+    let places = ["verify.sock", "portal.sock", "admin.sock"].map(|name| Place::Socket(at(name)));
+    let mut doors = doors(&places);
+    doors.push((
+        Place::Socket(control),
+        "GET /v1/sessions",
+        "Host: x\r\n",
+        200,
+    ));
+    let at_sockets = Asked {
+        _app: app,
+        _folder: Some(folder),
+        doors,
+    };
+    [at_addresses, at_sockets]
+}
+
 /// What asks for `/ping`, which anybody may have, in each dialect, and what is answered without asking anybody.
-fn doors(app: &TestApp) -> [(SocketAddr, &'static str, &'static str, u16); 8] {
-    let (verify, portal, admin) = (
-        app.verify.address(),
-        app.portal.address(),
-        app.admin.address(),
-    );
+fn doors(places: &[Place; 3]) -> Vec<(Place, &'static str, &'static str, u16)> {
+    let [verify, portal, admin] = places.each_ref().map(|place| move || place.clone());
     let caddy = "Host: x\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: \
                  films.example.net\r\nX-Forwarded-Uri: /ping\r\nX-Forwarded-For: 203.0.113.7\r\n";
     let nginx = "Host: x\r\nX-Original-Method: GET\r\nX-Original-URL: https://films.example.net/ping\r\n\
@@ -45,21 +109,21 @@ fn doors(app: &TestApp) -> [(SocketAddr, &'static str, &'static str, u16); 8] {
         "Host: films.example.net\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.7\r\n";
     let own = "Host: films.example.net\r\nX-Original-Method: GET\r\nX-Original-URL: \
                https://films.example.net/.portcullis/logout\r\nX-Forwarded-For: 203.0.113.7\r\n";
-    [
-        (verify, "GET /verify", caddy, 200),
-        (verify, "GET /verify/nginx", nginx, 200),
-        (verify, "GET /verify/envoy/ping", envoy, 200),
-        (verify, "GET /nothing", "Host: x\r\n", 404),
-        (portal, "GET /", "Host: auth.example.net\r\n", 200),
-        (portal, "GET /.portcullis/logout", own, 302),
-        (admin, "GET /health/live", "Host: x\r\n", 200),
-        (admin, "GET /nothing", "Host: x\r\n", 404),
+    vec![
+        (verify(), "GET /verify", caddy, 200),
+        (verify(), "GET /verify/nginx", nginx, 200),
+        (verify(), "GET /verify/envoy/ping", envoy, 200),
+        (verify(), "GET /nothing", "Host: x\r\n", 404),
+        (portal(), "GET /", "Host: auth.example.net\r\n", 200),
+        (portal(), "GET /.portcullis/logout", own, 302),
+        (admin(), "GET /health/live", "Host: x\r\n", 200),
+        (admin(), "GET /nothing", "Host: x\r\n", 404),
     ]
 }
 
 /// Everything that comes back until the service closes the connection.
-async fn exchanged(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+async fn exchanged(place: &Place, bytes: &[u8]) -> String {
+    let mut stream = place.connect().await;
     let written = stream.write_all(bytes).await;
     written.expect("it fits what the system buffers");
     let mut answers = Vec::new();
@@ -90,9 +154,9 @@ fn assert_answered_once(answers: &str, status: u16, what: &str) {
 
 #[actix_web::test]
 async fn another_protocol_is_answered_plainly_and_nothing_behind_it_is_read() {
-    let app = spawn_app_with(every_dialect).await;
+    let services = services().await;
     let mut cases = Vec::new();
-    for (address, line, headers, status) in doors(&app) {
+    for (place, line, headers, status) in services.iter().flat_map(|asked| &asked.doors) {
         let request = format!("{line} HTTP/1.1\r\n{headers}");
         let behind = [
             String::new(),
@@ -105,8 +169,8 @@ async fn another_protocol_is_answered_plainly_and_nothing_behind_it_is_read() {
                 let what = format!("{line}, {what}, {behind:?}");
                 let bytes = format!("{request}{upgrade}\r\n{behind}");
                 cases.push(async move {
-                    let answers = exchanged(address, bytes.as_bytes()).await;
-                    assert_answered_once(&answers, status, &what);
+                    let answers = exchanged(place, bytes.as_bytes()).await;
+                    assert_answered_once(&answers, *status, &what);
                     let (head, _) = answers.split_once("\r\n\r\n").expect("a head");
                     let head = head.to_ascii_lowercase();
                     assert!(head.contains("\r\nconnection: close"), "{what}: {head}");
@@ -127,32 +191,32 @@ async fn all(cases: Vec<impl Future<Output = ()>>) {
 /// Two requests in a row are answered, where none wants another protocol: so the tests above can fail.
 #[actix_web::test]
 async fn a_connection_is_kept_otherwise() {
-    let app = spawn_app_with(every_dialect).await;
-    for (address, line, headers, status) in doors(&app) {
+    let services = services().await;
+    for (place, line, headers, status) in services.iter().flat_map(|asked| &asked.doors) {
         let request = format!("{line} HTTP/1.1\r\n{headers}");
         let bytes = format!("{request}\r\n{request}Connection: close\r\n\r\n");
-        let answers = exchanged(address, bytes.as_bytes()).await;
-        assert_eq!(statuses(&answers), [status, status], "{line}: {answers}");
+        let answers = exchanged(place, bytes.as_bytes()).await;
+        assert_eq!(statuses(&answers), [*status, *status], "{line}: {answers}");
     }
 }
 
 /// Neither does a body hide one, nor a head that is refused, nor a tunnel.
 #[actix_web::test]
 async fn nothing_is_read_behind_a_refusal_either() {
-    let app = spawn_app_with(every_dialect).await;
+    let services = services().await;
     let (mut cases, mut tunnels) = (Vec::new(), Vec::new());
-    for (address, line, headers, status) in doors(&app) {
+    for (place, line, headers, status) in services.iter().flat_map(|asked| &asked.doors) {
         let hidden = format!("{line} HTTP/1.1\r\n{headers}\r\n");
         let length = hidden.len();
         let long = format!("Cookie: {}\r\n", "x".repeat(40_000));
         let large = if line.contains("nginx") { 403 } else { 431 };
         let rests = [
             (
-                status,
+                *status,
                 format!("Content-Length: {length}\r\n\r\n{hidden}{hidden}"),
             ),
             (
-                status,
+                *status,
                 format!("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"),
             ),
             (large, format!("{long}\r\n{hidden}")),
@@ -162,7 +226,7 @@ async fn nothing_is_read_behind_a_refusal_either() {
                 let bytes = format!("{line} HTTP/1.1\r\n{headers}{upgrade}{rest}");
                 let (expected, what) = (*expected, format!("{line}, {what}, {rest}"));
                 cases.push(async move {
-                    let answers = exchanged(address, bytes.as_bytes()).await;
+                    let answers = exchanged(place, bytes.as_bytes()).await;
                     assert_answered_once(&answers, expected, &what);
                 });
             }
@@ -170,7 +234,7 @@ async fn nothing_is_read_behind_a_refusal_either() {
         tunnels.push(async move {
             // What a tunnel is answered depends on who is asked; whatever it is, it is the last.
             let tunnel = hidden.replacen("GET", "CONNECT", 1) + &hidden;
-            let answers = exchanged(address, tunnel.as_bytes()).await;
+            let answers = exchanged(place, tunnel.as_bytes()).await;
             assert!(!answers.starts_with("HTTP/1.1 101"), "{line}: {answers}");
             let mut rest = statuses(&answers).into_iter().skip(1);
             assert!(rest.all(|status| status == 400), "{line}: {answers}");

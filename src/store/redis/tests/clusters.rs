@@ -178,7 +178,11 @@ async fn a_node_that_joins_is_found() {
     let from = owner("{moving}");
     cluster.nodes.swap(3, (from + 1) % 3);
     a_slot_moves(&cluster, &store).await;
-    assert_eq!(store.primaries().now().len(), 4);
+    let mut primaries = store.primaries();
+    let all = tokio::time::timeout(PATIENT, async {
+        while primaries.now().len() < 4 && primaries.changed().await {}
+    });
+    all.await.expect("all of them, soon");
 }
 
 #[tokio::test]
