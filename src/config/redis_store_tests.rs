@@ -147,7 +147,8 @@ fn what_goes_with_a_redis_is_checked() {
     const SENTINEL: &str = "redis+sentinel://h1,h2/mymaster";
     const CLUSTER: &str = "redis+cluster://h1,h2";
     let folder = folder();
-    let cases: [(&str, Edit, &str); 23] = [
+    let cases: [(&str, Edit, &str); 24] = [
+        (URL, |raw| raw.session.store_grace = Some(std::time::Duration::from_secs(901)), "session.store_grace: must be 15m at most"),
         (URL, |raw| raw.session.secret_file = None,                               "session.secret_file: all that share a Redis need the same keys"),
         (URL, |raw| raw.session.secret_file = Some("to-be-made".into()),          "session.secret_file: "),
         (URL, |raw| raw.session.store_password_file = Some("empty".into()),       "session.store_password_file: "),

@@ -122,3 +122,17 @@ fn a_file_that_others_may_change_is_warned_about() {
     );
     assert_eq!(warned(0o604), [expected]);
 }
+
+#[test]
+fn a_grace_is_of_no_use_where_nobody_else_writes() {
+    let warned = |grace: Option<std::time::Duration>| {
+        let mut raw = good();
+        raw.session.store_grace = grace;
+        let config = Config::from_raw(&raw, Path::new("/nowhere")).expect("a good configuration");
+        config
+            .warnings
+            .iter()
+            .any(|warning| warning.path == "session.store_grace")
+    };
+    assert!(!warned(None) && warned(Some(std::time::Duration::from_secs(60))));
+}

@@ -29,6 +29,7 @@ mod replicas;
 mod seed;
 mod sockets;
 mod step_up;
+mod stopping;
 mod store_file;
 mod support;
 mod upgrades;

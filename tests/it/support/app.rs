@@ -30,7 +30,7 @@ pub struct TestApp {
     pub admin: Door,
     raw: RawConfig,
     /// The service stops when this goes.
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<io::Result<()>>,
 }
 
@@ -171,7 +171,7 @@ fn start(raw: RawConfig, issuer: Arc<FakeIssuer>, clock: TestClock) -> TestApp {
         portal,
         admin,
         raw,
-        stop,
+        stop: Some(stop),
         running,
     }
 }
@@ -240,12 +240,27 @@ impl TestApp {
         start(raw, Arc::clone(&self.issuer), self.clock.clone())
     }
 
-    /// Stops the service, and starts one anew with the same configuration, beside the same issuer.
-    pub async fn restart(self) -> Self {
-        // Nobody listens when it has ended by itself, and that shows in what it says.
-        let _ = self.stop.send(());
-        let ended = self.running.await.expect("it does not panic");
+    /// As SIGTERM does.
+    pub fn tell_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens when it has ended by itself, and that shows in what it says.
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until it has stopped.
+    pub async fn has_stopped(mut self) {
+        let ended = (&mut self.running).await.expect("it does not panic");
         ended.expect("a clean stop");
+    }
+
+    /// Stops the service, and starts one anew with the same configuration, beside the same issuer.
+    pub async fn restart(mut self) -> Self {
+        self.tell_to_stop();
+        (&mut self.running)
+            .await
+            .expect("it does not panic")
+            .expect("a clean stop");
         start(self.raw, self.issuer, self.clock)
     }
 
