@@ -205,7 +205,7 @@ async fn complete<'g>(
         && is_same_person(&session.identity, &signed_in.identity)
         && let Some(reason) = in_vain(gate, id, session, &attempt.step_up, &signed_in).await
     {
-        audit::login_failed(reason.code(), client);
+        audit::step_up_failed(reason.code(), &session.identity, client);
         return CallbackAnswer::StepUpUnmet {
             reason,
             identity: signed_in.identity,

@@ -10,6 +10,8 @@ use portcullis::config::RawConfig;
 use reqwest::Method;
 
 use crate::redis::Shared;
+use crate::refresh::{self, LAPSED, Person};
+use crate::step_up::asks_for_more;
 use crate::support::app::{Answer, Ask, TestApp, answer, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 use crate::support::exposition::{Format, Labels, Scrape, labels};
@@ -174,6 +176,65 @@ async fn logins_are_counted_by_how_they_end_and_logouts_too() {
         .navigate("https://films.example.net/.portcullis/logout")
         .await;
     assert_eq!(logouts().await, 2.0);
+}
+
+/// A challenge says what is missing, and so does the denial after a sign-in that did not bring it.
+#[actix_web::test]
+async fn a_step_up_is_counted_as_what_is_missing() {
+    let app = spawn_app_with(|raw| asks_for_more(raw, "notes", Duration::from_secs(900))).await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    browser.navigate(NOTES).await;
+    app.issuer.behave(|issuer| issuer.asks_again = false);
+    app.clock.advance(Duration::from_secs(961));
+    for ask in [browser.ask(NOTES).fetch(), browser.ask(NOTES).navigation()] {
+        let challenge = ("notes", "challenge", "auth_too_old");
+        counts_as(&app, "too long ago", ask, challenge).await;
+    }
+    browser.navigate(NOTES).await;
+    let in_vain = [("result", "auth_too_old")];
+    let logins = value(&app, "portcullis_logins_total", &in_vain).await;
+    assert_eq!(logins, 1.0);
+    let denial = ("notes", "deny", "auth_too_old");
+    counts_as(&app, "in vain", browser.ask(NOTES).fetch(), denial).await;
+}
+
+#[actix_web::test]
+async fn renewals_are_counted_by_how_they_end() {
+    let app = refresh::spawn(|_| {}).await;
+    let ada = Person::sign_in(&app, FILMS).await;
+    let before = scrape(&app).await;
+    let mut expected = BTreeMap::new();
+    let rows: [(fn(&mut Behaviour), &str, u16); 3] = [
+        (|_| {}, "renewed", 200),
+        (
+            |now| {
+                let answer = issuer::Answer::Status(503);
+                now.answers.insert(Endpoint::Refresh, answer);
+            },
+            "provider_unavailable",
+            200,
+        ),
+        (
+            |now| {
+                now.answers.clear();
+                now.refuse_refresh = Some("invalid_grant");
+            },
+            "grant_ended",
+            401,
+        ),
+    ];
+    for (behave, result, status) in rows {
+        app.issuer.behave(behave);
+        app.clock.advance(LAPSED);
+        // After a failure it is tried beside the requests.
+        refresh::until(result, async || ada.status(&app).await == status).await;
+        expected.insert(labels(&[("result", result)]), 1.0);
+        refresh::until(result, async || {
+            risen("portcullis_refreshes_total", &before, &scrape(&app).await) == expected
+        })
+        .await;
+    }
 }
 
 #[actix_web::test]

@@ -69,6 +69,17 @@ fn with_vault(raw: &mut RawConfig) {
 
 async fn spawn() -> TestApp {
     spawn_app_with(with_vault).await
+/// Has `service` ask for a sign-in that is no older.
+pub fn asks_for_more(raw: &mut RawConfig, service: &str, max_auth_age: Duration) {
+    let policy = RawPolicy {
+        max_auth_age: Some(max_auth_age),
+        ..RawPolicy::default()
+    };
+    raw.policies.insert("fresh".into(), policy);
+    let service = raw.services.get_mut(service).expect("a service");
+    service.policy = Some("fresh".into());
+}
+
 }
 
 /// Whether the request goes through with the cookies that `browser` has.
