@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use portcullis::config::RawConfig;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -12,6 +14,7 @@ use crate::refresh::{self, LAPSED, Person};
 use crate::step_up::asks_for_more;
 use crate::support::app::{TestApp, answer, spawn_app_with};
 use crate::support::browser::Browser;
+use crate::support::issuer::{self, Endpoint};
 use crate::support::log;
 
 const FILMS: &str = "https://films.example.net/";
@@ -19,13 +22,13 @@ const NOTES: &str = "https://notes.example.net/";
 
 /// The service, with browsers at an address of its own, by which its lines are found.
 async fn spawn() -> TestApp {
-    static ADDRESSES: AtomicU32 = AtomicU32::new(1);
-    log::capture();
-    let mut app = spawn_app_with(adjust).await;
     spawn_with(|_| {}).await
 }
 
 async fn spawn_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
+    static ADDRESSES: AtomicU32 = AtomicU32::new(1);
+    log::capture();
+    let mut app = spawn_app_with(adjust).await;
     let [_, _, a, b] = ADDRESSES.fetch_add(1, Ordering::SeqCst).to_be_bytes();
     app.from = format!("198.19.{a}.{b}");
     app
@@ -121,9 +124,6 @@ async fn a_login_that_fails_says_why() {
     assert!(events(&app.from, "login").is_empty());
 }
 
-#[actix_web::test]
-async fn a_denial_is_found_by_the_id_on_its_page() {
-    let app = spawn().await;
 /// Somebody who is signed in, and has to sign in again by another way, which they do not.
 #[actix_web::test]
 async fn a_step_up_in_vain_says_who_stays_signed_in() {
@@ -185,6 +185,9 @@ async fn renewals_say_whose_session_lives_on_or_has_ended() {
     assert_eq!(told("refresh").len(), 1);
 }
 
+#[actix_web::test]
+async fn a_denial_is_found_by_the_id_on_its_page() {
+    let app = spawn().await;
     app.issuer.sign_in_as("ben");
     let mut ben = Browser::new(&app);
     let page = ben
