@@ -199,13 +199,16 @@ async fn a_step_up_is_counted_as_what_is_missing() {
     counts_as(&app, "in vain", browser.ask(NOTES).fetch(), denial).await;
 }
 
+/// What the provider does, how the renewal ends then, and what the person gets.
+type Renewal = (fn(&mut Behaviour), &'static str, u16);
+
 #[actix_web::test]
 async fn renewals_are_counted_by_how_they_end() {
     let app = refresh::spawn(|_| {}).await;
     let ada = Person::sign_in(&app, FILMS).await;
     let before = scrape(&app).await;
     let mut expected = BTreeMap::new();
-    let rows: [(fn(&mut Behaviour), &str, u16); 3] = [
+    let rows: [Renewal; 3] = [
         (|_| {}, "renewed", 200),
         (
             |now| {
