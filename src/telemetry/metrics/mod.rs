@@ -23,7 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use self::decisions::{DecisionCounters, Verdict};
+pub use self::decisions::{DecisionCounters, NO_SERVICE, Verdict};
 pub use self::store::{Fault, Op, StoreMetrics};
 
 use self::decisions::Decisions;
