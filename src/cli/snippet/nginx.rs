@@ -216,12 +216,7 @@ fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
 }
 
 /// What the server for `port` serves of the services that are asked about, or of those that are not.
-fn served_at<'a>(
-    config: &Config,
-    services: &[&'a Service],
-    port: u16,
-    asked: bool,
-) -> Server<'a> {
+fn served_at<'a>(config: &Config, services: &[&'a Service], port: u16, asked: bool) -> Server<'a> {
     let mut hosts = Vec::new();
     for service in services {
         if is_asked_about(config, service) != asked {
