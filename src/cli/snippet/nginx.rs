@@ -115,9 +115,10 @@ pub(super) fn snippet(
     }
     let ports = ports(config, services);
     let all = |asked: bool| -> Vec<Server<'_>> {
-        let served = ports.iter();
-        let served = served.map(|port| served_at(config, services, *port, asked));
-        served.filter(|server| !server.hosts.is_empty()).collect()
+        let each = ports
+            .iter()
+            .map(|port| served_at(config, services, *port, asked));
+        each.filter(|server| !server.hosts.is_empty()).collect()
     };
     let refusing = ports.iter().map(|port| Refusing {
         listen: listen(config, *port),
