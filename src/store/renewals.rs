@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::domain::identity::Identity;
-use crate::domain::renewal::Renewal;
+use crate::domain::renewal::{Renewal, RenewalRules};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
@@ -213,7 +213,8 @@ impl Sessions {
         self.update(&renewing.member, apply).await
     }
 
-    /// Notes in the session's record that a renewal failed at `now`. `None` when it has ended meanwhile.
+    /// Notes in the session's record that renewing the tokens that were read failed at `now`; nothing, when it has others
+    /// by now. `None` when it has ended meanwhile.
     ///
     /// # Errors
     ///
@@ -221,12 +222,13 @@ impl Sessions {
     pub async fn note_failed_renewal(
         &self,
         renewing: &Renewing,
+        rules: &RenewalRules,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         let apply = |session: &Session| {
             let renewal = session.renewal.as_ref()?;
-            Some(Session {
-                renewal: Some(renewal.failed(now)),
+            (renewal.serial == renewing.serial()).then(|| Session {
+                renewal: Some(rules.failed(renewal, now)),
                 ..session.clone()
             })
         };

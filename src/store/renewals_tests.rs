@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::clock::Clock;
+use crate::domain::renewal::WithoutRefresh;
 use crate::domain::session::SessionLifetime;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
@@ -16,6 +17,11 @@ use crate::store::sessions::Login;
 use crate::store::{Cursor, Page, Record, RecordKey, Store};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+const RULES: RenewalRules = RenewalRules {
+    grace: Duration::from_secs(24 * 3_600),
+    without_refresh: WithoutRefresh::Session,
+};
 
 fn identity(groups: &[&str]) -> Identity {
     Identity {
@@ -307,7 +313,10 @@ async fn no_step_brings_an_ended_session_back() {
         assert_eq!(scene.sessions.finish_renewal(&renewing).await, Ok(None));
         let now = scene.clock.now();
         assert_eq!(
-            scene.sessions.note_failed_renewal(&renewing, now).await,
+            scene
+                .sessions
+                .note_failed_renewal(&renewing, &RULES, now)
+                .await,
             Ok(None)
         );
         assert_eq!(scene.session().await, None, "step {step}");
@@ -391,7 +400,10 @@ async fn a_failure_is_noted_until_a_renewal_goes_well() {
     let since = scene.clock.now();
     for _ in 0..3 {
         let now = scene.clock.now();
-        let noted = scene.sessions.note_failed_renewal(&renewing, now).await;
+        let noted = scene
+            .sessions
+            .note_failed_renewal(&renewing, &RULES, now)
+            .await;
         let renewal = noted.expect("an answer").expect("it lives").renewal;
         let renewal = renewal.expect("what to do next");
         assert_eq!(
@@ -406,6 +418,22 @@ async fn a_failure_is_noted_until_a_renewal_goes_well() {
     let session = scene.sessions.finish_renewal(&renewing).await;
     let renewal = session.expect("an answer").expect("it lives").renewal;
     assert_eq!(renewal.expect("what to do next").failing_since, None);
+}
+
+/// Whoever was overtaken knows nothing about the tokens that came since.
+#[tokio::test]
+async fn a_failure_is_noted_for_the_tokens_that_it_was_with() {
+    let scene = Scene::set().await;
+    let (late, mut next) = (scene.open().await, scene.open().await);
+    let renewed = scene.renewed(1, &["next"]);
+    let written = scene.keep(&mut next, 1, renewed);
+    assert_eq!(written.await, Ok(true));
+    let finished = scene.sessions.finish_renewal(&next).await;
+    let session = finished.expect("an answer");
+    let now = scene.clock.now();
+    let noted = scene.sessions.note_failed_renewal(&late, &RULES, now).await;
+    assert_eq!(noted, Ok(session.clone()));
+    assert_eq!(scene.session().await, session);
 }
 
 #[tokio::test]

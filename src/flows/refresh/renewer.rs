@@ -183,7 +183,10 @@ impl Renewer {
         };
         self.log_failure(error);
         let now = self.clock.now();
-        match self.sessions.note_failed_renewal(renewing, now).await {
+        let noted = self
+            .sessions
+            .note_failed_renewal(renewing, &self.rules, now);
+        match noted.await {
             Ok(Some(session)) if self.is_given_up(&session) => {
                 self.end(renewing, RefreshResult::GraceOver).await
             }

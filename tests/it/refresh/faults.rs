@@ -106,13 +106,10 @@ async fn who_was_kept_is_renewed_when_the_provider_is_back() {
             issuer.answers.clear();
             issuer.groups = Some(&["media"]);
         });
+        // What failed before a pause is waited for: the provider may have something to say by now.
         app.clock.advance(DAY / 24 * 23);
-        // In the background: nobody waits for a provider that is known to fail.
-        assert_eq!(ada.status(&app).await, 200);
-        until("it is renewed", async || {
-            ada.whoami().await["groups"] == serde_json::json!(["media"])
-        })
-        .await;
+        let groups = ada.whoami().await["groups"].clone();
+        assert_eq!(groups, serde_json::json!(["media"]), "{later:?}");
         // The grace begins anew with the next outage.
         app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
         app.clock.advance(LAPSED);
@@ -120,6 +117,66 @@ async fn who_was_kept_is_renewed_when_the_provider_is_back() {
         app.clock.advance(DAY / 24 * 23);
         assert_eq!(ada.status(&app).await, 200);
     }
+}
+
+/// A failure before a pause lets nobody pass after it who was disabled meanwhile.
+#[actix_web::test]
+async fn who_was_kept_and_disabled_is_out_at_the_first_request_after_a_pause() {
+    let (app, _front) = spawn(None);
+    let ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| {
+        issuer.answers.clear();
+        issuer.refuse_refresh = Some("invalid_grant");
+    });
+    app.clock.advance(DAY / 2);
+    assert_eq!(ada.status(&app).await, 401);
+}
+
+/// Seconds later it is known, and nobody waits.
+#[actix_web::test]
+async fn what_has_just_failed_is_tried_again_in_the_background() {
+    let (app, _front) = spawn(None);
+    let mut ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| {
+        issuer.answers.clear();
+        issuer.groups = Some(&["media"]);
+    });
+    app.issuer
+        .answer(Endpoint::Refresh, Answer::Late(Duration::from_secs(5)));
+    app.clock.advance(TEN * 3);
+    let began = Instant::now();
+    assert_eq!(ada.status(&app).await, 200);
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    until("it is renewed", async || {
+        ada.whoami().await["groups"] == serde_json::json!(["media"])
+    })
+    .await;
+}
+
+/// A failure before a pause that is as long as the grace is forgotten: the next outage is outlasted as a whole.
+#[actix_web::test]
+async fn a_failure_before_a_pause_uses_no_grace_up() {
+    let (app, _front) = spawn(None);
+    let ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.clock.advance(DAY * 3);
+    assert_eq!(ada.status(&app).await, 200);
+    // From here on she is there all the time, and the grace is not prolonged.
+    for _ in 0..23 {
+        app.clock.advance(DAY / 24);
+        assert_eq!(ada.status(&app).await, 200);
+    }
+    app.clock.advance(DAY / 24);
+    assert_eq!(ada.status(&app).await, 401);
 }
 
 /// A provider that hangs holds up those who are there when it begins, and for three seconds.
