@@ -126,8 +126,8 @@ impl Sessions {
     }
 
     /// Writes `tokens` over those that were read. `false` when others stand there by now, or none: then nothing is
-    /// written. Tries again for some seconds where the store does not take them, since they may be the only ones that
-    /// the provider still knows.
+    /// written. Tries again for some seconds where the store does not take them, or forgets them at once, since they may
+    /// be the only ones that the provider still knows.
     ///
     /// # Errors
     ///
@@ -178,12 +178,18 @@ impl Sessions {
                 let version = renewing.version;
                 self.store.replace(&key, version, &sealed, lives).await?;
                 // Where the write was not answered, a second one meets the first.
-                let stored = self.store.get(&key).await?;
-                Ok(stored.filter(|stored| stored.value == sealed))
+                match self.store.get(&key).await? {
+                    Some(stored) if stored.value == sealed => Ok(Some(stored.version)),
+                    // A server that took over lacks the write, and nobody else has written.
+                    Some(stored) if stored.version == version => {
+                        Err(StoreError::Unreachable("what was written is gone".into()))
+                    }
+                    _ => Ok(None),
+                }
             };
             match saved.await {
-                Ok(Some(stored)) => {
-                    renewing.version = stored.version;
+                Ok(Some(version)) => {
+                    renewing.version = version;
                     return Ok(true);
                 }
                 Ok(None) => return Ok(false),

@@ -56,6 +56,7 @@ impl Scene {
             store: EmbeddedStore::in_memory(clock.clone()).expect("a store"),
             unanswered: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
         });
         let lifetime = SessionLifetime {
             idle: HOUR * 24,
@@ -115,11 +116,13 @@ impl Scene {
     }
 }
 
-/// Does not answer the next writes of a record over another, though it carries them out; or refuses them.
+/// Does not answer the next writes of a record over another, though it carries them out; or refuses them; or says that
+/// it carries them out, and has lost them a moment later.
 struct Failing {
     store: EmbeddedStore,
     unanswered: AtomicUsize,
     refused: AtomicUsize,
+    lost: AtomicUsize,
 }
 
 fn counts_down(left: &AtomicUsize) -> bool {
@@ -151,6 +154,9 @@ impl Store for Failing {
     ) -> Result<bool, StoreError> {
         if counts_down(&self.refused) {
             return Err(StoreError::Refused("a test says so".into()));
+        }
+        if counts_down(&self.lost) {
+            return Ok(true);
         }
         let done = self.store.replace(key, version, value, lifetime).await;
         if counts_down(&self.unanswered) {
@@ -359,6 +365,22 @@ async fn tokens_that_must_not_be_lost_are_written_as_soon_as_the_store_takes_the
     scene.store.refused.store(2, Ordering::SeqCst);
     let kept = scene.sessions.keep_tokens(&mut renewing, &tokens(1)).await;
     assert_eq!(kept, Ok(true));
+    assert_eq!(scene.stored().await[2], "refresh-1");
+}
+
+/// Another server takes over between the write and the look at it.
+#[tokio::test]
+async fn a_write_that_the_store_forgets_is_made_again() {
+    let scene = Scene::set().await;
+    let mut renewing = scene.open().await;
+    scene.store.lost.store(2, Ordering::SeqCst);
+    let kept = scene.sessions.keep_tokens(&mut renewing, &tokens(1)).await;
+    assert_eq!(kept, Ok(true));
+    assert_eq!(scene.stored().await[2], "refresh-1");
+    // Not without end; and nobody is said to have been quicker.
+    scene.store.lost.store(SAVES, Ordering::SeqCst);
+    let kept = scene.sessions.keep_tokens(&mut renewing, &tokens(2)).await;
+    assert!(kept.is_err(), "{kept:?}");
     assert_eq!(scene.stored().await[2], "refresh-1");
 }
 
