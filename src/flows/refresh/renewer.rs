@@ -160,7 +160,9 @@ impl Renewer {
                 return RefreshResult::NotStored;
             }
         };
-        if let Err(error) = self.users.note(&session.identity).await {
+        let renewal = session.renewal.as_ref();
+        let said_at = renewal.map_or_else(|| self.clock.now(), |renewal| renewal.issued);
+        if let Err(error) = self.users.note(&session.identity, said_at).await {
             tracing::warn!(%error, "what the provider says of somebody could not be written down");
         }
         RefreshResult::Completed
