@@ -178,6 +178,17 @@ impl RenewalRules {
         }
     }
 
+    /// `renewal`, after it was seen at `now` that its tokens cannot be used at all. It says nothing about the provider, so
+    /// the grace counts from when they lapse, whenever somebody looks.
+    #[must_use]
+    pub fn unusable(renewal: &Renewal, now: Timestamp) -> Renewal {
+        Renewal {
+            failing_since: Some(renewal.lapses.min(now)),
+            tried: Some(now),
+            ..renewal.clone()
+        }
+    }
+
     /// Since when renewing fails. A failure counts no more when nothing was tried for the whole grace after it: nobody
     /// used the session, and what failed before a pause says nothing about what comes after. So the grace of a session
     /// that is used at least once in that time is never prolonged.
@@ -344,6 +355,22 @@ mod tests {
         renewal = rules.failed(&renewal, later);
         assert_eq!(renewal.failing_since, Some(later));
         assert!(rules.outlasts_failure(&session(Some(renewal)), later));
+    }
+
+    /// No pause prolongs the time of a session whose tokens do not open.
+    #[test]
+    fn what_cannot_be_renewed_at_all_is_kept_for_one_grace() {
+        let rules = rules(DAY, WithoutRefresh::Session);
+        let fresh = Renewal::of(0, true, Some(Duration::from_secs(HOUR)), at(0));
+        for (now, kept) in [
+            (HOUR - 300, true),
+            (HOUR + DAY - 1, true),
+            (HOUR + DAY, false),
+            (9 * DAY, false),
+        ] {
+            let unusable = session(Some(RenewalRules::unusable(&fresh, at(now))));
+            assert_eq!(rules.outlasts_failure(&unusable, at(now)), kept, "{now}");
+        }
     }
 
     #[test]

@@ -9,9 +9,8 @@
 use std::time::Duration;
 
 use crate::domain::identity::Identity;
-use crate::domain::renewal::{Renewal, RenewalRules};
+use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId};
-use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::lease::Lease;
 use crate::store::sealing::Purpose;
@@ -43,6 +42,12 @@ pub struct Renewing {
 }
 
 impl Renewing {
+    /// Which session.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
     /// Its tokens, as they were written last.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
@@ -69,7 +74,9 @@ impl Renewing {
     }
 }
 
-fn serial_of(session: &Session) -> u64 {
+/// The number of the tokens that `session` knows of.
+#[must_use]
+pub fn serial_of(session: &Session) -> u64 {
     session.renewal.as_ref().map_or(0, |renewal| renewal.serial)
 }
 
@@ -77,8 +84,10 @@ fn serial_of(session: &Session) -> u64 {
 pub enum Found {
     /// All of it.
     Whole(Box<Renewing>),
-    /// A session whose tokens are gone, or do not open.
+    /// A session whose tokens are gone.
     WithoutTokens(Box<Session>),
+    /// A session whose tokens are there, and do not open: sealed with a key that we do not have, or of another form.
+    Unreadable(Box<Session>),
     /// Nothing: it has ended.
     Nothing,
 }
@@ -113,14 +122,15 @@ impl Sessions {
         let Some((session, _)) = self.read(&session_key(&member)).await? else {
             return Ok(Found::Nothing);
         };
-        Ok(match self.read_tokens(&tokens_key(&member)).await? {
-            Some((tokens, version)) => Found::Whole(Box::new(Renewing {
+        Ok(match self.read_sealed_tokens(&tokens_key(&member)).await? {
+            Some((Some(tokens), version)) => Found::Whole(Box::new(Renewing {
                 id: id.clone(),
                 member,
                 session,
                 tokens,
                 version,
             })),
+            Some((None, _)) => Found::Unreadable(Box::new(session)),
             None => Found::WithoutTokens(Box::new(session)),
         })
     }
@@ -219,26 +229,26 @@ impl Sessions {
         self.update(&renewing.member, apply).await
     }
 
-    /// Notes in the session's record that renewing the tokens that were read failed at `now`; nothing, when it has others
-    /// by now. `None` when it has ended meanwhile.
+    /// Notes in the session's record what `failed` makes of it, after an attempt to renew the tokens `serial`; nothing,
+    /// when it has others by now. `None` when it has ended meanwhile.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: then nothing is noted.
     pub async fn note_failed_renewal(
         &self,
-        renewing: &Renewing,
-        rules: &RenewalRules,
-        now: Timestamp,
+        id: &SessionId,
+        serial: u64,
+        failed: impl Fn(&Renewal) -> Renewal,
     ) -> Result<Option<Session>, StoreError> {
         let apply = |session: &Session| {
             let renewal = session.renewal.as_ref()?;
-            (renewal.serial == renewing.serial()).then(|| Session {
-                renewal: Some(rules.failed(renewal, now)),
+            (renewal.serial == serial).then(|| Session {
+                renewal: Some(failed(renewal)),
                 ..session.clone()
             })
         };
-        self.update(&renewing.member, apply).await
+        self.update(&hash(id), apply).await
     }
 
     /// Ends the session because of what came of the tokens that were read: unless others stand there by now. Tells

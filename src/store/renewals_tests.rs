@@ -8,8 +8,9 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::clock::Clock;
-use crate::domain::renewal::WithoutRefresh;
+use crate::domain::renewal::{RenewalRules, WithoutRefresh};
 use crate::domain::session::SessionLifetime;
+use crate::domain::time::Timestamp;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::sealing::Keyring;
@@ -22,6 +23,10 @@ const RULES: RenewalRules = RenewalRules {
     grace: Duration::from_secs(24 * 3_600),
     without_refresh: WithoutRefresh::Session,
 };
+
+fn failed_at(now: Timestamp) -> impl Fn(&Renewal) -> Renewal {
+    move |renewal| RULES.failed(renewal, now)
+}
 
 fn identity(groups: &[&str]) -> Identity {
     Identity {
@@ -321,7 +326,7 @@ async fn no_step_brings_an_ended_session_back() {
         assert_eq!(
             scene
                 .sessions
-                .note_failed_renewal(&renewing, &RULES, now)
+                .note_failed_renewal(&scene.id, renewing.serial(), failed_at(now))
                 .await,
             Ok(None)
         );
@@ -424,7 +429,7 @@ async fn a_failure_is_noted_until_a_renewal_goes_well() {
         let now = scene.clock.now();
         let noted = scene
             .sessions
-            .note_failed_renewal(&renewing, &RULES, now)
+            .note_failed_renewal(&scene.id, renewing.serial(), failed_at(now))
             .await;
         let renewal = noted.expect("an answer").expect("it lives").renewal;
         let renewal = renewal.expect("what to do next");
@@ -453,7 +458,10 @@ async fn a_failure_is_noted_for_the_tokens_that_it_was_with() {
     let finished = scene.sessions.finish_renewal(&next).await;
     let session = finished.expect("an answer");
     let now = scene.clock.now();
-    let noted = scene.sessions.note_failed_renewal(&late, &RULES, now).await;
+    let noted = scene
+        .sessions
+        .note_failed_renewal(&scene.id, late.serial(), failed_at(now))
+        .await;
     assert_eq!(noted, Ok(session.clone()));
     assert_eq!(scene.session().await, session);
 }
@@ -462,6 +470,13 @@ async fn a_failure_is_noted_for_the_tokens_that_it_was_with() {
 async fn a_session_whose_tokens_are_gone_is_told_apart() {
     let scene = Scene::set().await;
     let key = tokens_key(&hash(&scene.id));
+    let lives = HOUR * 24;
+    let torn = scene
+        .store
+        .replace(&key, scene.open().await.version, b"torn", lives);
+    assert_eq!(torn.await, Ok(true));
+    let found = scene.sessions.open_renewal(&scene.id).await;
+    assert!(matches!(found, Ok(Found::Unreadable(_))));
     assert_eq!(scene.store.delete(&key).await, Ok(true));
     let found = scene.sessions.open_renewal(&scene.id).await;
     assert!(matches!(found, Ok(Found::WithoutTokens(_))));

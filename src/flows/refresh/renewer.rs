@@ -12,7 +12,7 @@ use crate::domain::upstream_key::Tokens;
 use crate::oidc::{RefreshError, RelyingParty};
 use crate::store::StoreError;
 use crate::store::lease::Lease;
-use crate::store::renewals::{Found, Renewing};
+use crate::store::renewals::{Found, Renewing, serial_of};
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
 use crate::telemetry::audit;
@@ -80,7 +80,14 @@ impl Renewer {
             // Others may have renewed it before we had the lease.
             Found::Whole(renewing) if !self.may_try(&renewing.session) => return None,
             Found::Whole(renewing) => renewing,
-            Found::WithoutTokens(session) if !self.may_try(&session) => return None,
+            Found::WithoutTokens(session) | Found::Unreadable(session)
+                if !self.may_try(&session) =>
+            {
+                return None;
+            }
+            Found::Unreadable(session) => {
+                return Some((self.unreadable(id, &session).await, *session));
+            }
             Found::WithoutTokens(session) => {
                 let ended = self.sessions.end(id).await;
                 let result = ended.map_or(RefreshResult::NotStored, |_| RefreshResult::TokensGone);
@@ -185,9 +192,9 @@ impl Renewer {
         };
         self.log_failure(error);
         let now = self.clock.now();
-        let noted = self
-            .sessions
-            .note_failed_renewal(renewing, &self.rules, now);
+        let (id, serial) = (renewing.id(), renewing.serial());
+        let failed = |renewal: &Renewal| self.rules.failed(renewal, now);
+        let noted = self.sessions.note_failed_renewal(id, serial, failed);
         match noted.await {
             Ok(Some(session)) if self.is_given_up(&session) => {
                 self.end(renewing, RefreshResult::GraceOver).await
@@ -197,6 +204,24 @@ impl Renewer {
             Err(error) => {
                 tracing::debug!(%error, "that a session could not be renewed is not written down");
                 result
+            }
+        }
+    }
+
+    /// Tokens that do not open may do so elsewhere, or once the key is back: the session is kept while it may be, and
+    /// then counts no more. Its records are left to their lifetime.
+    async fn unreadable(&self, id: &SessionId, session: &Session) -> RefreshResult {
+        let now = self.clock.now();
+        let failed = |renewal: &Renewal| RenewalRules::unusable(renewal, now);
+        let noted = self
+            .sessions
+            .note_failed_renewal(id, serial_of(session), failed);
+        match noted.await {
+            Ok(Some(_)) => RefreshResult::TokensUnreadable,
+            Ok(None) => RefreshResult::SessionGone,
+            Err(error) => {
+                tracing::debug!(%error, "that a session could not be renewed is not written down");
+                RefreshResult::TokensUnreadable
             }
         }
     }
