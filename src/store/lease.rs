@@ -144,7 +144,12 @@ impl<'s> Lease<'s> {
     /// Makes it again where there is none.
     async fn make_again(&mut self) -> Result<(), StoreError> {
         let written = Instant::now();
-        if self.store.create(&self.key, &self.owner, self.lasts).await? && self.see().await? {
+        if self
+            .store
+            .create(&self.key, &self.owner, self.lasts)
+            .await?
+            && self.see().await?
+        {
             self.written = written;
         }
         Ok(())

@@ -98,14 +98,28 @@ impl Renewer {
         if renewing.is_ahead() {
             return Some((self.complete(&renewing).await, session));
         }
+        Some((self.ask_under(lease, *renewing).await, session))
+    }
+
+    /// Asks the provider while the lease is held. Before anything is sent, a lost lease ends it: others may be using the
+    /// same refresh token. Afterwards nothing does: what comes may be the only token that the provider still knows, and
+    /// it is written over the one that was read and no other.
+    async fn ask_under(&self, lease: &mut Lease<'_>, renewing: Renewing) -> RefreshResult {
+        let issuer = &renewing.session.identity.issuer;
+        match lease
+            .keep_while(self.relying_party.await_provider(issuer))
+            .await
+        {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return self.failed(&renewing, &error).await,
+            None => return RefreshResult::Overtaken,
+        }
         // The process may have stood still since it took the lease.
-        let is_held = lease.confirm(SPENT).await;
-        let result = match is_held {
-            Ok(true) => lease.keep_while(self.ask(*renewing)).await,
-            Ok(false) => None,
-            Err(_) => Some(RefreshResult::NotStored),
-        };
-        Some((result.unwrap_or(RefreshResult::Overtaken), session))
+        match lease.confirm(SPENT).await {
+            Ok(true) => lease.keep_through(self.ask(renewing)).await,
+            Ok(false) => RefreshResult::Overtaken,
+            Err(_) => RefreshResult::NotStored,
+        }
     }
 
     /// Asks the provider, and writes down what it says.
