@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::{DAY, DUE, FILMS, LAPSED, Person, WAITED, long_sessions, until};
-use crate::support::app::{TestApp, spawn_app_at};
+use crate::redis::Shared;
+use crate::support::app::{TestApp, spawn_app_at, spawn_app_with};
 use crate::support::clock::TestClock;
 use crate::support::front::{Fault, Front};
 use crate::support::issuer::{Answer, Endpoint, FakeIssuer};
@@ -209,6 +210,43 @@ async fn a_provider_that_hangs_is_waited_for_in_bounds() {
     let visit = ben.browser.navigate("https://a.lab.example.org/").await;
     assert_eq!(visit.end.status, 200);
     assert!(began.elapsed() < WAITED, "{:?}", began.elapsed());
+}
+
+/// While the store takes no writes, a new token could not be kept. So the provider is not asked, and what was known of
+/// somebody is believed for the grace, and no longer.
+#[actix_web::test]
+async fn a_store_that_takes_no_writes_is_outlasted_for_the_grace() {
+    for grace in [None, Some(Duration::ZERO)] {
+        let shared = Shared::start();
+        let app = spawn_app_with(|raw| {
+            long_sessions(raw);
+            shared.configure_patiently(raw);
+            raw.oidc.refresh_grace = grace;
+        })
+        .await;
+        app.issuer.behave(|issuer| issuer.gives_refresh = true);
+        let ada = Person::sign_in(&app, FILMS).await;
+        shared.redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        app.clock.advance(LAPSED);
+        // Twice: at once, and while it is known.
+        let expected = if grace.is_none() { 200 } else { 503 };
+        for _ in 0..2 {
+            assert_eq!(ada.status(&app).await, expected, "{grace:?}");
+        }
+        if grace.is_none() {
+            app.clock.advance(ALMOST_A_DAY);
+            assert_eq!(ada.status(&app).await, 200);
+            app.clock.advance(TEN + TEN);
+            for _ in 0..2 {
+                assert_eq!(ada.status(&app).await, 503);
+            }
+        }
+        assert_eq!(app.issuer.requests(Endpoint::Refresh), 0);
+        app.issuer.behave(|issuer| issuer.groups = Some(&["media"]));
+        shared.redis.ask(&["REPLICAOF", "NO", "ONE"]);
+        until("she is renewed", async || ada.status(&app).await == 200).await;
+        assert_eq!(app.issuer.renewals(), 1);
+    }
 }
 
 /// `oidc.refresh_grace = "0s"`: what cannot be confirmed does not count, once the token has lapsed.
