@@ -265,7 +265,7 @@ async fn begin_session(
 ) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     // First, so that there is no session of somebody who is not known.
-    gate.users.note(&identity).await?;
+    gate.users.note(&identity, gate.clock.now()).await?;
     let session = gate
         .sessions
         .begin(Login {
