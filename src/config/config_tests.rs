@@ -304,6 +304,7 @@ fn bad_services_are_refused() {
         (|raw| films(raw).host = texts(&["Auth.example.net"]),             "services.films.host: \"auth.example.net\" is the portal's own host (server.public_url)"),
         (|raw| films(raw).host = texts(&["id.example.net"]),               "services.films.host: \"id.example.net\" is the issuer's host (oidc.issuer): whoever signs in has to get there first"),
         (|raw| films(raw).host = texts(&["a.example.net", "A.example.net:8443"]), "services.films.host[1]: \"a.example.net:8443\" is listed twice (one with a port means the default port too)"),
+        (|raw| { raw.services.insert("none".into(), service("none.example.net")); }, "services.none: cannot be a name: metrics say it where a host is no service's"),
         (|raw| { raw.services.insert("movies".into(), service("films.example.net")); }, "services.movies.host: \"films.example.net\" belongs to services.films already"),
         (|raw| films(raw).policy = None,                                   "services.films.policy: must be given: the name of a policy, or \"from_proxy\" where the proxy names it"),
         (|raw| films(raw).policy = Some("Media".into()),                   "services.films.policy: no policy is called \"Media\" (did you mean \"media\"?)"),

@@ -21,6 +21,10 @@ const DUE_AT_MOST: Duration = Duration::from_secs(300);
 /// How long it is at least from one attempt that failed to the next.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(10);
 
+/// How long it is believed that renewing fails, after it did the last time. A request that comes later waits to be told:
+/// the provider may be back, and have something to say.
+const BELIEVED_TO_FAIL: Duration = Duration::from_secs(60);
+
 /// What a session knows about its tokens: enough to tell, without looking at them, whether they are to be renewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewal {
@@ -60,18 +64,6 @@ impl Renewal {
         }
     }
 
-    /// The same, after an attempt that failed at `now`.
-    #[must_use]
-    pub fn failed(&self, now: Timestamp) -> Self {
-        let since = self.failing_since.unwrap_or(now);
-        Self {
-            // One that lies ahead was written by a clock that was ahead, and would prolong the grace.
-            failing_since: Some(since.min(now)),
-            tried: Some(now),
-            ..self.clone()
-        }
-    }
-
     fn is_due(&self, now: Timestamp) -> bool {
         let lifetime = self.lapses.since(self.issued);
         let margin = (lifetime / DUE_SHARE).min(DUE_AT_MOST);
@@ -85,8 +77,11 @@ impl Renewal {
 
     /// Whether the last attempt failed a moment ago, by whatever replica's clock.
     fn is_paused(&self, now: Timestamp) -> bool {
-        let is_recent =
-            |tried: Timestamp| tried <= now.plus(CLOCK_SKEW) && now < tried.plus(BETWEEN_ATTEMPTS);
+        self.has_failed_within(BETWEEN_ATTEMPTS, now)
+    }
+
+    fn has_failed_within(&self, time: Duration, now: Timestamp) -> bool {
+        let is_recent = |tried: Timestamp| tried <= now.plus(CLOCK_SKEW) && now < tried.plus(time);
         self.tried.is_some_and(is_recent)
     }
 }
@@ -144,7 +139,9 @@ impl RenewalRules {
         if !renewal.is_due(now) {
             return Standing::Valid;
         }
-        let is_in_grace = renewal.failing_since.is_some() && self.is_kept(renewal, now);
+        let is_in_grace = renewal.has_failed_within(BELIEVED_TO_FAIL, now)
+            && self.failing_since(renewal, now).is_some()
+            && self.is_kept(renewal, now);
         if renewal.is_lapsed(now) && !is_in_grace {
             Standing::Lapsed
         } else if renewal.is_paused(now) {
@@ -169,8 +166,43 @@ impl RenewalRules {
         renewal.is_some_and(|it| it.is_renewable && it.is_due(now) && !it.is_paused(now))
     }
 
+    /// `renewal`, after an attempt that failed at `now`.
+    #[must_use]
+    pub fn failed(&self, renewal: &Renewal, now: Timestamp) -> Renewal {
+        let since = self.failing_since(renewal, now).unwrap_or(now);
+        Renewal {
+            // One that lies ahead was written by a clock that was ahead, and would prolong the grace.
+            failing_since: Some(since.min(now)),
+            tried: Some(now),
+            ..renewal.clone()
+        }
+    }
+
+    /// `renewal`, after it was seen at `now` that its tokens cannot be used at all. It says nothing about the provider, so
+    /// the grace counts from when they lapse, whenever somebody looks.
+    #[must_use]
+    pub fn unusable(renewal: &Renewal, now: Timestamp) -> Renewal {
+        Renewal {
+            failing_since: Some(renewal.lapses.min(now)),
+            tried: Some(now),
+            ..renewal.clone()
+        }
+    }
+
+    /// Since when renewing fails. A failure counts no more when nothing was tried for the whole grace after it: nobody
+    /// used the session, and what failed before a pause says nothing about what comes after. So the grace of a session
+    /// that is used at least once in that time is never prolonged.
+    fn failing_since(&self, renewal: &Renewal, now: Timestamp) -> Option<Timestamp> {
+        let since = renewal.failing_since?;
+        let tried = renewal.tried.unwrap_or(since);
+        (now < tried.plus(self.grace)).then_some(since)
+    }
+
     fn is_kept(&self, renewal: &Renewal, now: Timestamp) -> bool {
-        now < renewal.failing_since.unwrap_or(now).plus(self.grace)
+        now < self
+            .failing_since(renewal, now)
+            .unwrap_or(now)
+            .plus(self.grace)
     }
 }
 
@@ -257,15 +289,23 @@ mod tests {
             (DAY, HOUR - 300, HOUR - 300, HOUR - 290,       Due,    true),
             (DAY, HOUR - 300, HOUR - 5,   HOUR + 4,         Valid,  true),
             (DAY, HOUR - 300, HOUR - 5,   HOUR + 5,         Due,    true),
-            (DAY, HOUR,       HOUR,       HOUR + DAY - 1,   Due,    true),
             (DAY, HOUR,       HOUR + DAY - 5, HOUR + DAY - 1, Valid, true),
-            (DAY, HOUR,       HOUR,       HOUR + DAY,       Lapsed, false),
+            (DAY, HOUR,       HOUR + DAY - 15, HOUR + DAY - 1, Due, true),
             (DAY, HOUR,       HOUR + DAY - 5, HOUR + DAY,   Lapsed, false),
+            // What failed a while ago may go well again: that is waited for, and the session still kept.
+            (DAY, HOUR,       HOUR,       HOUR + 59,        Due,    true),
+            (DAY, HOUR,       HOUR,       HOUR + 60,        Lapsed, true),
+            (DAY, HOUR,       HOUR,       HOUR + DAY - 1,   Lapsed, true),
+            (DAY, HOUR - 300, HOUR - 300, HOUR - 1,         Due,    true),
+            // Nothing was tried for the whole grace: the next failure is a new one.
+            (DAY, HOUR,       HOUR,       HOUR + DAY,       Lapsed, true),
+            (DAY, HOUR,       HOUR + 1,   HOUR + DAY,       Lapsed, false),
+            (DAY, HOUR,       HOUR + 1,   HOUR + DAY + 1,   Lapsed, true),
             (0,   HOUR - 300, HOUR - 300, HOUR - 295,       Valid,  false),
             (0,   HOUR,       HOUR,       HOUR + 5,         Lapsed, false),
             // Another replica's clock is ahead by a little; one that was a day ahead is not believed.
             (DAY, HOUR,       HOUR + 60,  HOUR,             Valid,  true),
-            (DAY, HOUR,       HOUR + DAY, HOUR,             Due,    true),
+            (DAY, HOUR,       HOUR + DAY, HOUR,             Lapsed, true),
         ];
         for (grace, since, tried, now, expected, outlasts) in cases {
             let renewal = Renewal {
@@ -285,19 +325,59 @@ mod tests {
         let fresh = Renewal::of(3, true, None, at(0));
         let rules = rules(DAY, WithoutRefresh::Session);
         assert!(rules.outlasts_failure(&session(Some(fresh.clone())), at(400 * DAY)));
-        let failed = fresh.failed(at(HOUR)).failed(at(HOUR + 10));
+        let failed = rules.failed(&fresh, at(HOUR));
+        let failed = rules.failed(&failed, at(HOUR + 10));
         assert_eq!(failed.failing_since, Some(at(HOUR)));
         assert_eq!((failed.tried, failed.serial), (Some(at(HOUR + 10)), 3));
         assert_eq!(failed.lapses, fresh.lapses);
         // The clock was set back: the grace is not longer for it.
-        assert_eq!(failed.failed(at(60)).failing_since, Some(at(60)));
+        assert_eq!(rules.failed(&failed, at(60)).failing_since, Some(at(60)));
+    }
+
+    /// Whoever uses a session has it tried, and cannot prolong the grace by that; whoever comes after a long pause has
+    /// the whole of it.
+    #[test]
+    fn a_failure_before_a_pause_uses_no_grace_up() {
+        let rules = rules(DAY, WithoutRefresh::Session);
+        let mut renewal = rules.failed(&Renewal::of(0, true, None, at(0)), at(HOUR));
+        for pause in [10, 60, HOUR, DAY - 1] {
+            let now = renewal
+                .tried
+                .expect("it was tried")
+                .plus(Duration::from_secs(pause));
+            renewal = rules.failed(&renewal, now);
+            assert_eq!(renewal.failing_since, Some(at(HOUR)), "{pause}");
+        }
+        let later = renewal
+            .tried
+            .expect("it was tried")
+            .plus(Duration::from_secs(DAY));
+        renewal = rules.failed(&renewal, later);
+        assert_eq!(renewal.failing_since, Some(later));
+        assert!(rules.outlasts_failure(&session(Some(renewal)), later));
+    }
+
+    /// No pause prolongs the time of a session whose tokens do not open.
+    #[test]
+    fn what_cannot_be_renewed_at_all_is_kept_for_one_grace() {
+        let rules = rules(DAY, WithoutRefresh::Session);
+        let fresh = Renewal::of(0, true, Some(Duration::from_secs(HOUR)), at(0));
+        for (now, kept) in [
+            (HOUR - 300, true),
+            (HOUR + DAY - 1, true),
+            (HOUR + DAY, false),
+            (9 * DAY, false),
+        ] {
+            let unusable = session(Some(RenewalRules::unusable(&fresh, at(now))));
+            assert_eq!(rules.outlasts_failure(&unusable, at(now)), kept, "{now}");
+        }
     }
 
     #[test]
     #[rustfmt::skip]
     fn attempts_are_for_what_is_due_and_ten_seconds_apart() {
         let fresh = Renewal::of(0, true, Some(Duration::from_secs(HOUR)), at(0));
-        let failed = fresh.failed(at(HOUR));
+        let failed = rules(DAY, WithoutRefresh::Token).failed(&fresh, at(HOUR));
         let fixed = Renewal { is_renewable: false, ..fresh.clone() };
         let cases = [
             ("not due",           Some(&fresh),  HOUR - 301, false),

@@ -117,6 +117,12 @@ impl ServiceTable {
         &self.portal
     }
 
+    /// The provider's host, where it is known.
+    #[must_use]
+    pub const fn issuer(&self) -> Option<&Host> {
+        self.issuer.as_ref()
+    }
+
     /// The service that `authority` means: the exact name first, then the most specific wildcard.
     ///
     /// # Errors

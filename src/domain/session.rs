@@ -73,7 +73,7 @@ impl Session {
 }
 
 /// How far the clocks of replicas may differ.
-pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// How long sessions live. Both limits are enforced on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,9 @@ use crate::store::StoreError;
 use crate::store::sessions::{BeginError, Login};
 use crate::telemetry::audit;
 
+/// A login came to nothing because the store did not take the session: the word for it in metrics and audit events.
+pub const SESSION_NOT_STORED: &str = "session_not_stored";
+
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
 pub struct CallbackRequest<'a> {
     /// `state`.
@@ -99,7 +102,7 @@ impl CallbackAnswer<'_> {
             Self::Failed { error, .. } => Some(error.code()),
             Self::EndedMeanwhile { .. } => Some("ended_meanwhile"),
             Self::StepUpUnmet { reason, .. } => Some(reason.code()),
-            Self::StoreUnavailable { .. } => Some("session_not_stored"),
+            Self::StoreUnavailable { .. } => Some(SESSION_NOT_STORED),
         }
     }
 }
@@ -149,7 +152,7 @@ async fn complete<'g>(
         CallbackAnswer::Failed { error, login_url }
     };
     let not_stored = |error: StoreError| {
-        audit::login_failed("session_not_stored", client);
+        audit::login_failed(SESSION_NOT_STORED, client);
         let login_url = login_url();
         CallbackAnswer::StoreUnavailable { error, login_url }
     };
@@ -202,7 +205,7 @@ async fn complete<'g>(
         && is_same_person(&session.identity, &signed_in.identity)
         && let Some(reason) = in_vain(gate, id, session, &attempt.step_up, &signed_in).await
     {
-        audit::login_failed(reason.code(), client);
+        audit::step_up_failed(reason.code(), &session.identity, client);
         return CallbackAnswer::StepUpUnmet {
             reason,
             identity: signed_in.identity,
@@ -262,7 +265,7 @@ async fn begin_session(
 ) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     // First, so that there is no session of somebody who is not known.
-    gate.users.note(&identity).await?;
+    gate.users.note(&identity, gate.clock.now()).await?;
     let session = gate
         .sessions
         .begin(Login {
@@ -294,7 +297,7 @@ async fn begin_session(
 }
 
 /// Why a provider may say no: RFC 6749 §4.1.2.1 and OIDC Core §3.1.2.6, and what stands in `error` where there is none.
-const ERROR_CODES: [&str; 17] = [
+pub const ERROR_CODES: [&str; 17] = [
     "no_code",
     "invalid_request",
     "unauthorized_client",

@@ -8,7 +8,7 @@ use crate::domain::service::Service;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::flows::handover::{Flow, FlowSecret};
 use crate::flows::step_up::For;
-use crate::flows::{Gate, MAX_HOPS};
+use crate::flows::{Gate, MAX_HOPS, MAX_STEP_UP_HOPS};
 
 /// Answers a request that would pass if its sender were signed in; or, where `step_up` is for something, if they signed
 /// in again.
@@ -79,7 +79,12 @@ pub(super) fn begin_login<'g>(
         let decision = Decision::Deny(Reason::InsecureScheme);
         return Answer::Refuse(Refusal::new(request, decision).at(service));
     }
-    if login.hops >= MAX_HOPS {
+    let most = if login.step_up.is_none() {
+        MAX_HOPS
+    } else {
+        MAX_STEP_UP_HOPS
+    };
+    if login.hops >= most {
         let mut refusal = Refusal::new(request, Decision::Deny(Reason::LoginLoop)).at(service);
         refusal.page = true;
         return Answer::Refuse(refusal);

@@ -151,6 +151,13 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
     let login_url = login_link(gate, target.as_ref(), step_up, flow);
     let target = target.map(|target| target.as_str().to_owned());
     let state = new_state(gate, target.as_deref());
+    // Whoever is not signed in could ask in this way which policies there are, and what they want.
+    let is_known = again || flow.is_some();
+    let step_up = if is_known {
+        request.step_up
+    } else {
+        For::default()
+    };
     let asked = step_up.asks(gate);
     match gate
         .relying_party
@@ -158,7 +165,7 @@ pub async fn login(gate: &Gate, request: LoginRequest<'_>) -> LoginAnswer {
         .await
     {
         Ok(authorization) => {
-            let bound = (flow, request.step_up);
+            let bound = (flow, step_up);
             let attempt = Attempt::new(gate, &state, authorization.secrets, target, bound);
             LoginAnswer::ToProvider {
                 url: authorization.url,

@@ -42,6 +42,10 @@ pub mod verify;
 /// Logins that were begun again this often, one after the other, are stopped with a page.
 pub const MAX_HOPS: u8 = 3;
 
+/// How often where somebody who is signed in has to sign in again: their cookie arrives, and pages of several policies
+/// may each want a sign-in of their own right after the first.
+const MAX_STEP_UP_HOPS: u8 = 2 * MAX_HOPS;
+
 /// Everything that the flows work with. Built once, by `startup`.
 pub struct Gate {
     /// The protected apps.

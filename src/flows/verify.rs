@@ -3,6 +3,7 @@
 use crate::domain::authentication::Caller;
 use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
+use crate::domain::navigation::ChallengeForm;
 use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
 use crate::domain::service::Service;
 use crate::flows::answer::{Answer, Credentials, Refusal};
@@ -114,7 +115,10 @@ async fn judge<'g>(
     if refusal.decision.reason().asks_for_step_up() {
         // The last one was in vain; whoever knows better may try once more.
         let step_up = step_up(demand, caller);
-        refusal.login_url = Some(app_login_url(gate, request, &step_up));
+        refusal.login_url = Some(match request.initiator.challenge_form(&request.method) {
+            ChallengeForm::Redirect => gate.plain_login_link(&request.url(), &step_up),
+            _ => app_login_url(gate, request, &step_up),
+        });
     }
     refusal.identity = session.as_ref().map(|session| session.identity.clone());
     Answer::Refuse(refusal)

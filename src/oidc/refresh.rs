@@ -161,6 +161,20 @@ impl RelyingParty {
         Ok(Refreshed(self.in_time(REFRESH_TIMEOUT, asked).await?))
     }
 
+    /// Waits until it is known where to ask, as long as [`refresh`](Self::refresh) would: afterwards that one asks at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// When the provider has never been there, and is not now; or when `issuer` is another one.
+    pub async fn await_provider(&self, issuer: &str) -> Result<(), RefreshError> {
+        if issuer != self.settings.issuer {
+            return Err(RefreshError::SomebodyElse);
+        }
+        let known = async { Ok(self.known_provider().await.map(drop)?) };
+        Ok(self.in_time(REFRESH_TIMEOUT, known).await?)
+    }
+
     /// Checks what came, and says who it is by now: `before`, with newer claims. `nonce` is that of the login.
     ///
     /// Where there is no ID token, userinfo is asked; where neither says so, groups and user name stay as they were.

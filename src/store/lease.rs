@@ -102,7 +102,8 @@ impl<'s> Lease<'s> {
         self.renew().await
     }
 
-    /// Does `work`, and keeps the lease meanwhile. `None` when it is lost: then the work is given up where it is.
+    /// Does `work`, and keeps the lease meanwhile. `None` when it is lost: then the work is given up where it is. For what
+    /// has changed nothing anywhere yet.
     pub async fn keep_while<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let keeping = async {
             loop {
@@ -118,6 +119,40 @@ impl<'s> Lease<'s> {
             done = work => Some(done),
             () = keeping => None,
         }
+    }
+
+    /// Does `work` to its end, and keeps the lease meanwhile as well as it can. A lease that the store has lost is made
+    /// again; one that somebody else has by now is left to them. For what would be lost if it were given up: whoever has
+    /// the lease meanwhile is held back by what is written, not by the lease.
+    pub async fn keep_through<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let keeping = async {
+            loop {
+                tokio::time::sleep(self.lasts / 3).await;
+                if let Ok(false) = self.renew().await
+                    && let Err(error) = self.make_again().await
+                {
+                    tracing::debug!(%error, "a lease that was lost cannot be made again for now");
+                }
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            never = keeping => never,
+        }
+    }
+
+    /// Makes it again where there is none.
+    async fn make_again(&mut self) -> Result<(), StoreError> {
+        let written = Instant::now();
+        if self
+            .store
+            .create(&self.key, &self.owner, self.lasts)
+            .await?
+            && self.see().await?
+        {
+            self.written = written;
+        }
+        Ok(())
     }
 
     /// Gives it up, if it is still ours.
@@ -196,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_given_up_when_the_lease_is_lost() {
+    async fn work_that_has_changed_nothing_is_given_up_when_the_lease_is_lost() {
         let (store, clock) = store();
         let lease = Lease::take(&store, key(), Duration::from_secs(1)).await;
         let mut lease = lease.expect("an answer").expect("it is free");
@@ -204,5 +239,38 @@ mod tests {
         let done = lease.keep_while(std::future::pending::<()>()).await;
         assert_eq!(done, None);
         assert_eq!(lease.keep_while(async { 7 }).await, Some(7));
+    }
+
+    /// Until somebody sees it, at a third of a second, and for some time more.
+    const WORK: Duration = Duration::from_millis(800);
+
+    #[tokio::test]
+    async fn work_that_must_not_be_lost_is_done_to_its_end_and_the_lease_made_again() {
+        let (store, clock) = store();
+        let lease = Lease::take(&store, key(), Duration::from_secs(1)).await;
+        let mut lease = lease.expect("an answer").expect("it is free");
+        clock.advance(Duration::from_secs(1));
+        let work = async {
+            tokio::time::sleep(WORK).await;
+            assert!(take(&store).await.is_none(), "it is there again");
+            7
+        };
+        assert_eq!(lease.keep_through(work).await, 7);
+        lease.release().await;
+        assert!(take(&store).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_somebody_else_has_by_now_is_left_to_them() {
+        let (store, clock) = store();
+        let lease = Lease::take(&store, key(), Duration::from_secs(1)).await;
+        let mut late = lease.expect("an answer").expect("it is free");
+        clock.advance(Duration::from_secs(1));
+        let mut next = take(&store).await.expect("its holder is gone");
+        let work = tokio::time::sleep(WORK);
+        late.keep_through(work).await;
+        assert_eq!(next.renew().await, Ok(true));
+        late.release().await;
+        assert_eq!(next.renew().await, Ok(true));
     }
 }

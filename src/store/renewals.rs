@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId};
-use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::lease::Lease;
 use crate::store::sealing::Purpose;
@@ -45,6 +44,12 @@ pub struct Renewing {
 }
 
 impl Renewing {
+    /// Which session.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
     /// Its tokens, as they were written last.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
@@ -71,7 +76,9 @@ impl Renewing {
     }
 }
 
-fn serial_of(session: &Session) -> u64 {
+/// The number of the tokens that `session` knows of.
+#[must_use]
+pub fn serial_of(session: &Session) -> u64 {
     session.renewal.as_ref().map_or(0, |renewal| renewal.serial)
 }
 
@@ -79,8 +86,10 @@ fn serial_of(session: &Session) -> u64 {
 pub enum Found {
     /// All of it.
     Whole(Box<Renewing>),
-    /// A session whose tokens are gone, or do not open.
+    /// A session whose tokens are gone.
     WithoutTokens(Box<Session>),
+    /// A session whose tokens are there, and do not open: sealed with a key that we do not have, or of another form.
+    Unreadable(Box<Session>),
     /// Nothing: it has ended.
     Nothing,
 }
@@ -114,21 +123,22 @@ impl Sessions {
         let Some((session, _)) = self.read(&session_key(&member)).await? else {
             return Ok(Found::Nothing);
         };
-        Ok(match self.read_tokens(&tokens_key(&member)).await? {
-            Some((tokens, version)) => Found::Whole(Box::new(Renewing {
+        Ok(match self.read_sealed_tokens(&tokens_key(&member)).await? {
+            Some((Some(tokens), version)) => Found::Whole(Box::new(Renewing {
                 id: id.clone(),
                 member,
                 session,
                 tokens,
                 version,
             })),
+            Some((None, _)) => Found::Unreadable(Box::new(session)),
             None => Found::WithoutTokens(Box::new(session)),
         })
     }
 
     /// Writes `tokens` over those that were read. `false` when others stand there by now, or none: then nothing is
-    /// written. Tries again for some seconds where the store does not take them, since they may be the only ones that
-    /// the provider still knows.
+    /// written. Tries again for some seconds where the store does not take them, or forgets them at once, since they may
+    /// be the only ones that the provider still knows.
     ///
     /// # Errors
     ///
@@ -179,12 +189,18 @@ impl Sessions {
                 let version = renewing.version;
                 self.store.replace(&key, version, &sealed, lives).await?;
                 // Where the write was not answered, a second one meets the first.
-                let stored = self.store.get(&key).await?;
-                Ok(stored.filter(|stored| stored.value == sealed))
+                match self.store.get(&key).await? {
+                    Some(stored) if stored.value == sealed => Ok(Some(stored.version)),
+                    // A server that took over lacks the write, and nobody else has written.
+                    Some(stored) if stored.version == version => {
+                        Err(StoreError::Unreachable("what was written is gone".into()))
+                    }
+                    _ => Ok(None),
+                }
             };
             match saved.await {
-                Ok(Some(stored)) => {
-                    renewing.version = stored.version;
+                Ok(Some(version)) => {
+                    renewing.version = version;
                     return Ok(true);
                 }
                 Ok(None) => return Ok(false),
@@ -214,24 +230,26 @@ impl Sessions {
         self.update(&renewing.member, apply).await
     }
 
-    /// Notes in the session's record that a renewal failed at `now`. `None` when it has ended meanwhile.
+    /// Notes in the session's record what `failed` makes of it, after an attempt to renew the tokens `serial`; nothing,
+    /// when it has others by now. `None` when it has ended meanwhile.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: then nothing is noted.
     pub async fn note_failed_renewal(
         &self,
-        renewing: &Renewing,
-        now: Timestamp,
+        id: &SessionId,
+        serial: u64,
+        failed: impl Fn(&Renewal) -> Renewal,
     ) -> Result<Option<Session>, StoreError> {
         let apply = |session: &Session| {
             let renewal = session.renewal.as_ref()?;
-            Some(Session {
-                renewal: Some(renewal.failed(now)),
+            (renewal.serial == serial).then(|| Session {
+                renewal: Some(failed(renewal)),
                 ..session.clone()
             })
         };
-        self.update(&renewing.member, apply).await
+        self.update(&hash(id), apply).await
     }
 
     /// Ends the session because of what came of the tokens that were read: unless others stand there by now. Tells

@@ -8,7 +8,9 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::clock::Clock;
+use crate::domain::renewal::{RenewalRules, WithoutRefresh};
 use crate::domain::session::SessionLifetime;
+use crate::domain::time::Timestamp;
 use crate::store::contract::ManualClock;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::sealing::Keyring;
@@ -16,6 +18,15 @@ use crate::store::sessions::Login;
 use crate::store::{Cursor, Page, Record, RecordKey, Store};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+const RULES: RenewalRules = RenewalRules {
+    grace: Duration::from_secs(24 * 3_600),
+    without_refresh: WithoutRefresh::Session,
+};
+
+fn failed_at(now: Timestamp) -> impl Fn(&Renewal) -> Renewal {
+    move |renewal| RULES.failed(renewal, now)
+}
 
 fn identity(groups: &[&str]) -> Identity {
     Identity {
@@ -50,6 +61,7 @@ impl Scene {
             store: EmbeddedStore::in_memory(clock.clone()).expect("a store"),
             unanswered: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
         });
         let lifetime = SessionLifetime {
             idle: HOUR * 24,
@@ -110,11 +122,13 @@ impl Scene {
     }
 }
 
-/// Does not answer the next writes of a record over another, though it carries them out; or refuses them.
+/// Does not answer the next writes of a record over another, though it carries them out; or refuses them; or says that
+/// it carries them out, and has lost them a moment later.
 struct Failing {
     store: EmbeddedStore,
     unanswered: AtomicUsize,
     refused: AtomicUsize,
+    lost: AtomicUsize,
 }
 
 fn counts_down(left: &AtomicUsize) -> bool {
@@ -146,6 +160,9 @@ impl Store for Failing {
     ) -> Result<bool, StoreError> {
         if counts_down(&self.refused) {
             return Err(StoreError::Refused("a test says so".into()));
+        }
+        if counts_down(&self.lost) {
+            return Ok(true);
         }
         let done = self.store.replace(key, version, value, lifetime).await;
         if counts_down(&self.unanswered) {
@@ -308,7 +325,10 @@ async fn no_step_brings_an_ended_session_back() {
         assert_eq!(scene.sessions.finish_renewal(&renewing).await, Ok(None));
         let now = scene.clock.now();
         assert_eq!(
-            scene.sessions.note_failed_renewal(&renewing, now).await,
+            scene
+                .sessions
+                .note_failed_renewal(&scene.id, renewing.serial(), failed_at(now))
+                .await,
             Ok(None)
         );
         assert_eq!(scene.session().await, None, "step {step}");
@@ -354,6 +374,22 @@ async fn tokens_that_must_not_be_lost_are_written_as_soon_as_the_store_takes_the
     assert_eq!(scene.stored().await[2], "refresh-1");
 }
 
+/// Another server takes over between the write and the look at it.
+#[tokio::test]
+async fn a_write_that_the_store_forgets_is_made_again() {
+    let scene = Scene::set().await;
+    let mut renewing = scene.open().await;
+    scene.store.lost.store(2, Ordering::SeqCst);
+    let kept = scene.sessions.keep_tokens(&mut renewing, &tokens(1)).await;
+    assert_eq!(kept, Ok(true));
+    assert_eq!(scene.stored().await[2], "refresh-1");
+    // Not without end; and nobody is said to have been quicker.
+    scene.store.lost.store(SAVES, Ordering::SeqCst);
+    let kept = scene.sessions.keep_tokens(&mut renewing, &tokens(2)).await;
+    assert!(kept.is_err(), "{kept:?}");
+    assert_eq!(scene.stored().await[2], "refresh-1");
+}
+
 /// Its use is noted all the time, by other requests.
 #[tokio::test]
 async fn touches_and_renewals_do_not_undo_each_other() {
@@ -392,7 +428,10 @@ async fn a_failure_is_noted_until_a_renewal_goes_well() {
     let since = scene.clock.now();
     for _ in 0..3 {
         let now = scene.clock.now();
-        let noted = scene.sessions.note_failed_renewal(&renewing, now).await;
+        let noted = scene
+            .sessions
+            .note_failed_renewal(&scene.id, renewing.serial(), failed_at(now))
+            .await;
         let renewal = noted.expect("an answer").expect("it lives").renewal;
         let renewal = renewal.expect("what to do next");
         assert_eq!(
@@ -409,10 +448,36 @@ async fn a_failure_is_noted_until_a_renewal_goes_well() {
     assert_eq!(renewal.expect("what to do next").failing_since, None);
 }
 
+/// Whoever was overtaken knows nothing about the tokens that came since.
+#[tokio::test]
+async fn a_failure_is_noted_for_the_tokens_that_it_was_with() {
+    let scene = Scene::set().await;
+    let (late, mut next) = (scene.open().await, scene.open().await);
+    let renewed = scene.renewed(1, &["next"]);
+    let written = scene.keep(&mut next, 1, renewed);
+    assert_eq!(written.await, Ok(true));
+    let finished = scene.sessions.finish_renewal(&next).await;
+    let session = finished.expect("an answer");
+    let now = scene.clock.now();
+    let noted = scene
+        .sessions
+        .note_failed_renewal(&scene.id, late.serial(), failed_at(now))
+        .await;
+    assert_eq!(noted, Ok(session.clone()));
+    assert_eq!(scene.session().await, session);
+}
+
 #[tokio::test]
 async fn a_session_whose_tokens_are_gone_is_told_apart() {
     let scene = Scene::set().await;
     let key = tokens_key(&hash(&scene.id));
+    let lives = HOUR * 24;
+    let torn = scene
+        .store
+        .replace(&key, scene.open().await.version, b"torn", lives);
+    assert_eq!(torn.await, Ok(true));
+    let found = scene.sessions.open_renewal(&scene.id).await;
+    assert!(matches!(found, Ok(Found::Unreadable(_))));
     assert_eq!(scene.store.delete(&key).await, Ok(true));
     let found = scene.sessions.open_renewal(&scene.id).await;
     assert!(matches!(found, Ok(Found::WithoutTokens(_))));

@@ -417,6 +417,15 @@ impl Sessions {
         &self,
         key: &RecordKey,
     ) -> Result<Option<(TokenRecord, Version)>, StoreError> {
+        let found = self.read_sealed_tokens(key).await?;
+        Ok(found.and_then(|(tokens, version)| Some((tokens?, version))))
+    }
+
+    /// The record of the tokens, without what is in it where it does not open.
+    pub(super) async fn read_sealed_tokens(
+        &self,
+        key: &RecordKey,
+    ) -> Result<Option<(Option<TokenRecord>, Version)>, StoreError> {
         let Some(record) = self.fetch(key).await? else {
             return Ok(None);
         };
@@ -425,7 +434,7 @@ impl Sessions {
             .open(Purpose::Tokens, key.as_str().as_bytes(), &record.value)
             .map(Zeroizing::new);
         let tokens = plain.ok().and_then(|plain| decode::<TokenRecord>(&plain));
-        Ok(tokens.map(|tokens| (tokens, record.version)))
+        Ok(Some((tokens, record.version)))
     }
 
     /// Whether the store answers.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::domain::identity::Identity;
+use crate::domain::session::CLOCK_SKEW;
 use crate::domain::time::Timestamp;
 use crate::store::sealing::{Keyring, Purpose};
 use crate::store::session_records::{decode, encode};
@@ -60,22 +61,26 @@ impl Users {
         Ok(found.and_then(|(user, _)| user))
     }
 
-    /// Writes down what the issuer has just said about somebody.
+    /// Writes down what the issuer said about somebody at `said_at`; not over what it said later.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: then what was known before still is.
-    pub async fn note(&self, identity: &Identity) -> Result<(), StoreError> {
+    pub async fn note(&self, identity: &Identity, said_at: Timestamp) -> Result<(), StoreError> {
         let key = user_key(&identity.issuer, &identity.subject);
         let user = User {
             identity: identity.clone(),
-            seen: self.clock.now(),
+            seen: said_at,
         };
+        // What lies further ahead was written by a clock that was wrong, and would be known for ever.
+        let latest = self.clock.now().plus(CLOCK_SKEW);
+        let is_newer = |known: &User| known.seen > said_at && known.seen <= latest;
         let record = self
             .keyring
             .seal(Purpose::User, key.as_str().as_bytes(), &encode(&user));
         for _ in 0..ATTEMPTS {
             let is_written = match self.read(&key).await? {
+                Some((Some(known), _)) if is_newer(&known) => return Ok(()),
                 Some((_, version)) => {
                     let replaced = self.store.replace(&key, version, &record, USER_LIFETIME);
                     replaced.await?
@@ -142,6 +147,14 @@ mod tests {
         )
     }
 
+    async fn note(users: &Users, groups: &[&str]) {
+        note_at(users, groups, users.clock.now()).await;
+    }
+
+    async fn note_at(users: &Users, groups: &[&str], said_at: Timestamp) {
+        users.note(&ada(groups), said_at).await.expect("noted");
+    }
+
     async fn known(users: &Users, issuer: &str, subject: &str) -> Option<User> {
         users.get(issuer, subject).await.expect("an answer")
     }
@@ -151,11 +164,11 @@ mod tests {
         let (users, clock, _store) = users();
         let issuer = "https://id.example.net";
         assert_eq!(known(&users, issuer, "1").await, None);
-        users.note(&ada(&["admins"])).await.expect("noted");
+        note(&users, &["admins"]).await;
         let first = known(&users, issuer, "1").await.expect("somebody");
         assert_eq!(first.identity, ada(&["admins"]));
         clock.advance(Duration::from_secs(60));
-        users.note(&ada(&[])).await.expect("noted");
+        note(&users, &[]).await;
         let then = known(&users, issuer, "1").await.expect("somebody");
         assert_eq!(then.identity, ada(&[]));
         assert_eq!(then.seen, first.seen.plus(Duration::from_secs(60)));
@@ -164,12 +177,31 @@ mod tests {
         assert_eq!(known(&users, issuer, "2").await, None);
     }
 
+    /// Who writes it down last need not be who was told last.
+    #[tokio::test]
+    async fn what_was_said_earlier_does_not_replace_what_was_said_later() {
+        let (users, clock, _store) = users();
+        let issuer = "https://id.example.net";
+        let earlier = clock.now();
+        clock.advance(Duration::from_secs(10));
+        let later = clock.now();
+        note_at(&users, &[], later).await;
+        note_at(&users, &["admins"], earlier).await;
+        let user = known(&users, issuer, "1").await.expect("somebody");
+        assert_eq!((user.identity, user.seen), (ada(&[]), later));
+        // A clock that was a day ahead keeps nobody from being known better.
+        note_at(&users, &["old"], later.plus(Duration::from_secs(86_400))).await;
+        note_at(&users, &["new"], later).await;
+        let user = known(&users, issuer, "1").await.expect("somebody");
+        assert_eq!((user.identity, user.seen), (ada(&["new"]), later));
+    }
+
     #[tokio::test]
     async fn who_is_not_seen_is_forgotten() {
         let (users, clock, _store) = users();
-        users.note(&ada(&[])).await.expect("noted");
+        note(&users, &[]).await;
         clock.advance(USER_LIFETIME.saturating_sub(Duration::from_secs(1)));
-        users.note(&ada(&[])).await.expect("noted");
+        note(&users, &[]).await;
         clock.advance(USER_LIFETIME.saturating_sub(Duration::from_secs(1)));
         assert!(known(&users, "https://id.example.net", "1").await.is_some());
         clock.advance(Duration::from_secs(1));
@@ -183,7 +215,7 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         store.create(&key, b"torn", hour).await.expect("written");
         assert_eq!(known(&users, "https://id.example.net", "1").await, None);
-        users.note(&ada(&["a"])).await.expect("noted");
+        note(&users, &["a"]).await;
         let user = known(&users, "https://id.example.net", "1").await;
         assert_eq!(user.expect("somebody").identity, ada(&["a"]));
     }

@@ -19,6 +19,21 @@ pub fn login(identity: &Identity, client: ClientAddress) {
     );
 }
 
+/// Somebody who is signed in signed in again, and it was not what a policy asks for; they stay signed in as before.
+/// `reason` is a code.
+pub fn step_up_failed(reason: &str, identity: &Identity, client: ClientAddress) {
+    tracing::warn!(
+        target: "audit",
+        event = "step_up_failed",
+        reason,
+        issuer = identity.issuer,
+        subject = identity.subject,
+        username = identity.username,
+        %client,
+        "step-up failed"
+    );
+}
+
 /// A login came to nothing. `reason` is a code, not text from outside; `client` is whose browser it was.
 pub fn login_failed(reason: &str, client: ClientAddress) {
     tracing::warn!(target: "audit", event = "login_failed", reason, %client, "login failed");

@@ -181,6 +181,89 @@ fn a_person_s_sessions_end_at_one_provider() {
     assert_eq!(asked, [expected]);
 }
 
+/// Whoever takes a user name for a subject is not told that all is done.
+#[test]
+fn a_user_name_is_no_subject_and_the_subject_is_told() {
+    let none = answer("200 OK", r#"{"ended":0}"#);
+    let found = page(
+        &[session("a", "\"ada\""), session("b", "\"ada\"")],
+        0,
+        "null",
+    );
+    let (done, asked) = told(&["revoke-user", "ada"], &[none.clone(), found.clone()]);
+    assert_eq!((done.code, &*done.stdout), (1, ""));
+    assert!(
+        done.stderr.contains("no session has ended"),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.ends_with("subject: 1\n"), "{}", done.stderr);
+    let expected = [
+        "DELETE /v1/sessions?subject=ada HTTP/1.1",
+        "GET /v1/sessions?username=ada HTTP/1.1",
+    ];
+    assert_eq!(asked, expected);
+    // Nobody of that name, or at another provider; or nobody can say.
+    let elsewhere = [
+        "revoke-user",
+        "ada",
+        "--issuer",
+        "https://other.example.net",
+    ];
+    let unread = problem("503 Service Unavailable", "store_unavailable");
+    for (arguments, listed, noted) in [
+        (&["revoke-user", "ada"][..], page(&[], 0, "null"), ""),
+        (&elsewhere, found, ""),
+        (
+            &["revoke-user", "ada"],
+            unread,
+            "note: whether ada is somebody's user name is not known",
+        ),
+    ] {
+        let (done, _) = told(arguments, &[none.clone(), listed]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(
+            done.stdout.starts_with("ada had no session."),
+            "{}",
+            done.stdout
+        );
+        assert!(done.stderr.starts_with(noted), "{}", done.stderr);
+        assert_eq!(done.stderr.is_empty(), noted.is_empty(), "{}", done.stderr);
+    }
+}
+
+/// A cluster that has another primary in the midst of the walk.
+#[test]
+fn a_walk_that_loses_its_place_begins_again_once() {
+    let first = page(&[session("a", "null")], 1, "\"1\"");
+    let lost = problem("400 Bad Request", "unknown_cursor");
+    let last = page(&[session("b", "null")], 0, "null");
+    let answers = [first.clone(), lost.clone(), first.clone(), last];
+    let (done, asked) = told(&["list", "--json"], &answers);
+    assert_eq!(
+        (done.code, done.stdout.lines().count()),
+        (0, 2),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr.contains("note: one session could not"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(asked[2], "GET /v1/sessions HTTP/1.1");
+    let (done, _) = told(
+        &["list", "--json"],
+        &[first.clone(), lost.clone(), first, lost],
+    );
+    assert_eq!(done.code, 1);
+    assert!(
+        done.stderr.contains("It is unknown_cursor."),
+        "{}",
+        done.stderr
+    );
+}
+
 #[test]
 fn what_is_not_done_is_told_and_is_a_failure() {
     #[rustfmt::skip] // the columns are the point

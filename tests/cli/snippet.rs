@@ -56,7 +56,7 @@ fn addresses_are_those_of_the_configuration() {
         "\tforward_auth unix//run/portcullis/verify.sock {\n",
         "auth.example.net:8443 {\n\treverse_proxy 127.0.0.1:9292\n}\n",
         "\n# with `uri /verify/policy/NAME?`. As it stands here everybody is refused.\n*.apps.example.net:8443 {\n",
-        "films.example.net:8443, movies.example.net:9443 {\n\timport portcullis\n\t# reverse_proxy 127.0.0.1:PORT\n}\n",
+        "films.example.net:8443, movies.example.net:8443, movies.example.net:9443 {\n\timport portcullis\n\t# reverse_proxy 127.0.0.1:PORT\n}\n",
     ];
     for part in expected {
         assert!(printed.stdout.contains(part), "{part}\n{}", printed.stdout);
@@ -246,6 +246,7 @@ fn sockets_and_ports_are_those_of_the_configuration() {
                 "    server 127.0.0.1:9292;\n",
                 "    listen 8443 ssl http2;\n    server_name auth.example.net;\n",
                 "    listen 9443 ssl http2;\n    server_name\n        movies.example.net;\n",
+                "server_name\n        *.apps.example.net\n        films.example.net\n        auth.example.net;\n",
                 "X-Original-URL    $scheme://$host:9443$request_uri;\n",
                 "    # *.apps.example.net /policy/authenticated;\n",
             ][..],

@@ -6,6 +6,7 @@ mod compose;
 mod configuration;
 mod dockerfile;
 mod nixos;
+mod ports;
 mod prometheus;
 mod snippets;
 mod spelling;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use portcullis::domain::reason::ReasonKind;
+use portcullis::flows::callback::{ERROR_CODES, SESSION_NOT_STORED};
+use portcullis::oidc::{HttpError, IdTokenError, ProviderError, RedeemError};
 use serde_json::Value;
 
 use crate::support::{source, texts, yaml};
@@ -70,6 +73,118 @@ fn alerts_ask_for_metrics_that_exist_and_say_what_is_wrong() {
         "PortcullisRefusesPeer",
     ] {
         assert!(names.contains(name), "{name}");
+    }
+}
+
+/// Whether the alert about logins looks at those that ended so. Its pattern has words and beginnings of words alone.
+fn is_looked_at(expression: &str, result: &str) -> bool {
+    let pattern = expression.split("result=~\"").nth(1);
+    let pattern = pattern.and_then(|rest| rest.split('"').next());
+    let mut alternatives = pattern.expect("a pattern").split('|');
+    alternatives.any(|alternative| match alternative.strip_suffix(".+") {
+        Some(start) => result.len() > start.len() && result.starts_with(start),
+        None => result == alternative,
+    })
+}
+
+#[test]
+fn failing_logins_are_an_alert_where_something_is_broken_and_not_where_somebody_plays() {
+    let alerts = yaml(ALERTS);
+    let mut rules = rules(&alerts);
+    let rule = rules.find(|rule| rule["alert"] == "PortcullisLoginsFail");
+    let expression = rule.expect("the alert")["expr"].as_str().expect("a text");
+    let words = expression.split("result=~\"").nth(1).expect("a pattern");
+    let words = words.split('"').next().expect("its end");
+    let plain = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '|' | '.' | '+');
+    assert!(words.chars().all(plain), "{words}");
+
+    let reason = String::new;
+    let http = [
+        HttpError::Insecure,
+        HttpError::Unreachable { reason: reason() },
+        HttpError::TimedOut,
+        HttpError::Redirect,
+        HttpError::ServerError { status: 500 },
+        HttpError::TooLarge,
+        HttpError::Encoded,
+    ];
+    let provider = [
+        ProviderError::NotYetKnown,
+        ProviderError::Status { status: 404 },
+        ProviderError::Malformed { at: reason() },
+        ProviderError::IssuerMismatch { detail: reason() },
+        ProviderError::InsecureEndpoint { endpoint: "" },
+        ProviderError::MissingEndpoint { endpoint: "" },
+        ProviderError::NoCommonAlgorithm,
+        ProviderError::NoCommonClientAuth,
+    ];
+    let id_token = [
+        IdTokenError::TooLarge,
+        IdTokenError::Malformed,
+        IdTokenError::Encrypted,
+        IdTokenError::Critical,
+        IdTokenError::WrongType,
+        IdTokenError::Algorithm,
+        IdTokenError::UnknownKey,
+        IdTokenError::WeakKey,
+        IdTokenError::Signature,
+        IdTokenError::MissingClaim { claim: "" },
+        IdTokenError::ClaimType { claim: "" },
+        IdTokenError::Issuer,
+        IdTokenError::Audience,
+        IdTokenError::ForeignAudience,
+        IdTokenError::AuthorizedParty,
+        IdTokenError::Expired { seconds: 1 },
+        IdTokenError::NotYetValid { seconds: 1 },
+        IdTokenError::Stale { seconds: 1 },
+        IdTokenError::Nonce,
+        IdTokenError::AccessTokenHash,
+        IdTokenError::Subject,
+    ];
+    let others = [
+        RedeemError::Client,
+        RedeemError::TokenAnswer,
+        RedeemError::AccessToken,
+        RedeemError::TokenType,
+        RedeemError::NoIdToken,
+        RedeemError::Userinfo,
+        RedeemError::UserinfoJwt,
+        RedeemError::UserinfoSubject,
+        RedeemError::GroupsElsewhere,
+        RedeemError::TooManyGroups { limit: 1 },
+    ];
+    let mut broken = vec![SESSION_NOT_STORED];
+    broken.extend(http.iter().map(HttpError::code));
+    broken.extend(provider.iter().map(ProviderError::code));
+    broken.extend(id_token.iter().map(|error| error.code()));
+    broken.extend(others.iter().map(RedeemError::code));
+    for code in &broken {
+        assert!(is_looked_at(expression, code), "{code}");
+    }
+    // And nothing in the pattern is for nothing.
+    for word in words.split('|') {
+        let start = word.trim_end_matches(".+");
+        assert!(broken.iter().any(|code| code.starts_with(start)), "{word}");
+    }
+
+    // What comes with the address that a browser opens, and what the visitor is to blame for.
+    let made_up = [
+        RedeemError::ResponseIssuerMissing,
+        RedeemError::ResponseIssuer,
+        RedeemError::ResponseRepeats,
+        RedeemError::Code,
+        RedeemError::Refused { error: reason() },
+    ];
+    let words = [
+        "success",
+        "unknown_attempt",
+        "ended_meanwhile",
+        "unknown_error",
+    ];
+    let by_others = made_up.iter().map(RedeemError::code);
+    let step_ups = ReasonKind::ALL.iter().map(|kind| kind.code());
+    for code in by_others.chain(ERROR_CODES).chain(words).chain(step_ups) {
+        assert!(!is_looked_at(expression, code), "{code}");
     }
 }
 

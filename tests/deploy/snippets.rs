@@ -1,10 +1,16 @@
 //! The examples for each proxy: what `portcullis snippet` prints for the example of a configuration, which the proxies
 //! themselves take.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::spelling;
@@ -170,15 +176,90 @@ fn envoy_takes_what_is_printed() {
     });
 }
 
-/// That Traefik takes it is shown by the tests that run one: it has no command that only looks.
+/// It has no command that only looks: one that runs says what it has made of each router and middleware.
 #[test]
-fn what_traefik_is_given_is_yaml() {
+fn traefik_takes_what_is_printed() {
+    let Some(program) = tool("traefik") else {
+        return;
+    };
     each(|text| {
         let folder = TempDir::new().expect("a folder");
         let printed = filled_in("traefik", text, folder.path());
-        let read: Result<serde_json::Value, _> = serde_saphyr::from_str(&printed);
-        let read = read.expect("YAML");
-        let routers = read["http"]["routers"].as_object().expect("routers");
-        assert!(routers.len() > 3, "{printed}");
+        let read: Value = serde_saphyr::from_str(&printed).expect("YAML");
+        let traefik = Traefik::start(&program, folder.path(), &printed);
+        for kind in ["routers", "middlewares", "services"] {
+            let wanted = read["http"][kind].as_object().expect("some");
+            let wanted: BTreeSet<String> = wanted.keys().map(|key| format!("{key}@file")).collect();
+            let found = traefik.list(kind);
+            let own = found.iter().filter(|item| item["provider"] == "file");
+            for item in own.clone() {
+                assert_eq!(item["status"], "enabled", "{item}");
+            }
+            let names = own.filter_map(|item| item["name"].as_str());
+            let names: BTreeSet<String> = names.map(str::to_owned).collect();
+            assert_eq!(names, wanted, "{kind}");
+        }
     });
+}
+
+/// The Traefik of one test, which tells about itself at a port.
+struct Traefik {
+    child: Child,
+    port: u16,
+}
+
+impl Traefik {
+    fn start(program: &Path, folder: &Path, printed: &str) -> Self {
+        let file = folder.join("dynamic.yml");
+        fs::write(&file, printed).expect("a written file");
+        let free = || {
+            let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            held.local_addr().expect("an address").port()
+        };
+        let port = free();
+        let child = Command::new(program)
+            .arg(format!("--providers.file.filename={}", file.display()))
+            .arg(format!("--entryPoints.web.address=127.0.0.1:{}", free()))
+            .arg(format!("--entryPoints.traefik.address=127.0.0.1:{port}"))
+            .args(["--api.insecure=true", "--global.checkNewVersion=false"])
+            .arg("--global.sendAnonymousUsage=false")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let traefik = Self { child, port };
+        // It does not tell when it has read the file.
+        for _ in 0..400 {
+            let own = |item: &Value| item["provider"] == "file";
+            if traefik.list("routers").iter().any(own) {
+                return traefik;
+            }
+            thread::sleep(Duration::from_millis(25));
+        }
+        traefik
+    }
+
+    /// Everything of this `kind`; nothing where it does not answer.
+    fn list(&self, kind: &str) -> Vec<Value> {
+        let mut answer = String::new();
+        let asked = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut stream| {
+            let path = format!("/api/http/{kind}?per_page=1000");
+            // An answer of this version comes in one piece.
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+            stream.read_to_string(&mut answer)
+        });
+        let body = answer.split_once("\r\n\r\n").filter(|_| asked.is_ok());
+        body.and_then(|(_, body)| serde_json::from_str(body).ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Traefik {
+    fn drop(&mut self) {
+        // A test that fails has said what matters.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

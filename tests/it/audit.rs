@@ -4,12 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use portcullis::config::RawConfig;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::app::{TestApp, answer, spawn_app};
+use crate::refresh::{self, LAPSED, Person};
+use crate::step_up::asks_for_more;
+use crate::support::app::{TestApp, answer, spawn_app_with};
 use crate::support::browser::Browser;
+use crate::support::issuer::{self, Endpoint};
 use crate::support::log;
 
 const FILMS: &str = "https://films.example.net/";
@@ -17,9 +22,13 @@ const NOTES: &str = "https://notes.example.net/";
 
 /// The service, with browsers at an address of its own, by which its lines are found.
 async fn spawn() -> TestApp {
+    spawn_with(|_| {}).await
+}
+
+async fn spawn_with(adjust: impl FnOnce(&mut RawConfig)) -> TestApp {
     static ADDRESSES: AtomicU32 = AtomicU32::new(1);
     log::capture();
-    let mut app = spawn_app().await;
+    let mut app = spawn_app_with(adjust).await;
     let [_, _, a, b] = ADDRESSES.fetch_add(1, Ordering::SeqCst).to_be_bytes();
     app.from = format!("198.19.{a}.{b}");
     app
@@ -113,6 +122,67 @@ async fn a_login_that_fails_says_why() {
     has_its_fields(&failed);
     assert_eq!(failed["reason"], "access_denied");
     assert!(events(&app.from, "login").is_empty());
+}
+
+/// Somebody who is signed in, and has to sign in again by another way, which they do not.
+#[actix_web::test]
+async fn a_step_up_in_vain_says_who_stays_signed_in() {
+    let app = spawn_with(|raw| asks_for_more(raw, "notes", Duration::from_secs(900))).await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    let login = the_only(&app.from, "login");
+    app.issuer.behave(|issuer| issuer.asks_again = false);
+    app.clock.advance(Duration::from_secs(961));
+    assert_eq!(browser.navigate(NOTES).await.end.status, 403);
+    let failed = the_only(&app.from, "step_up_failed");
+    has_its_fields(&failed);
+    assert_eq!(failed["reason"], "auth_too_old");
+    for field in ["issuer", "subject", "username"] {
+        assert_eq!(failed[field], login[field], "{field}");
+    }
+    assert!(events(&app.from, "login_failed").is_empty());
+    the_only(&app.from, "login");
+}
+
+/// There is no browser to a renewal: its lines are found by the issuer.
+#[actix_web::test]
+async fn renewals_say_whose_session_lives_on_or_has_ended() {
+    log::capture();
+    let app = refresh::spawn(|_| {}).await;
+    let told = |event: &str| -> Vec<Value> {
+        let lines = log::with("issuer", app.issuer.issuer()).into_iter();
+        lines.filter(|line| line["event"] == event).collect()
+    };
+    let ada = Person::sign_in(&app, FILMS).await;
+    let login = &told("login")[0];
+    let is_ada = |line: &Value| {
+        has_its_fields(line);
+        for field in ["issuer", "subject", "username"] {
+            assert_eq!(line[field], login[field], "{field}");
+        }
+    };
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    refresh::until("it is told", async || told("refresh").len() == 1).await;
+    is_ada(&told("refresh")[0]);
+    // What is only put off is no event.
+    app.issuer
+        .answer(Endpoint::Refresh, issuer::Answer::Status(503));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| {
+        issuer.answers.clear();
+        issuer.refuse_refresh = Some("invalid_grant");
+    });
+    app.clock.advance(LAPSED);
+    // After a failure it is tried beside the requests.
+    refresh::until("she is out", async || ada.status(&app).await == 401).await;
+    refresh::until("it is told", async || !told("refresh_ended").is_empty()).await;
+    let ended = told("refresh_ended");
+    assert_eq!(ended.len(), 1, "{ended:#?}");
+    is_ada(&ended[0]);
+    assert_eq!(ended[0]["reason"], "grant_ended");
+    assert_eq!(told("refresh").len(), 1);
 }
 
 #[actix_web::test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use portcullis::clock::Clock;
 use portcullis::config::{RawConfig, RawPolicy, RawRule, RawService};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::refresh::{self, LAPSED, Person};
 use crate::support::app::{
     Ask, Proxy, TestApp, answer, every_dialect, owned, spawn_app_at, spawn_app_with,
 };
@@ -65,6 +67,17 @@ fn with_vault(raw: &mut RawConfig) {
         ..RawService::default()
     };
     raw.services.insert("vault".into(), vault);
+}
+
+/// Has `service` ask for a sign-in that is no older.
+pub fn asks_for_more(raw: &mut RawConfig, service: &str, max_auth_age: Duration) {
+    let policy = RawPolicy {
+        max_auth_age: Some(max_auth_age),
+        ..RawPolicy::default()
+    };
+    raw.policies.insert("fresh".into(), policy);
+    let service = raw.services.get_mut(service).expect("a service");
+    service.policy = Some("fresh".into());
 }
 
 async fn spawn() -> TestApp {
@@ -386,15 +399,7 @@ async fn a_frame_is_led_out_of_itself() {
     assert_eq!(page.status, 401);
     assert!(page.body.contains("sign in again") && page.body.contains("target=\"_blank\""));
     // The page's link works.
-    let link = page
-        .body
-        .split("href=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next());
-    let link = link
-        .expect("a link")
-        .replace("&amp;", "&")
-        .replace("&#38;", "&");
+    let link = link_on(&page.body);
     browser.set_cookie(HOST, "__Host-portcullis-flow", flow_of(&login));
     let visit = browser.navigate(&link).await;
     assert_eq!(
@@ -637,4 +642,105 @@ async fn the_longest_address_and_the_longest_names_fit_their_cookie() {
     );
     let named = |url: &String| url.contains("&step_up=") && url.contains(&names[0]);
     assert!(visit.urls.iter().any(named));
+}
+
+/// A renewal is no sign-in, whatever the provider says of one then.
+#[actix_web::test]
+async fn a_renewal_makes_a_sign_in_neither_newer_nor_another() {
+    let app = refresh::spawn(with_vault).await;
+    app.issuer.behave(|issuer| issuer.methods = &["otp"]);
+    let ada = Person::sign_in(&app, VAULT).await;
+    app.clock.advance(LAPSED);
+    let now = app.clock.now().seconds();
+    app.issuer.behave(|issuer| {
+        issuer.edit_claims = Box::new(move |claims| {
+            claims["auth_time"] = now.into();
+            claims["amr"] = json!(["phr"]);
+        });
+    });
+    assert_eq!(ada.asks(&app, VAULT).await.status, 200);
+    assert_eq!(app.issuer.renewals(), 1);
+    for (url, reason) in [(DANGER, "auth_too_old"), (KEYS, "auth_method")] {
+        let refused = ada.browser.ask(url).fetch().send().await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.reason()),
+            (401, reason),
+            "{url}"
+        );
+    }
+    assert_eq!(app.issuer.renewals(), 1);
+}
+
+/// Which policies there are, and what they ask for, is told to nobody who is not signed in.
+#[actix_web::test]
+async fn a_stranger_s_link_asks_the_provider_for_nothing() {
+    let app = spawn().await;
+    for names in ["recent", "passkey", "both", "nonsense"] {
+        let rd = "rd=https%3A%2F%2Fvault.example.net%2F";
+        let link = format!("https://auth.example.net/login?{rd}&step_up={names}");
+        let mut stranger = Browser::new(&app);
+        let begun = stranger.open(&link).await;
+        for asked in ["max_age=", "prompt=", "acr_values="] {
+            assert!(!begun.location().contains(asked), "{names}: {begun:?}");
+        }
+        // It signs in all the same, and what needs more asks for it then.
+        assert_eq!(stranger.navigate(begun.location()).await.url(), VAULT);
+    }
+    // A session that has ended is nobody's.
+    let mut browser = Browser::new(&app);
+    browser.navigate(VAULT).await;
+    let sso = browser.cookie(PORTAL, SSO).map(str::to_owned);
+    browser.post("/logout", "same-origin").await;
+    browser.set_cookie(PORTAL, SSO, &sso.expect("a session"));
+    let link = "https://auth.example.net/login?step_up=recent";
+    assert!(!browser.open(link).await.location().contains("max_age="));
+}
+
+/// The link of the page that says so comes back to what was asked for.
+#[actix_web::test]
+async fn whoever_tries_again_comes_back_to_the_page_that_they_opened() {
+    let app = spawn().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(VAULT).await;
+    app.issuer.behave(|issuer| issuer.asks_again = false);
+    app.clock.advance(TOO_LONG);
+    browser.navigate(DANGER).await;
+    let page = browser.navigate(DANGER).await.end;
+    assert_eq!(page.status, 403);
+    app.issuer.behave(|issuer| issuer.asks_again = true);
+    let visit = browser.navigate(&link_on(&page.body)).await;
+    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, DANGER));
+}
+
+/// The first link on a page.
+fn link_on(page: &str) -> String {
+    let link = page.split("href=\"").nth(1);
+    let link = link.and_then(|rest| rest.split('"').next());
+    let link = link.expect("a link");
+    link.replace("&amp;", "&").replace("&#38;", "&")
+}
+
+/// Pages of several policies, one right after the other, are no loop.
+#[actix_web::test]
+async fn several_step_ups_right_after_a_sign_in_are_no_loop() {
+    let app = spawn().await;
+    let mut browser = Browser::new(&app);
+    app.issuer.behave(|issuer| issuer.methods = &["otp"]);
+    browser.navigate(VAULT).await;
+    app.clock.advance(TOO_LONG);
+    assert_eq!(browser.navigate(DANGER).await.end.status, 200);
+    app.issuer.behave(|issuer| issuer.methods = &["hwk"]);
+    assert_eq!(browser.navigate(KEYS).await.end.status, 200);
+    app.issuer.behave(|issuer| issuer.methods = &["phr"]);
+    let visit = browser.navigate(BOTH).await;
+    assert_eq!((visit.end.status.as_u16(), visit.url()), (200, BOTH));
+    // But there is an end to them as well.
+    browser.set_cookie(HOST, HOPS, "6");
+    app.clock.advance(TOO_LONG);
+    let stopped = browser.navigate(DANGER).await;
+    assert_eq!((stopped.end.status.as_u16(), stopped.logins()), (403, 0));
+    assert!(
+        stopped.end.body.contains("goes round in circles"),
+        "{stopped:?}"
+    );
 }

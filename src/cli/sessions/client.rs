@@ -46,6 +46,9 @@ pub(super) enum ClientError {
         "what listens at {0} does not answer as this version does: it is another version, or not Portcullis"
     )]
     Foreign(PathBuf),
+    /// The place to go on from is gone, so the walk has to begin again.
+    #[error("{0}")]
+    Lost(String),
     /// The service's own word.
     #[error("{0}")]
     Told(String),
@@ -171,6 +174,9 @@ impl Client {
             return serde_json::from_slice(&body).map_err(|_not_ours| foreign());
         }
         match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if problem.reason == "unknown_cursor" => {
+                Err(ClientError::Lost(problem.detail))
+            }
             Ok(problem)
                 if !matches!(&*problem.reason, "no_such_question" | "malformed_question") =>
             {

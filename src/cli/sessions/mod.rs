@@ -4,7 +4,7 @@
 mod client;
 mod table;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,8 @@ enum Command {
     },
     /// End all sessions of a person
     ///
-    /// Exits with 0 when the person has none afterwards, also where there was none before.
+    /// Exits with 0 when the person has none afterwards, also where there was none before; with 1 when it is no subject
+    /// but the user name of somebody who is signed in.
     RevokeUser {
         /// The person's subject (`sub`), as `sessions list` shows it
         #[arg(value_name = "SUB")]
@@ -114,15 +115,7 @@ fn list(client: &Client, arguments: &ListArguments) -> Result<ExitCode, ClientEr
         None if arguments.json => usize::MAX,
         None => TABLE_LIMIT,
     };
-    let mut output = Output {
-        limit,
-        json: arguments.json,
-        told: HashSet::new(),
-        rows: Vec::new(),
-        is_cut: false,
-        closed: false,
-        unreadable: 0,
-    };
+    let mut output = Output::new(limit, arguments.json);
     match arguments.user.as_deref() {
         None => output.walk(client, None)?,
         Some(who) => {
@@ -157,11 +150,34 @@ struct Output {
 }
 
 impl Output {
-    /// Goes through the sessions, those of one person where `whose` says so.
+    fn new(limit: usize, json: bool) -> Self {
+        Self {
+            limit,
+            json,
+            told: HashSet::new(),
+            rows: Vec::new(),
+            is_cut: false,
+            closed: false,
+            unreadable: 0,
+        }
+    }
+
+    /// Goes through the sessions, those of one person where `whose` says so. Once it begins again: the server of a
+    /// cluster at which the walk was may have lost its place to another.
     fn walk(&mut self, client: &Client, whose: Option<(&str, &str)>) -> Result<(), ClientError> {
         let mut after: Option<String> = None;
+        let mut has_begun_again = false;
         loop {
-            let list = client.list(whose, after.as_deref())?;
+            let list = match client.list(whose, after.as_deref()) {
+                Err(ClientError::Lost(_)) if after.is_some() && !has_begun_again => {
+                    has_begun_again = true;
+                    after = None;
+                    // They are met again.
+                    self.unreadable = 0;
+                    continue;
+                }
+                list => list?,
+            };
             self.unreadable += list.unreadable;
             for session in list.sessions {
                 if self.told.contains(&session.id) {
@@ -252,6 +268,25 @@ fn revoke_user(
 ) -> Result<ExitCode, ClientError> {
     let ended = client.revoke_user(subject, issuer)?;
     let who = table::plain(subject);
+    if ended == 0 {
+        match called(client, subject, issuer) {
+            Ok(people) if !people.is_empty() => {
+                let people: Vec<String> = people.into_iter().collect();
+                return Ok(complain(&format!(
+                    "no session has ended. {who} is a user name; what is asked for is the subject: {}",
+                    people.join(", ")
+                )));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let told = table::plain(&error.to_string());
+                let told =
+                    format!("note: whether {who} is somebody's user name is not known: {told}");
+                // There is nowhere left to complain to.
+                let _ = writeln!(io::stderr(), "{told}");
+            }
+        }
+    }
     Ok(print(&match ended {
         0 => format!(
             "{who} had no session. It is the subject that is asked for: `portcullis sessions list` shows it.\n"
@@ -259,4 +294,17 @@ fn revoke_user(
         1 => format!("One session of {who} has ended.\n"),
         many => format!("{many} sessions of {who} have ended.\n"),
     }))
+}
+
+/// The subjects of those who are signed in under a user name, as they can be printed: at one provider, if it is named.
+fn called(
+    client: &Client,
+    username: &str,
+    issuer: Option<&str>,
+) -> Result<BTreeSet<String>, ClientError> {
+    let mut found = Output::new(TABLE_LIMIT, false);
+    found.walk(client, Some(("username", username)))?;
+    let at = |one: &&SessionEntry| issuer.is_none_or(|issuer| issuer == one.issuer);
+    let subjects = found.rows.iter().filter(at);
+    Ok(subjects.map(|one| table::plain(&one.subject)).collect())
 }

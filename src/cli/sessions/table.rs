@@ -114,8 +114,10 @@ pub(super) fn escaped_in_json(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len());
     for character in line.chars() {
         if acts(character) {
-            // All of them have four digits at most. Writing to a text cannot fail.
-            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            // Beyond four digits it takes two of them (RFC 8259 §7). Writing to a text cannot fail.
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
         } else {
             escaped.push(character);
         }
@@ -123,11 +125,31 @@ pub(super) fn escaped_in_json(line: &str) -> String {
     escaped
 }
 
+/// Control characters, line and paragraph separators, and the format characters of Unicode (general category Cf),
+/// with the places between them that are kept for more.
 fn acts(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e00ff}'
         )
 }
 
@@ -193,8 +215,13 @@ ccccxxxxxxxx  Élodie  3         3 d ago    just now    in 24 h
             "ada\u{202e}nimda",
             "a\tb\u{7f}",
             "a\u{2066}b\u{200b}",
+            "ada\u{61c}nimda",
+            "a\u{ad}da\u{180e}",
+            "ada\u{e0001}\u{e0041}\u{e007f}",
+            "ada\u{206f}\u{fff9}\u{1d173}",
         ];
         for name in names {
+            assert!(name.chars().any(acts), "{name:?}");
             let table = shown(vec![entry("aaaa", Some(name), name, 0)]);
             assert_eq!(table.lines().count(), 2, "{table:?}");
             let acting = table.chars().find(|c| *c != '\n' && acts(*c));

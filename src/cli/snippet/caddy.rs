@@ -1,10 +1,13 @@
 //! The Caddyfile: the snippets that all sites share, the portal, and a site for each service.
 
+use std::collections::BTreeSet;
+
 use super::caddy_block;
-use super::places::{Place, is_https, place, port, portal_path, why_open};
+use super::places::{Place, is_https, place, portal_path, why_open};
+use super::ports::{caught_issuer, default_port, holds, is_served, ports, refused, without_port};
 use crate::config::{Config, Listen};
 use crate::domain::service::{Posture, Service, ServicePolicy};
-use crate::domain::service_host::ServiceHost;
+use crate::domain::service_host::{HostPattern, ServiceHost};
 
 /// The Caddyfile for `services`. The snippet in it is for all services of the configuration, whichever are chosen:
 /// what Caddy copies must cover every header that any of them sets. `note` is what our own configuration lacks.
@@ -23,18 +26,20 @@ pub(super) fn snippet(config: &Config, services: &[&Service], note: Option<&str>
         text.push_str(&caddy_block::strip());
     }
     text.push_str(&portal(config));
+    text.push_str(&refusing(config, services));
+    let ports = ports(config, services);
     let mut explained = false;
     for service in services {
         text.push('\n');
         if service.is_open() {
-            text.push_str(&open_site(config, service));
+            text.push_str(&open_site(config, service, &ports));
             continue;
         }
         if !explained {
             text.push_str(APPS);
             explained = true;
         }
-        text.push_str(&site(config, service));
+        text.push_str(&site(config, service, &ports));
     }
     text
 }
@@ -61,6 +66,10 @@ const EARLY_DATA: &str = "\
 
 const PORTAL: &str = "
 # Where people sign in: `server.public_url`, which is `server.portal_listen`. Not protected.
+";
+
+const REFUSING: &str = "
+# These are served at other ports. Here they must not end up at the site of a whole domain.
 ";
 
 const SHARED_PORTAL: &str = "
@@ -130,30 +139,64 @@ fn has_open_sites(config: &Config) -> bool {
         || services.any(|service| service.is_open())
 }
 
-fn open_site(config: &Config, service: &Service) -> String {
+fn open_site(config: &Config, service: &Service, ports: &BTreeSet<u16>) -> String {
+    let mut ports_here = ports.iter();
+    let issuer = ports_here.find_map(|port| caught_issuer(config, &[service], *port));
+    let provider = issuer.map_or_else(String::new, |issuer| {
+        format!("\t# The provider's host is nobody else's.\n\t@provider host {issuer}\n\tabort @provider\n")
+    });
     format!(
-        "# {}\n{} {{\n\timport portcullis_strip\n\t{UPSTREAM}\n}}\n",
+        "# {}\n{} {{\n\timport portcullis_strip\n{provider}\t{UPSTREAM}\n}}\n",
         why_open(service),
-        addresses(config, service)
+        addresses(config, service, ports)
     )
 }
 
-fn site(config: &Config, service: &Service) -> String {
+fn site(config: &Config, service: &Service, ports: &BTreeSet<u16>) -> String {
     let warning = match service.policy {
         ServicePolicy::Own(_) => "",
         ServicePolicy::FromProxy => FROM_PROXY,
     };
-    let addresses = addresses(config, service);
+    let addresses = addresses(config, service, ports);
     format!("{warning}{addresses} {{\n\timport portcullis\n\t{UPSTREAM}\n}}\n")
 }
 
-fn addresses(config: &Config, service: &Service) -> String {
-    let written = |host: &ServiceHost| match (host.port, port(config, host)) {
-        (None, Some(port)) => address(config, &format!("{host}:{port}")),
-        _ => address(config, &host.to_string()),
-    };
-    let all: Vec<String> = service.hosts.iter().map(written).collect();
+/// The site of all that a domain holds at a port which it is not served at; empty where there is nothing.
+fn refusing(config: &Config, services: &[&Service]) -> String {
+    let mut addresses = Vec::new();
+    for port in ports(config, services) {
+        let hosts = services.iter().flat_map(|service| &service.hosts);
+        let here: Vec<&ServiceHost> = hosts.filter(|host| is_served(config, host, port)).collect();
+        let refused = refused(config, services, port);
+        let caught = refused.iter().filter(|host| {
+            let (HostPattern::Exact(name) | HostPattern::Below(name)) = &host.pattern;
+            here.iter().any(|domain| holds(domain, name))
+        });
+        addresses.extend(caught.map(|host| written(config, host, port)));
+    }
+    if addresses.is_empty() {
+        return String::new();
+    }
+    format!("{REFUSING}{} {{\n\tabort\n}}\n", addresses.join(", "))
+}
+
+/// Each name at each port that it is served at.
+fn addresses(config: &Config, service: &Service, ports: &BTreeSet<u16>) -> String {
+    let mut all = Vec::new();
+    for host in &service.hosts {
+        let served = ports.iter().filter(|port| is_served(config, host, **port));
+        all.extend(served.map(|port| written(config, host, *port)));
+    }
     all.join(", ")
+}
+
+fn written(config: &Config, host: &ServiceHost, port: u16) -> String {
+    let name = without_port(host);
+    if port == default_port(config) {
+        address(config, &name.to_string())
+    } else {
+        address(config, &format!("{name}:{port}"))
+    }
 }
 
 /// Caddy serves `https` unless a site says otherwise. A single word could be one of its directives.

@@ -6,6 +6,7 @@ use super::lookalikes::lookalikes;
 use super::places::{
     Place, is_asked_about, is_https, is_policy_from_proxy, place, portal_path, why_open,
 };
+use super::ports::{portal_port, ports};
 use super::rendered;
 use crate::config::{Config, Listen};
 use crate::domain::service::Service;
@@ -26,6 +27,8 @@ struct File<'a> {
     portal_host: String,
     portal_path: Option<&'a str>,
     port: u16,
+    /// Further ones that services name.
+    other_ports: Vec<u16>,
     https: bool,
     secret: bool,
     copy_list: String,
@@ -58,6 +61,7 @@ pub(super) fn snippet(
     let server = &config.server;
     let copied = config.services.copied_headers();
     let https = is_https(config);
+    let port = portal_port(config);
     rendered(&File {
         note,
         verify_uri: match place(&server.listen) {
@@ -68,7 +72,11 @@ pub(super) fn snippet(
         portal: address(&server.portal_listen),
         portal_host: server.portal.host.to_string(),
         portal_path: portal_path(config),
-        port: server.portal.port.unwrap_or(if https { 443 } else { 80 }),
+        port,
+        other_ports: ports(config, services)
+            .into_iter()
+            .filter(|other| *other != port)
+            .collect(),
         https,
         secret: server.proxy_secret.is_some(),
         copy_list: copied.join(" "),

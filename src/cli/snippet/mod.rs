@@ -7,6 +7,7 @@ mod lookalikes;
 mod nginx;
 mod places;
 mod plain;
+mod ports;
 mod traefik;
 
 use std::io::{self, Write};

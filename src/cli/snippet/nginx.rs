@@ -1,13 +1,16 @@
 //! nginx's configuration: one file for `conf.d`, with a `server` for the portal and one for the apps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use askama::Template;
 
 use super::caddy_block::escape;
 use super::places::{
-    Place, is_asked_about, is_https, is_policy_from_proxy, place, policies_to_name, port,
-    portal_path, why_open,
+    Place, is_asked_about, is_https, is_policy_from_proxy, place, policies_to_name, portal_path,
+    why_open,
+};
+use super::ports::{
+    caught_issuer, default_port, is_served, portal_port, ports, refused, without_port,
 };
 use super::rendered;
 use crate::config::{Config, Listen};
@@ -38,12 +41,13 @@ struct File<'a> {
     /// A policy to show there.
     policy: &'a str,
     /// `listen` of each port that browsers use.
-    listens: BTreeSet<String>,
+    listens: Vec<String>,
     /// Directives that give nginx's tables room for long names.
     tables: Vec<String>,
-    /// One for each of these ports.
-    protected: Vec<Server>,
-    open: Vec<Server>,
+    /// One for each port.
+    protected: Vec<Server<'a>>,
+    open: Vec<Server<'a>>,
+    refusing: Vec<Refusing>,
 }
 
 struct Header<'a> {
@@ -54,16 +58,35 @@ struct Header<'a> {
 
 struct App<'a> {
     name: &'a str,
-    hosts: Vec<String>,
     /// Says that nothing is asked about it, and why.
     open: Option<String>,
     asked: bool,
 }
 
-#[derive(Default)]
-struct Server {
+/// What is served at one port: some of the protected apps, or of the open ones.
+struct Server<'a> {
+    port: u16,
     listen: String,
     authority: String,
+    /// The variable that says which app it is, without its `$`. None but the server's own names are in its map: what is
+    /// protected here may be open at another port.
+    app: String,
+    hosts: Vec<NamedHost<'a>>,
+    /// The provider's host, where nobody would ask us about it.
+    issuer: Option<String>,
+}
+
+struct NamedHost<'a> {
+    /// As `server_name` has it.
+    name: String,
+    /// As the map has it.
+    key: String,
+    service: &'a str,
+}
+
+/// The names that another port is for.
+struct Refusing {
+    listen: String,
     names: Vec<String>,
 }
 
@@ -90,15 +113,18 @@ pub(super) fn snippet(
             "nginx cannot tell the headers \"{one}\" and \"{other}\" apart: it reads \"-\" and \"_\" as one"
         ));
     }
-    let chosen = |asked: bool| {
-        let services = services.iter();
-        let services = services.filter(|service| is_asked_about(config, service) == asked);
-        servers(config, services.copied())
+    let ports = ports(config, services);
+    let all = |asked: bool| -> Vec<Server<'_>> {
+        let each = ports
+            .iter()
+            .map(|port| served_at(config, services, *port, asked));
+        each.filter(|server| !server.hosts.is_empty()).collect()
     };
-    let (protected, open) = (chosen(true), chosen(false));
-    let portal_listen = listen(config, server.portal.port);
-    let listens = protected.iter().chain(&open).map(|server| &server.listen);
-    let listens = listens.chain([&portal_listen]).cloned().collect();
+    let refusing = ports.iter().map(|port| Refusing {
+        listen: listen(config, *port),
+        names: refused(config, services, *port).iter().map(name).collect(),
+    });
+    let refusing = refusing.filter(|server| !server.names.is_empty());
     let policies = policies_to_name(config);
     rendered(&File {
         note,
@@ -106,8 +132,8 @@ pub(super) fn snippet(
         portal: reached(&server.portal_listen),
         portal_host: server.portal.host.to_string(),
         portal_path: portal_path(config).map(pattern),
-        portal_listen,
-        portal_authority: authority(server.portal.port),
+        portal_listen: listen(config, portal_port(config)),
+        portal_authority: authority(config, portal_port(config)),
         https: is_https(config),
         secret: server.proxy_secret.is_some(),
         copy_list: copied.join(" "),
@@ -122,10 +148,11 @@ pub(super) fn snippet(
             .flat_map(|service| service.hosts.iter().map(key))
             .collect(),
         policy: policies.first().copied().unwrap_or("authenticated"),
-        listens,
+        listens: ports.iter().map(|port| listen(config, *port)).collect(),
         tables: tables(config, services, copied),
-        protected,
-        open,
+        protected: all(true),
+        open: all(false),
+        refusing: refusing.collect(),
     })
 }
 
@@ -140,7 +167,10 @@ fn alike(names: &[String]) -> Option<(&str, &str)> {
 /// nginx refuses names that do not fit into a row of its tables: 64 bytes, unless it is told otherwise.
 fn tables(config: &Config, services: &[&Service], copied: &[String]) -> Vec<String> {
     let hosts = services.iter().flat_map(|service| &service.hosts);
-    let hosts = hosts.map(|host| name(host).len()).max().unwrap_or(0);
+    let issuer = config.services.issuer();
+    let issuer = issuer.map(|host| host.as_str().len());
+    let hosts = hosts.map(|host| name(host).len()).chain(issuer);
+    let hosts = hosts.max().unwrap_or(0);
     let servers = hosts.max(config.server.portal.host.as_str().len());
     let headers = copied.iter().map(String::len).max().unwrap_or(0);
     let tables = [
@@ -181,34 +211,45 @@ fn pattern(path: &str) -> String {
 fn app<'a>(config: &Config, service: &'a Service) -> App<'a> {
     App {
         name: &service.name,
-        hosts: service.hosts.iter().map(key).collect(),
         open: service.is_open().then(|| why_open(service)),
         asked: is_asked_about(config, service),
     }
 }
 
-/// A server for each port.
-fn servers<'a>(config: &Config, services: impl Iterator<Item = &'a Service>) -> Vec<Server> {
-    let mut by_port: BTreeMap<Option<u16>, Vec<String>> = BTreeMap::new();
-    for host in services.flat_map(|service| &service.hosts) {
-        let names = by_port.entry(port(config, host)).or_default();
-        names.push(name(host));
+/// What the server for `port` serves of the services that are asked about, or of those that are not.
+fn served_at<'a>(config: &Config, services: &[&'a Service], port: u16, asked: bool) -> Server<'a> {
+    let mut hosts = Vec::new();
+    for service in services {
+        if is_asked_about(config, service) != asked {
+            continue;
+        }
+        let served = service.hosts.iter();
+        let served = served.filter(|host| is_served(config, host, port));
+        hosts.extend(served.map(|host| NamedHost {
+            name: name(host),
+            key: key(host),
+            service: &service.name,
+        }));
     }
-    let server = |(port, names)| Server {
+    let kind = if asked { "app" } else { "open_app" };
+    let issuer = caught_issuer(config, services, port).filter(|_| !asked);
+    Server {
+        port,
         listen: listen(config, port),
-        authority: authority(port),
-        names,
-    };
-    by_port.into_iter().map(server).collect()
+        authority: authority(config, port),
+        app: if port == portal_port(config) {
+            format!("portcullis_{kind}")
+        } else {
+            format!("portcullis_{kind}_{port}")
+        },
+        hosts,
+        issuer: issuer.map(ToString::to_string),
+    }
 }
 
 /// As `server_name` has it.
 fn name(host: &ServiceHost) -> String {
-    let host = ServiceHost {
-        port: None,
-        ..host.clone()
-    };
-    host.to_string()
+    without_port(host).to_string()
 }
 
 /// As the source value of a `map`: words that mean something there stand behind a backslash.
@@ -220,17 +261,21 @@ fn key(host: &ServiceHost) -> String {
     }
 }
 
-fn listen(config: &Config, port: Option<u16>) -> String {
+fn listen(config: &Config, port: u16) -> String {
     if is_https(config) {
-        format!("{} ssl http2", port.unwrap_or(443))
+        format!("{port} ssl http2")
     } else {
-        port.unwrap_or(80).to_string()
+        port.to_string()
     }
 }
 
 /// nginx's `$host` has no port.
-fn authority(port: Option<u16>) -> String {
-    port.map_or_else(|| "$host".to_owned(), |port| format!("$host:{port}"))
+fn authority(config: &Config, port: u16) -> String {
+    if port == default_port(config) {
+        "$host".to_owned()
+    } else {
+        format!("$host:{port}")
+    }
 }
 
 /// As `server` of an `upstream` has it.

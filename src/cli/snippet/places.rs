@@ -7,7 +7,7 @@ use crate::config::{Config, Listen};
 use crate::domain::cookie_scope::is_under;
 use crate::domain::policy::{Policy, Requirement};
 use crate::domain::service::{Posture, Service, ServicePolicy};
-use crate::domain::service_host::{HostPattern, ServiceHost};
+use crate::domain::service_host::HostPattern;
 
 /// Where a proxy on the same machine reaches a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,6 @@ pub(super) fn is_https(config: &Config) -> bool {
 pub(super) fn portal_path(config: &Config) -> Option<&str> {
     let path = config.server.public_url.path().trim_end_matches('/');
     (!path.is_empty()).then_some(path)
-}
-
-/// The port that browsers use for `host`; `None` for that of the scheme.
-pub(super) fn port(config: &Config, host: &ServiceHost) -> Option<u16> {
-    host.port.or(config.server.portal.port)
 }
 
 /// Whether the proxy has to ask us about `service`, where it cannot take our cookies out by itself: for every service

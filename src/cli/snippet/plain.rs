@@ -30,6 +30,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         }
     }
     check_host("server.public_url", server.portal.host.as_str())?;
+    if let Some(issuer) = config.services.issuer() {
+        check_host("oidc.issuer", issuer.as_str())?;
+    }
     for service in config.services.services() {
         for host in &service.hosts {
             let (HostPattern::Exact(name) | HostPattern::Below(name)) = &host.pattern;

@@ -20,6 +20,7 @@ use crate::domain::policy::{Policies, Policy, Requirement};
 use crate::domain::service::{Posture, ReservedUser, Service, ServicePolicy};
 use crate::domain::service_host::{HostPattern, ServiceHost};
 use crate::domain::service_table::ServiceTable;
+use crate::telemetry::metrics::NO_SERVICE;
 
 /// What the rest of the configuration says, as far as services need it.
 pub(super) struct Around<'a> {
@@ -53,6 +54,10 @@ pub(super) fn services(
     for (name, raw) in raw {
         let path = format!("services.{name}");
         check_name(&path, name, problems);
+        if name == NO_SERVICE {
+            let problem = "cannot be a name: metrics say it where a host is no service's";
+            problems.at(&path, problem);
+        }
         let posture = posture(&path, raw, problems);
         let headers = headers::identity(&path, raw, posture.unwrap_or_default(), problems);
         begun.push((name, raw, path, posture, headers));

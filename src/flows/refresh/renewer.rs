@@ -12,7 +12,7 @@ use crate::domain::upstream_key::Tokens;
 use crate::oidc::{RefreshError, RelyingParty};
 use crate::store::StoreError;
 use crate::store::lease::Lease;
-use crate::store::renewals::{Found, Renewing};
+use crate::store::renewals::{Found, Renewing, serial_of};
 use crate::store::sessions::Sessions;
 use crate::store::users::Users;
 use crate::telemetry::audit;
@@ -80,7 +80,14 @@ impl Renewer {
             // Others may have renewed it before we had the lease.
             Found::Whole(renewing) if !self.may_try(&renewing.session) => return None,
             Found::Whole(renewing) => renewing,
-            Found::WithoutTokens(session) if !self.may_try(&session) => return None,
+            Found::WithoutTokens(session) | Found::Unreadable(session)
+                if !self.may_try(&session) =>
+            {
+                return None;
+            }
+            Found::Unreadable(session) => {
+                return Some((self.unreadable(id, &session).await, *session));
+            }
             Found::WithoutTokens(session) => {
                 let ended = self.sessions.end(id).await;
                 let result = ended.map_or(RefreshResult::NotStored, |_| RefreshResult::TokensGone);
@@ -91,14 +98,28 @@ impl Renewer {
         if renewing.is_ahead() {
             return Some((self.complete(&renewing).await, session));
         }
+        Some((self.ask_under(lease, *renewing).await, session))
+    }
+
+    /// Asks the provider while the lease is held. Before anything is sent, a lost lease ends it: others may be using the
+    /// same refresh token. Afterwards nothing does: what comes may be the only token that the provider still knows, and
+    /// it is written over the one that was read and no other.
+    async fn ask_under(&self, lease: &mut Lease<'_>, renewing: Renewing) -> RefreshResult {
+        let issuer = &renewing.session.identity.issuer;
+        match lease
+            .keep_while(self.relying_party.await_provider(issuer))
+            .await
+        {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return self.failed(&renewing, &error).await,
+            None => return RefreshResult::Overtaken,
+        }
         // The process may have stood still since it took the lease.
-        let is_held = lease.confirm(SPENT).await;
-        let result = match is_held {
-            Ok(true) => lease.keep_while(self.ask(*renewing)).await,
-            Ok(false) => None,
-            Err(_) => Some(RefreshResult::NotStored),
-        };
-        Some((result.unwrap_or(RefreshResult::Overtaken), session))
+        match lease.confirm(SPENT).await {
+            Ok(true) => lease.keep_through(self.ask(renewing)).await,
+            Ok(false) => RefreshResult::Overtaken,
+            Err(_) => RefreshResult::NotStored,
+        }
     }
 
     /// Asks the provider, and writes down what it says.
@@ -160,7 +181,9 @@ impl Renewer {
                 return RefreshResult::NotStored;
             }
         };
-        if let Err(error) = self.users.note(&session.identity).await {
+        let renewal = session.renewal.as_ref();
+        let said_at = renewal.map_or_else(|| self.clock.now(), |renewal| renewal.issued);
+        if let Err(error) = self.users.note(&session.identity, said_at).await {
             tracing::warn!(%error, "what the provider says of somebody could not be written down");
         }
         RefreshResult::Completed
@@ -183,7 +206,10 @@ impl Renewer {
         };
         self.log_failure(error);
         let now = self.clock.now();
-        match self.sessions.note_failed_renewal(renewing, now).await {
+        let (id, serial) = (renewing.id(), renewing.serial());
+        let failed = |renewal: &Renewal| self.rules.failed(renewal, now);
+        let noted = self.sessions.note_failed_renewal(id, serial, failed);
+        match noted.await {
             Ok(Some(session)) if self.is_given_up(&session) => {
                 self.end(renewing, RefreshResult::GraceOver).await
             }
@@ -192,6 +218,24 @@ impl Renewer {
             Err(error) => {
                 tracing::debug!(%error, "that a session could not be renewed is not written down");
                 result
+            }
+        }
+    }
+
+    /// Tokens that do not open may do so elsewhere, or once the key is back: the session is kept while it may be, and
+    /// then counts no more. Its records are left to their lifetime.
+    async fn unreadable(&self, id: &SessionId, session: &Session) -> RefreshResult {
+        let now = self.clock.now();
+        let failed = |renewal: &Renewal| RenewalRules::unusable(renewal, now);
+        let noted = self
+            .sessions
+            .note_failed_renewal(id, serial_of(session), failed);
+        match noted.await {
+            Ok(Some(_)) => RefreshResult::TokensUnreadable,
+            Ok(None) => RefreshResult::SessionGone,
+            Err(error) => {
+                tracing::debug!(%error, "that a session could not be renewed is not written down");
+                RefreshResult::TokensUnreadable
             }
         }
     }

@@ -11,6 +11,8 @@ pub enum RefreshResult {
     Unavailable,
     /// The provider refuses, for a reason that is not the person's. The session is kept for now.
     Misconfigured,
+    /// Its tokens do not open. The session is kept for now.
+    TokensUnreadable,
     /// The store did not take what was to be written.
     NotStored,
     /// Somebody else has the lease by now, or has written other tokens.
@@ -38,6 +40,7 @@ impl RefreshResult {
             Self::Completed => "completed",
             Self::Unavailable => "provider_unavailable",
             Self::Misconfigured => "misconfigured",
+            Self::TokensUnreadable => "tokens_unreadable",
             Self::NotStored => "not_stored",
             Self::Overtaken => "overtaken",
             Self::SessionGone => "session_gone",

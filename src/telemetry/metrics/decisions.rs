@@ -21,7 +21,7 @@ use crate::domain::reason::ReasonKind;
 use crate::domain::service_table::ServiceTable;
 
 /// What stands for no service, in the place of its name.
-const NO_SERVICE: &str = "none";
+pub const NO_SERVICE: &str = "none";
 
 /// What becomes of a request: a decision's outcomes, and where one of our own addresses leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,21 +314,26 @@ mod tests {
         assert_eq!(counted(&decisions, "none", Verdict::MALFORMED), 1);
     }
 
-    /// A bound that only a lock or an allocation would break, in a debug build on a busy machine.
+    /// A bound that a debug build keeps by far, in the best of many rounds: others may be given the processor meanwhile.
     #[test]
     fn counting_costs_next_to_nothing() {
-        const ROUNDS: u32 = 100_000;
+        const ROUNDS: u32 = 100;
+        const EACH: u32 = 1_000;
         let decisions = Decisions::default();
         let counters = decisions.counters(&table(&["films"]));
         let verdict = Verdict::allow(ReasonKind::Member);
-        let begun = Instant::now();
-        for _ in 0..ROUNDS {
-            let asked = Instant::now();
-            counters.count(Some(0), verdict, asked.elapsed());
-        }
-        let each = begun.elapsed() / ROUNDS;
-        println!("{each:?} a decision");
-        assert!(each < Duration::from_micros(10), "{each:?}");
-        assert_eq!(counted(&decisions, "films", verdict), u64::from(ROUNDS));
+        let rounds = (0..ROUNDS).map(|_| {
+            let begun = Instant::now();
+            for _ in 0..EACH {
+                let asked = Instant::now();
+                counters.count(Some(0), verdict, asked.elapsed());
+            }
+            begun.elapsed() / EACH
+        });
+        let best = rounds.min().expect("rounds");
+        println!("{best:?} a decision");
+        assert!(best < Duration::from_micros(10), "{best:?}");
+        let all = u64::from(ROUNDS * EACH);
+        assert_eq!(counted(&decisions, "films", verdict), all);
     }
 }

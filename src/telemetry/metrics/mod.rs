@@ -25,7 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::cache::CacheCounts;
-pub use self::decisions::{DecisionCounters, Verdict};
+pub use self::decisions::{DecisionCounters, NO_SERVICE, Verdict};
 pub use self::store::{Fault, Op, StoreMetrics};
 
 use self::cache::Cache;

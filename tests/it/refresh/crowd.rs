@@ -125,6 +125,30 @@ async fn nobody_waits_for_a_renewal_while_something_is_valid() {
     .await;
 }
 
+/// However many replicas there are, and whichever is asked.
+#[actix_web::test]
+async fn attempts_that_fail_are_ten_seconds_apart_over_all_replicas() {
+    let two = Two::spawn().await;
+    let ada = Person::sign_in(&two.one, FILMS).await;
+    let issuer = &two.one.issuer;
+    issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    two.one.clock.advance(LAPSED);
+    for attempts in 1..=4 {
+        for seconds in [9, 1] {
+            for app in [&two.one, &two.other, &two.one] {
+                assert_eq!(ada.status(app).await, 200);
+            }
+            until("it was tried", async || {
+                issuer.requests(Endpoint::Refresh) >= attempts
+            })
+            .await;
+            two.settled().await;
+            assert_eq!(issuer.requests(Endpoint::Refresh), attempts);
+            two.one.clock.advance(Duration::from_secs(seconds));
+        }
+    }
+}
+
 /// Longer than anybody waits. What the provider has replaced is not lost for that.
 #[actix_web::test]
 async fn a_provider_that_takes_eight_seconds_signs_nobody_out() {

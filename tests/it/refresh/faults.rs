@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::{DAY, DUE, FILMS, LAPSED, Person, WAITED, long_sessions, until};
-use crate::support::app::{TestApp, spawn_app_at};
+use crate::redis::Shared;
+use crate::support::app::{TestApp, spawn_app_at, spawn_app_with};
 use crate::support::clock::TestClock;
 use crate::support::front::{Fault, Front};
 use crate::support::issuer::{Answer, Endpoint, FakeIssuer};
@@ -106,13 +107,10 @@ async fn who_was_kept_is_renewed_when_the_provider_is_back() {
             issuer.answers.clear();
             issuer.groups = Some(&["media"]);
         });
+        // What failed before a pause is waited for: the provider may have something to say by now.
         app.clock.advance(DAY / 24 * 23);
-        // In the background: nobody waits for a provider that is known to fail.
-        assert_eq!(ada.status(&app).await, 200);
-        until("it is renewed", async || {
-            ada.whoami().await["groups"] == serde_json::json!(["media"])
-        })
-        .await;
+        let groups = ada.whoami().await["groups"].clone();
+        assert_eq!(groups, serde_json::json!(["media"]), "{later:?}");
         // The grace begins anew with the next outage.
         app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
         app.clock.advance(LAPSED);
@@ -120,6 +118,66 @@ async fn who_was_kept_is_renewed_when_the_provider_is_back() {
         app.clock.advance(DAY / 24 * 23);
         assert_eq!(ada.status(&app).await, 200);
     }
+}
+
+/// A failure before a pause lets nobody pass after it who was disabled meanwhile.
+#[actix_web::test]
+async fn who_was_kept_and_disabled_is_out_at_the_first_request_after_a_pause() {
+    let (app, _front) = spawn(None);
+    let ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| {
+        issuer.answers.clear();
+        issuer.refuse_refresh = Some("invalid_grant");
+    });
+    app.clock.advance(DAY / 2);
+    assert_eq!(ada.status(&app).await, 401);
+}
+
+/// Seconds later it is known, and nobody waits.
+#[actix_web::test]
+async fn what_has_just_failed_is_tried_again_in_the_background() {
+    let (app, _front) = spawn(None);
+    let mut ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.issuer.behave(|issuer| {
+        issuer.answers.clear();
+        issuer.groups = Some(&["media"]);
+    });
+    app.issuer
+        .answer(Endpoint::Refresh, Answer::Late(Duration::from_secs(5)));
+    app.clock.advance(TEN * 3);
+    let began = Instant::now();
+    assert_eq!(ada.status(&app).await, 200);
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    until("it is renewed", async || {
+        ada.whoami().await["groups"] == serde_json::json!(["media"])
+    })
+    .await;
+}
+
+/// A failure before a pause that is as long as the grace is forgotten: the next outage is outlasted as a whole.
+#[actix_web::test]
+async fn a_failure_before_a_pause_uses_no_grace_up() {
+    let (app, _front) = spawn(None);
+    let ada = Person::sign_in(&app, FILMS).await;
+    app.issuer.answer(Endpoint::Refresh, Answer::Status(500));
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.clock.advance(DAY * 3);
+    assert_eq!(ada.status(&app).await, 200);
+    // From here on she is there all the time, and the grace is not prolonged.
+    for _ in 0..23 {
+        app.clock.advance(DAY / 24);
+        assert_eq!(ada.status(&app).await, 200);
+    }
+    app.clock.advance(DAY / 24);
+    assert_eq!(ada.status(&app).await, 401);
 }
 
 /// A provider that hangs holds up those who are there when it begins, and for three seconds.
@@ -152,6 +210,43 @@ async fn a_provider_that_hangs_is_waited_for_in_bounds() {
     let visit = ben.browser.navigate("https://a.lab.example.org/").await;
     assert_eq!(visit.end.status, 200);
     assert!(began.elapsed() < WAITED, "{:?}", began.elapsed());
+}
+
+/// While the store takes no writes, a new token could not be kept. So the provider is not asked, and what was known of
+/// somebody is believed for the grace, and no longer.
+#[actix_web::test]
+async fn a_store_that_takes_no_writes_is_outlasted_for_the_grace() {
+    for grace in [None, Some(Duration::ZERO)] {
+        let shared = Shared::start();
+        let app = spawn_app_with(|raw| {
+            long_sessions(raw);
+            shared.configure_patiently(raw);
+            raw.oidc.refresh_grace = grace;
+        })
+        .await;
+        app.issuer.behave(|issuer| issuer.gives_refresh = true);
+        let ada = Person::sign_in(&app, FILMS).await;
+        shared.redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        app.clock.advance(LAPSED);
+        // Twice: at once, and while it is known.
+        let expected = if grace.is_none() { 200 } else { 503 };
+        for _ in 0..2 {
+            assert_eq!(ada.status(&app).await, expected, "{grace:?}");
+        }
+        if grace.is_none() {
+            app.clock.advance(ALMOST_A_DAY);
+            assert_eq!(ada.status(&app).await, 200);
+            app.clock.advance(TEN + TEN);
+            for _ in 0..2 {
+                assert_eq!(ada.status(&app).await, 503);
+            }
+        }
+        assert_eq!(app.issuer.requests(Endpoint::Refresh), 0);
+        app.issuer.behave(|issuer| issuer.groups = Some(&["media"]));
+        shared.redis.ask(&["REPLICAOF", "NO", "ONE"]);
+        until("she is renewed", async || ada.status(&app).await == 200).await;
+        assert_eq!(app.issuer.renewals(), 1);
+    }
 }
 
 /// `oidc.refresh_grace = "0s"`: what cannot be confirmed does not count, once the token has lapsed.

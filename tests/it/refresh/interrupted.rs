@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{DUE, FILMS, HOST, LAPSED, Person, WAITED, long_sessions, until};
+use super::{DAY, DUE, FILMS, HOST, LAPSED, Person, WAITED, long_sessions, until};
 use crate::redis::Shared;
 use crate::support::app::{TestApp, spawn_app_at, spawn_app_with};
 use crate::support::browser::Browser;
@@ -64,6 +64,34 @@ async fn a_holder_that_died_delays_by_one_lease_at_most() {
     assert_eq!(app.issuer.reuses(), 0);
 }
 
+/// The store loses the lease while the provider is asked, as one does whose replica takes over.
+#[actix_web::test]
+async fn a_lease_that_is_lost_loses_no_token() {
+    let shared = Shared::start();
+    let app = replica(&shared).await;
+    let ada = Person::sign_in(&app, FILMS).await;
+    app.clock.advance(DUE);
+    // Longer than it takes to notice that.
+    app.issuer
+        .answer(Endpoint::Refresh, Answer::Late(Duration::from_secs(10)));
+    assert_eq!(ada.status(&app).await, 200);
+    until("the provider has replaced the token", async || {
+        app.issuer.renewals() == 1
+    })
+    .await;
+    let lease = one_record(&shared, "renewing");
+    assert_eq!(shared.redis.ask(&["DEL", &lease]), "1");
+    until("it is made again", async || is_leased(&shared)).await;
+    until("it is given up", async || !is_leased(&shared)).await;
+    app.clock.advance(LAPSED);
+    until("she is renewed again", async || {
+        assert_eq!(ada.status(&app).await, 200);
+        app.issuer.renewals() == 2
+    })
+    .await;
+    assert_eq!(app.issuer.reuses(), 0);
+}
+
 /// The tokens were written, and the session's record was not.
 #[actix_web::test]
 async fn what_was_written_halfway_is_completed_without_the_provider() {
@@ -75,19 +103,25 @@ async fn what_was_written_halfway_is_completed_without_the_provider() {
     let copied = shared.redis.ask(&["COPY", &session, "before"]);
     assert_eq!(copied, "1");
     app.clock.advance(LAPSED);
-    assert_eq!(ada.status(&app).await, 200);
-    assert_eq!(ada.whoami().await["groups"][0], "media");
+    until("she is in another group", async || {
+        assert_eq!(ada.status(&app).await, 200);
+        ada.whoami().await["groups"][0] == "media"
+    })
+    .await;
     let back = shared.redis.ask(&["COPY", "before", &session, "REPLACE"]);
     assert_eq!(back, "1");
-    assert_eq!(ada.status(&app).await, 200);
-    assert_eq!(ada.whoami().await["groups"][0], "media");
+    until("she is in another group", async || {
+        assert_eq!(ada.status(&app).await, 200);
+        ada.whoami().await["groups"][0] == "media"
+    })
+    .await;
     assert_eq!(app.issuer.requests(Endpoint::Refresh), 1);
     // And the next one is made with the token that came then; also where that is only found out about when it is due.
     let back = shared.redis.ask(&["COPY", "before", &session, "REPLACE"]);
     assert_eq!(back, "1");
     app.clock.advance(LAPSED);
     app.issuer.behave(|issuer| issuer.groups = Some(&[]));
-    assert_eq!(ada.status(&app).await, 403);
+    until("she is in none", async || ada.status(&app).await == 403).await;
     assert_eq!((app.issuer.renewals(), app.issuer.reuses()), (2, 0));
 }
 
@@ -129,6 +163,27 @@ async fn a_session_whose_tokens_are_gone_ends_when_they_are_needed() {
     assert_eq!(ada.status(&app).await, 401);
     let visit = ada.browser.navigate(FILMS).await;
     assert_eq!((visit.end.status.as_u16(), visit.logins()), (200, 1));
+}
+
+/// The key that they were sealed with is gone.
+#[actix_web::test]
+async fn a_session_whose_tokens_do_not_open_is_kept_for_its_grace_and_not_destroyed() {
+    let shared = Shared::start();
+    let app = replica(&shared).await;
+    let ada = Person::sign_in(&app, FILMS).await;
+    let (tokens, session) = (
+        one_record(&shared, "tokens"),
+        one_record(&shared, "session"),
+    );
+    let copied = shared.redis.ask(&["COPY", &session, &tokens, "REPLACE"]);
+    assert_eq!(copied, "1");
+    app.clock.advance(LAPSED);
+    assert_eq!(ada.status(&app).await, 200);
+    app.clock.advance(DAY);
+    assert_eq!(ada.status(&app).await, 401);
+    assert_eq!(app.issuer.requests(Endpoint::Refresh), 0);
+    assert_eq!(one_record(&shared, "tokens"), tokens);
+    assert_eq!(one_record(&shared, "session"), session);
 }
 
 /// A replica in a process of its own.
