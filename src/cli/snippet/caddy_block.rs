@@ -54,6 +54,9 @@ const BLOCK_GOES_ON: &str =
 const BLOCK_ENDS: &str = "	# WebSockets are handed on, and no other protocol: whatever went through one would be asked about no
 	# more.
 	request_header Upgrade \"(?i)^(?:(websocket)|.*)$\" \"$1\"
+	# Some apps take their path from these, whatever was asked for.
+	request_header -X-Original-URL
+	request_header -X-Rewrite-URL
 	# What lets a browser or a program in here is no business of the app.
 ";
 

@@ -4,15 +4,24 @@
 /// What is read as one and the same.
 const MARKS: [char; 3] = ['-', '_', '.'];
 
+/// Some apps take their path from these, whatever was asked for. No app gets them.
+const PATH_OVERRIDES: [&str; 2] = ["X-Original-URL", "X-Rewrite-URL"];
+
 /// Beyond so many marks a name has more spellings than anybody wants to list.
 const MAX_MARKS: usize = 4;
 
-/// The other spellings of `names` with these `marks`, none of which is one of the names.
+/// The other spellings of `names`, and of [`PATH_OVERRIDES`], with these `marks`; none of them is one of the names.
 ///
 /// # Errors
 ///
 /// Where a name has more marks than can be listed in every mixture: any spelling that is left out would reach an app.
 pub(super) fn lookalikes(names: &[String], marks: &[char]) -> Result<Vec<String>, String> {
+    let overrides = PATH_OVERRIDES.iter().map(ToString::to_string);
+    let names: Vec<String> = names.iter().cloned().chain(overrides).collect();
+    spellings_of(&names, marks)
+}
+
+fn spellings_of(names: &[String], marks: &[char]) -> Result<Vec<String>, String> {
     let mut found: Vec<String> = Vec::new();
     let has_too_many = |name: &&String| name.matches(MARKS).count() > MAX_MARKS;
     if let Some(name) = names.iter().find(has_too_many) {
@@ -54,7 +63,7 @@ mod tests {
 
     fn of(names: &[&str], marks: &[char]) -> Vec<String> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        lookalikes(&names, marks).expect("names that can be listed")
+        spellings_of(&names, marks).expect("names that can be listed")
     }
 
     #[test]
@@ -68,6 +77,20 @@ mod tests {
         }
         assert_eq!(of(&["X-Api-Key"], &['-', '.']).len(), 3);
         assert_eq!(of(&["A-B-C-D-E"], &MARKS).len(), 80);
+    }
+
+    #[test]
+    fn a_path_of_the_clients_own_has_no_spelling_left() {
+        let found = lookalikes(&[], &['-', '.']).expect("names that can be listed");
+        let expected = [
+            "X-Original.URL",
+            "X.Original-URL",
+            "X.Original.URL",
+            "X-Rewrite.URL",
+            "X.Rewrite-URL",
+            "X.Rewrite.URL",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

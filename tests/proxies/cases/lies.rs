@@ -1,8 +1,9 @@
 //! What a client says about the request: it changes neither the decision nor where the login leads back to.
 
+use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::upstream::Seen;
-use crate::rules::{FILMS, OPEN, PORTAL};
+use crate::rules::{CLOSED, FILMS, OPEN, PORTAL};
 use crate::stack::Stack;
 
 /// Adds these header lines.
@@ -113,6 +114,47 @@ pub async fn other_descriptions(stack: &Stack) {
         ("X-Health-Check", "1"),
     ];
     nobody_believes(stack, &lies).await;
+}
+
+/// Some apps take their path from such a header, whatever was asked for. Where one is, no rule lets a path by, and what
+/// closes one closes all; and no app gets it.
+pub async fn another_path(stack: &Stack) {
+    let names = [
+        "X-Rewrite-URL",
+        "X-Original-URL",
+        "X_Rewrite_URL",
+        "X.Rewrite.URL",
+        "X-Rewrite_URL",
+        "X_Original-URL",
+        "X-Original.URL",
+    ];
+    let ben = stack.as_user("ben", FILMS).await;
+    let stranger = stack.browser();
+    for (number, name) in names.into_iter().enumerate() {
+        // nginx describes the request by the second, in the place of the client's.
+        let own = stack.program == Program::Nginx && name == "X-Original-URL";
+        let is_told = !own && !name.contains(['_', '.']);
+        for (browser, host, path, closed) in [
+            (&stranger, FILMS, "/api/x", is_told),
+            (&stranger, CLOSED, "/", is_told),
+            (&stranger, OPEN, "/", false),
+            (&ben, FILMS, "/", false),
+        ] {
+            let mark = format!("override-{number}-{host}");
+            let ask = Ask::fetch(&stack.url(host, &format!("{path}?{mark}")));
+            let page = browser.ask(ask.header(name, "/admin/root")).await.unwrap();
+            let reached = stack.reached(&mark);
+            if closed {
+                assert_eq!(page.status, 401, "{name}, {host}{path}: {}", page.body);
+            }
+            // Names with other marks may have ended at the proxy, before it asked.
+            assert!(matches!(page.status, 200 | 401), "{name}, {host}{path}");
+            assert_eq!(reached.len(), usize::from(page.status == 200), "{name}");
+            for seen in &reached {
+                nothing_made_up(seen, name);
+            }
+        }
+    }
 }
 
 /// The query is the client's, and names no policy.

@@ -105,6 +105,7 @@ pub static LIST: &[Case] = &[
     case("forged Forwarded", |stack| Box::pin(lies::forwarded(stack))),
     case("forged X-Real-IP", |stack| Box::pin(lies::x_real_ip(stack))),
     case("other descriptions", |stack| Box::pin(lies::other_descriptions(stack))),
+    case("X-Rewrite-URL", |stack| Box::pin(lies::another_path(stack))),
     case("the client's query", |stack| Box::pin(lies::the_query(stack))),
     case("two hosts in a request", |stack| Box::pin(lies::two_hosts(stack))),
     case("the proxy's own routes", |stack| Box::pin(own_routes::beside_ours(stack))).but(&[
