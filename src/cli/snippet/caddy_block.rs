@@ -16,7 +16,8 @@ pub(super) fn gate(verify: &str, names: &[String], secret: bool) -> String {
     };
     let begins = BLOCK_BEGINS.replace("ADDRESS", verify);
     let shown = if secret { SECRET } else { "" };
-    format!("{begins}{shown}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}}}\n")
+    let unshown = if secret { NO_SECRET } else { "" };
+    format!("{begins}{shown}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}{unshown}}}\n")
 }
 
 /// The snippet that only takes our own credentials out.
@@ -37,6 +38,10 @@ const BLOCK_BEGINS: &str = "\
 const SECRET: &str = "\
 		# In the place of SECRET: the text of `server.proxy_secret_file`. Then nobody else may read this.
 		header_up Portcullis-Proxy \"SECRET\"
+";
+
+/// What a client says in the place of the proxy is no business of the app either.
+const NO_SECRET: &str = "	request_header -Portcullis-Proxy
 ";
 
 const BLOCK_GOES_ON: &str =

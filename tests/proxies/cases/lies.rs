@@ -3,7 +3,7 @@
 use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::upstream::Seen;
-use crate::rules::{CLOSED, FILMS, OPEN, PORTAL};
+use crate::rules::{CLOSED, FILMS, OPEN, PORTAL, PROXY_SECRET};
 use crate::stack::Stack;
 
 /// Adds these header lines.
@@ -12,10 +12,12 @@ pub fn told(ask: Ask, lies: &[(&str, &str)]) -> Ask {
         .fold(ask, |ask, (name, value)| ask.header(name, value))
 }
 
-/// No header that the app got holds the word that all made-up values have.
+/// What all made-up values hold, and what no client is to know.
+const MADE_UP: [&str; 3] = ["root", "{http.", PROXY_SECRET];
+
+/// No header that the app got holds any of these.
 pub fn nothing_made_up(seen: &Seen, what: &str) {
-    let is_told =
-        |(_, value): &&(String, String)| value.contains("root") || value.contains("{http.");
+    let is_told = |(_, value): &&(String, String)| MADE_UP.iter().any(|word| value.contains(word));
     assert_eq!(seen.headers.iter().find(is_told), None, "{what}");
 }
 
@@ -101,6 +103,42 @@ pub async fn x_real_ip(stack: &Stack) {
         ("X-Envoy-External-Address", "127.9.0.1"),
     ];
     nobody_believes(stack, &lies).await;
+    what_the_app_is_told(stack).await;
+}
+
+/// Of where somebody comes from. A proxy may hand on what a client says, but then the document says so.
+async fn what_the_app_is_told(stack: &Stack) {
+    let lies = [
+        ("X-Real-IP", "127.9.0.1"),
+        ("X-Forwarded-Port", "81"),
+        ("Forwarded", "for=127.9.0.1"),
+    ];
+    let handed_on: &[&str] = match stack.program {
+        Program::Caddy | Program::DebianCaddy | Program::Envoy => {
+            &["X-Real-IP", "X-Forwarded-Port", "Forwarded"]
+        }
+        Program::Traefik => &["Forwarded"],
+        Program::Nginx => &[],
+    };
+    let ben = stack.as_user("ben", FILMS).await;
+    let page = ben.ask(told(Ask::fetch(&stack.url(FILMS, "/told-from")), &lies));
+    let seen = Stack::seen(&page.await.unwrap());
+    for (name, lie) in lies {
+        let values = seen.all(name);
+        assert_eq!(
+            values.contains(&lie),
+            handed_on.contains(&name),
+            "{name}: {values:?}"
+        );
+    }
+    if stack.program == Program::Nginx {
+        let port = stack.https_port.to_string();
+        assert_eq!(seen.all("x-forwarded-port"), [port]);
+        assert!(
+            seen.one("x-real-ip")
+                .is_some_and(|ip| ip.starts_with("127."))
+        );
+    }
 }
 
 pub async fn other_descriptions(stack: &Stack) {
