@@ -174,11 +174,11 @@ pub async fn another_path(stack: &Stack) {
         let is_told = !own && !name.contains(['_', '.']);
         for (browser, host, path, closed) in [
             (&stranger, FILMS, "/api/x", is_told),
-            (&stranger, CLOSED, "/", is_told),
+            (&stranger, CLOSED, "/x", is_told),
             (&stranger, OPEN, "/", false),
             (&ben, FILMS, "/", false),
         ] {
-            let mark = format!("override-{number}-{host}");
+            let mark = format!("override-{number}-{host}{path}-");
             let ask = Ask::fetch(&stack.url(host, &format!("{path}?{mark}")));
             let page = browser.ask(ask.header(name, "/admin/root")).await.unwrap();
             let reached = stack.reached(&mark);
