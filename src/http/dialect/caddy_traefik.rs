@@ -26,5 +26,6 @@ pub(super) fn describe(headers: &HeaderMap) -> Result<Description<'_>, Forwarded
         host: one(headers, "x-forwarded-host", "X-Forwarded-Host")?,
         target: one(headers, "x-forwarded-uri", "X-Forwarded-Uri")?,
         clients: forwarded_for(headers)?,
+        own_override: None,
     })
 }

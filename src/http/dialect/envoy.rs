@@ -36,6 +36,7 @@ impl Dialect for Envoy {
             host: one(headers, "host", "Host")?,
             target: target.ok_or(TargetError::NotAPath)?,
             clients: forwarded_for(headers)?,
+            own_override: None,
         })
     }
 

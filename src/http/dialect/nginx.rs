@@ -26,6 +26,7 @@ pub(in crate::http) const PREFIX: &str = dialects::Dialect::Nginx.path();
 
 /// The header with the original request's address.
 const URL: &str = "X-Original-URL";
+const URL_NAME: &str = "x-original-url";
 
 /// Why a request was refused, in one word.
 const REASON: HeaderName = HeaderName::from_static("portcullis-reason");
@@ -94,7 +95,7 @@ fn taken(status: StatusCode) -> StatusCode {
 fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
     let headers = request.headers();
     let method = one(headers, "x-original-method", "X-Original-Method")?;
-    let url = one(headers, "x-original-url", URL)?;
+    let url = one(headers, URL_NAME, URL)?;
     let (scheme, host, target) = parts(url).ok_or(ForwardedError::NotAUrl(URL))?;
     Ok(Description {
         method,
@@ -102,6 +103,8 @@ fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
         host,
         target,
         clients: forwarded_for(headers)?,
+        // It stands in the place of the client's. What nginx hands on to the app is its configuration's to say.
+        own_override: Some(URL_NAME),
     })
 }
 
