@@ -373,7 +373,9 @@ impl Sessions {
 }
 
 #[cfg(test)]
-pub(crate) mod ending_tests;
+pub(crate) mod ending_races;
+#[cfg(test)]
+mod ending_tests;
 
 #[cfg(test)]
 #[path = "sessions_tests.rs"]

@@ -1,11 +1,11 @@
-//! Endings: which sessions they end, and that they win against every writer, whatever lies between two of its steps.
+//! Endings: which sessions they end, and what is known of those afterwards.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 
+use super::ending_races::{Between, MANY};
 use super::tests::{login, sessions};
 use super::*;
 use crate::store::contract::ManualClock;
@@ -13,7 +13,7 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::{index_of, mark_of, sid_index};
 use crate::store::{Cursor, Page};
 
-const ISSUER: &str = "https://id.example.net";
+pub(super) const ISSUER: &str = "https://id.example.net";
 
 fn login_from(sid: &str) -> Login {
     Login {
@@ -22,256 +22,10 @@ fn login_from(sid: &str) -> Login {
     }
 }
 
-fn login_of(subject: &str, sid: &str) -> Login {
+pub(super) fn login_of(subject: &str, sid: &str) -> Login {
     let mut login = login_from(sid);
     subject.clone_into(&mut login.identity.subject);
     login
-}
-
-/// A store in which something happens between two steps of whoever uses it.
-struct Between {
-    store: Arc<dyn Store>,
-    /// Steps that were asked for.
-    steps: AtomicUsize,
-    /// What happens before the step of this number.
-    then: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
-}
-
-impl Between {
-    fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            steps: AtomicUsize::new(0),
-            then: Mutex::default(),
-        })
-    }
-
-    fn before_step(&self, number: usize, then: BoxFuture<'static, ()>) {
-        self.steps.store(0, Ordering::SeqCst);
-        *self.then.lock().expect("nobody panics with it") = Some((number, then));
-    }
-
-    /// Whether it has happened; what has not, does not any more.
-    fn happened(&self) -> bool {
-        self.then
-            .lock()
-            .expect("nobody panics with it")
-            .take()
-            .is_none()
-    }
-
-    async fn step(&self) -> &dyn Store {
-        let number = self.steps.fetch_add(1, Ordering::SeqCst);
-        let due = {
-            let mut then = self.then.lock().expect("nobody panics with it");
-            then.take_if(|(at, _)| *at == number)
-        };
-        if let Some((_, then)) = due {
-            then.await;
-        }
-        &*self.store
-    }
-}
-
-#[async_trait]
-impl Store for Between {
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        self.step().await.get(key).await
-    }
-    async fn create(
-        &self,
-        key: &RecordKey,
-        value: &[u8],
-        lifetime: Duration,
-    ) -> Result<bool, StoreError> {
-        self.step().await.create(key, value, lifetime).await
-    }
-    async fn replace(
-        &self,
-        key: &RecordKey,
-        version: Version,
-        value: &[u8],
-        lifetime: Duration,
-    ) -> Result<bool, StoreError> {
-        self.step()
-            .await
-            .replace(key, version, value, lifetime)
-            .await
-    }
-    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
-        self.step().await.prolong(key, lifetime).await
-    }
-    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.step().await.delete(key).await
-    }
-    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
-        self.step().await.delete_version(key, version).await
-    }
-    async fn enlist(
-        &self,
-        index: &RecordKey,
-        member: &str,
-        lifetime: Duration,
-    ) -> Result<(), StoreError> {
-        self.step().await.enlist(index, member, lifetime).await
-    }
-    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.step().await.delist(index, member).await
-    }
-    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
-        self.step().await.members(index).await
-    }
-    async fn page(
-        &self,
-        begin: &RecordKey,
-        after: Option<&Cursor>,
-        most: usize,
-    ) -> Result<Page, StoreError> {
-        self.step().await.page(begin, after, most).await
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.step().await.ping().await
-    }
-}
-
-/// How a session may be ended.
-#[derive(Debug, Clone, Copy)]
-enum Ending {
-    Itself,
-    Named,
-    AllOfUser,
-    Everywhere,
-    AtProvider,
-    AtProviderBySubject,
-}
-
-impl Ending {
-    /// Those that end a session whose id nobody knows yet.
-    const OF_SEVERAL: [Self; 3] = [Self::AllOfUser, Self::AtProvider, Self::AtProviderBySubject];
-
-    const ALL: [Self; 6] = [
-        Self::Itself,
-        Self::Named,
-        Self::AllOfUser,
-        Self::Everywhere,
-        Self::AtProvider,
-        Self::AtProviderBySubject,
-    ];
-
-    /// Ends the session `id` of the person `subject`, which came from `sid`.
-    async fn end(self, sessions: &Sessions, id: &SessionId, subject: &str, sid: &str) {
-        let done = match self {
-            Self::Itself => sessions.end(id).await.map(drop),
-            Self::Named => sessions.end_named(&hash(id)).await.map(drop),
-            Self::AllOfUser => sessions.end_all_of(ISSUER, subject).await.map(drop),
-            Self::Everywhere => sessions.end_everywhere(id).await.map(drop),
-            Self::AtProvider => sessions
-                .end_at_provider(ISSUER, None, Some(sid))
-                .await
-                .map(drop),
-            Self::AtProviderBySubject => {
-                let ended = sessions.end_at_provider(ISSUER, Some(subject), None).await;
-                ended.map(drop)
-            }
-        };
-        done.expect("an answer");
-    }
-}
-
-/// More steps than any writer takes.
-const MANY: usize = 40;
-
-/// Holds `store` to it that every ending wins against every writer, at whichever of its steps it comes.
-pub(crate) async fn endings_win(store: Arc<dyn Store>) {
-    let clock = Arc::new(ManualClock::default());
-    let between = Between::new(store.clone());
-    let writer = sessions(between.clone(), &clock);
-    // With the same keys, so that it reads what the writer wrote; and not through what lies between.
-    let ender = Arc::new(Sessions::new(
-        store.clone(),
-        writer.keyring.clone(),
-        clock.clone(),
-        writer.lifetime,
-    ));
-    let mut people = 0..;
-    let mut next = || {
-        let number: usize = people.next().expect("there are enough numbers");
-        (format!("user {number}"), format!("sid {number}"))
-    };
-    for ending in Ending::ALL {
-        for number in 0..MANY {
-            let (subject, sid) = next();
-            let id = writer
-                .begin(login_of(&subject, &sid))
-                .await
-                .expect("a session");
-            clock.advance(Duration::from_secs(20));
-            let then = {
-                let (ender, id, subject, sid) =
-                    (ender.clone(), id.clone(), subject.clone(), sid.clone());
-                async move { ending.end(&ender, &id, &subject, &sid).await }
-            };
-            between.before_step(number, Box::pin(then));
-            writer.load(&id).await.expect("an answer");
-            if !between.happened() {
-                assert!(number > 4, "a touch takes more steps than that");
-                break;
-            }
-            let what = format!("{ending:?} before step {number} of a touch");
-            is_gone(&*store, &ender, &id, (&subject, &sid), &what).await;
-        }
-    }
-    for ending in Ending::OF_SEVERAL {
-        for number in 0..MANY {
-            let (subject, sid) = next();
-            let then = {
-                let (ender, subject, sid) = (ender.clone(), subject.clone(), sid.clone());
-                let unknown = SessionId::from_bytes([0; 32]);
-                async move { ending.end(&ender, &unknown, &subject, &sid).await }
-            };
-            between.before_step(number, Box::pin(then));
-            let begun = writer.begin(login_of(&subject, &sid)).await;
-            if !between.happened() {
-                assert!(number > 6, "a login takes more steps than that");
-                break;
-            }
-            let what = format!("{ending:?} before step {number} of a login");
-            match begun {
-                Err(error) => assert_eq!(error, BeginError::Ended, "{what}"),
-                Ok(id) => {
-                    // Only what came before anything was written does not count against somebody who signs in anew.
-                    let lives = ender.load(&id).await.expect("an answer").is_some();
-                    let is_before = number == 0 && !matches!(ending, Ending::AtProvider);
-                    assert_eq!(lives, is_before, "{what}");
-                    ender.end(&id).await.expect("an answer");
-                }
-            }
-            let listed = store.members(&index_of(ISSUER, &subject)).await;
-            assert_eq!(listed, Ok(Vec::new()), "{what}");
-        }
-    }
-}
-
-/// Nothing is left of a session, for the one who ended it and for everybody.
-async fn is_gone(
-    store: &dyn Store,
-    sessions: &Sessions,
-    id: &SessionId,
-    (subject, sid): (&str, &str),
-    what: &str,
-) {
-    assert_eq!(sessions.load(id).await, Ok(None), "{what}");
-    let tokens = sessions.tokens(id).await.expect("an answer");
-    assert!(tokens.id.is_none() && tokens.access.is_none(), "{what}");
-    for list in [index_of(ISSUER, subject), sid_index(ISSUER, sid)] {
-        assert_eq!(store.members(&list).await, Ok(Vec::new()), "{what}");
-    }
-}
-
-#[tokio::test]
-async fn an_ending_wins_in_memory() {
-    let clock = Arc::new(ManualClock::default());
-    endings_win(Arc::new(EmbeddedStore::in_memory(clock).expect("a store"))).await;
 }
 
 /// Sessions of three people, two of which share the provider's session, as if a browser had been passed on.
