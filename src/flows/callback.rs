@@ -12,7 +12,7 @@ use crate::flows::login::{Onward, is_good_enough, login_link, onward};
 use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
-use crate::store::sessions::{BeginError, Login};
+use crate::store::sessions::{BeginError, EndingsSoFar, Login};
 use crate::telemetry::audit;
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
@@ -169,6 +169,12 @@ async fn complete<'g>(
             return CallbackAnswer::Refused { error, login_url };
         }
     };
+    // Whatever ends this person's sessions from here on ends this login too, whose tokens may have been given out by
+    // then.
+    let endings = match gate.sessions.endings_so_far().await {
+        Ok(endings) => endings,
+        Err(error) => return not_stored(error),
+    };
     let redeemed = gate
         .relying_party
         .redeem(code, request.iss, &attempt.secrets)
@@ -209,8 +215,14 @@ async fn complete<'g>(
             login_url: login_url(),
         };
     }
-    let session = match begin_session(gate, signed_in, attempt.secrets.nonce, request.client).await
-    {
+    let begun = begin_session(
+        gate,
+        signed_in,
+        endings,
+        attempt.secrets.nonce,
+        request.client,
+    );
+    let session = match begun.await {
         Ok(session) => session,
         Err(BeginError::Store(error)) => return not_stored(error),
         Err(BeginError::Ended) => {
@@ -257,28 +269,27 @@ async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> C
 async fn begin_session(
     gate: &Gate,
     signed_in: SignedIn,
+    endings: EndingsSoFar,
     nonce: String,
     client: ClientAddress,
 ) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     // First, so that there is no session of somebody who is not known.
     gate.users.note(&identity).await?;
-    let session = gate
-        .sessions
-        .begin(Login {
-            identity: signed_in.identity,
-            tokens: Tokens {
-                access: Some(signed_in.access_token),
-                id: Some(signed_in.id_token),
-                refresh: signed_in.refresh_token,
-            },
-            expires_in: signed_in.expires_in,
-            nonce,
-            auth_time: signed_in.auth_time,
-            amr: signed_in.amr,
-            sid: signed_in.sid,
-        })
-        .await?;
+    let login = Login {
+        identity: signed_in.identity,
+        tokens: Tokens {
+            access: Some(signed_in.access_token),
+            id: Some(signed_in.id_token),
+            refresh: signed_in.refresh_token,
+        },
+        expires_in: signed_in.expires_in,
+        nonce,
+        auth_time: signed_in.auth_time,
+        amr: signed_in.amr,
+        sid: signed_in.sid,
+    };
+    let session = gate.sessions.begin(login, endings).await?;
     audit::login(&identity, client);
     let withheld: Vec<&str> = HeaderStyle::default()
         .unsendable_groups(&identity)

@@ -28,6 +28,7 @@ mod lists;
 mod logout_tokens;
 mod walk;
 
+pub use self::endings::EndingsSoFar;
 pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
@@ -71,7 +72,7 @@ pub enum BeginError {
     /// The store does not say that it was written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It was ended while it was written: everywhere, or at the provider.
+    /// It was ended while it was on its way: everywhere, or at the provider.
     #[error("the session was ended before it began")]
     Ended,
 }
@@ -113,12 +114,12 @@ impl Sessions {
         self.lifetime
     }
 
-    /// Begins a session, always under a new id.
+    /// Begins a session, always under a new id. `before` is from before the login's code was sent to the provider.
     ///
     /// # Errors
     ///
     /// [`BeginError`]: then there is no session.
-    pub async fn begin(&self, login: Login) -> Result<SessionId, BeginError> {
+    pub async fn begin(&self, login: Login, before: EndingsSoFar) -> Result<SessionId, BeginError> {
         let id = SessionId::from_bytes(random());
         let now = self.clock.now();
         let is_renewable = login.tokens.refresh.is_some();
@@ -134,7 +135,6 @@ impl Sessions {
         };
         let member = hash(&id);
         let lives = self.lifetime.end_of(&session).since(now);
-        let before = self.ended_before(&session).await?;
         // The lists first, then the tokens: a session that can be seen can be found by its owner's name, and
         // be ended at the provider.
         self.enlist(&member, &session, lives).await?;
@@ -144,7 +144,7 @@ impl Sessions {
             let _ = self.leave_lists(&member, &session, None).await;
             return Err(error.into());
         }
-        let ended = self.ended_since(&before, &session).await;
+        let ended = self.ended_since(before, &session).await;
         if ended != Ok(false) {
             // If this fails, it is left to its lifetime: nobody has learnt its id.
             let _ = self.end(&id).await;

@@ -300,7 +300,7 @@ impl Race {
     async fn signed_in(&self) -> (Person, SessionId, Box<Renewing>) {
         let person = self.next_person();
         let login = login_of(&person.subject, &person.sid);
-        let id = self.ender.begin(login).await.expect("a session");
+        let id = self.ender.begin_now(login).await.expect("a session");
         self.clock.advance(Duration::from_secs(20));
         let Ok(Found::Whole(renewing)) = self.ender.open_renewal(&id).await else {
             unreachable!("a session with its tokens");
@@ -321,10 +321,7 @@ impl Race {
             let writes = writer.write(&self.writer, &id, renewing, &person.new_sid);
             writes.await;
             if !self.between.happened() {
-                assert!(
-                    number >= least,
-                    "{writer:?} takes more steps than {number}"
-                );
+                assert!(number >= least, "{writer:?} takes more steps than {number}");
                 return;
             }
             let what = format!("{ending:?} before step {number} of {writer:?}");
@@ -367,7 +364,7 @@ pub(crate) async fn endings_win(store: Arc<dyn Store>) {
             let unknown = SessionId::from_bytes([0; 32]);
             race.end_before_step(number, ending, &person, &unknown);
             let login = login_of(&person.subject, &person.sid);
-            let begun = race.writer.begin(login).await;
+            let begun = race.writer.begin_now(login).await;
             if !race.between.happened() {
                 assert!(number > 6, "a login takes more steps than that");
                 break;
@@ -376,7 +373,8 @@ pub(crate) async fn endings_win(store: Arc<dyn Store>) {
             match begun {
                 Err(error) => assert_eq!(error, BeginError::Ended, "{what}"),
                 Ok(id) => {
-                    // Only what came before anything was written does not count against somebody who signs in anew.
+                    // Only what came before the login asked for anything does not count against somebody who signs in
+                    // anew.
                     let lives = race.ender.load(&id).await.expect("an answer").is_some();
                     let is_before = number == 0 && !matches!(ending, Ending::AtProvider);
                     assert_eq!(lives, is_before, "{what}");
@@ -386,6 +384,65 @@ pub(crate) async fn endings_win(store: Arc<dyn Store>) {
             let listed = store.members(&index_of(ISSUER, &person.subject)).await;
             assert_eq!(listed, Ok(Vec::new()), "{what}");
         }
+    }
+}
+
+/// A login waits for the provider, which has given its tokens out already, while all of the person's sessions are
+/// ended; and then it is written.
+#[tokio::test]
+async fn an_ending_wins_against_a_login_that_waits_for_the_provider() {
+    let clock = Arc::new(ManualClock::default());
+    let race = Race::new(Arc::new(EmbeddedStore::in_memory(clock).expect("a store")));
+    for ending in [
+        Ending::AllOfUser,
+        Ending::AtProviderBySubject,
+        Ending::Everywhere,
+    ] {
+        let (person, id, _) = race.signed_in().await;
+        let (other, ..) = race.signed_in().await;
+        let before = race.writer.endings_so_far().await.expect("an answer");
+        ending.end(&race.ender, &id, &person).await;
+        let begin = async |person: &Person, before| {
+            let login = login_of(&person.subject, &person.new_sid);
+            race.writer.begin(login, before).await
+        };
+        let late = begin(&person, before).await;
+        assert_eq!(late.err(), Some(BeginError::Ended), "{ending:?}");
+        assert!(
+            begin(&other, before).await.is_ok(),
+            "{ending:?}: not theirs"
+        );
+        // Within the same second, by a clock that stands still.
+        let anew = race.writer.endings_so_far().await.expect("an answer");
+        assert!(
+            begin(&person, anew).await.is_ok(),
+            "{ending:?}: signed in anew"
+        );
+    }
+}
+
+/// Whoever ends sessions takes the count of somebody else who counted at the same time, and no older one; and what is
+/// counted after everything was forgotten counts more than what was before.
+#[tokio::test]
+async fn endings_are_counted_upwards() {
+    let clock = Arc::new(ManualClock::default());
+    let race = Race::new(Arc::new(
+        EmbeddedStore::in_memory(clock.clone()).expect("a store"),
+    ));
+    let (race, clock) = (&race, &race.clock);
+    for number in 0..3 {
+        let before = race.ender.endings_so_far().await.expect("an answer");
+        let (person, id, _) = race.signed_in().await;
+        let other = race.next_person();
+        race.end_before_step(number, Ending::AllOfUser, &other, &id);
+        let ended = race.writer.end_all_of(ISSUER, &person.subject).await;
+        assert!(ended.is_ok() && race.between.happened());
+        for person in [person, other] {
+            let login = login_of(&person.subject, &person.new_sid);
+            let late = race.writer.begin(login, before).await;
+            assert_eq!(late.err(), Some(BeginError::Ended), "before step {number}");
+        }
+        clock.advance(Duration::from_secs(3_600));
     }
 }
 

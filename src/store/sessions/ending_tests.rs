@@ -50,7 +50,7 @@ impl Four {
             login_of("2", "B"),
             without,
         ] {
-            ids.push(sessions.begin(login).await.expect("a session"));
+            ids.push(sessions.begin_now(login).await.expect("a session"));
         }
         Self {
             store,
@@ -185,7 +185,7 @@ async fn somebody_who_signed_out_everywhere_may_sign_in_again_at_once() {
     for _ in 0..3 {
         let id = four
             .sessions
-            .begin(login_of("1", "C"))
+            .begin_now(login_of("1", "C"))
             .await
             .expect("a session");
         assert_ne!(four.sessions.load(&id).await, Ok(None));
@@ -207,9 +207,9 @@ async fn a_login_from_a_session_that_the_provider_has_ended_comes_to_nothing() {
         .await
         .expect("an answer");
     assert!(ended.is_empty());
-    let begun = four.sessions.begin(login_of("1", "Z")).await;
+    let begun = four.sessions.begin_now(login_of("1", "Z")).await;
     assert_eq!(begun.err(), Some(BeginError::Ended));
-    assert!(four.sessions.begin(login_of("1", "Y")).await.is_ok());
+    assert!(four.sessions.begin_now(login_of("1", "Y")).await.is_ok());
     let marks = mark_of(&sid_index(ISSUER, "Z"));
     assert!(four.store.get(&marks).await.expect("an answer").is_some());
 }
@@ -257,7 +257,10 @@ async fn an_ending_gives_the_newest_id_token_back() {
     let between = Between::new(store.clone());
     let sessions = sessions(between.clone(), &clock);
     for number in 0..MANY {
-        let id = sessions.begin(login_from("A")).await.expect("a session");
+        let id = sessions
+            .begin_now(login_from("A"))
+            .await
+            .expect("a session");
         let key = tokens_key(&hash(&id));
         let written = Arc::new(AtomicBool::new(false));
         let renewal = {

@@ -183,7 +183,8 @@ async fn begun(sessions: &Sessions, issuer: &str, number: usize) -> Result<Sessi
         expires_in: None,
         nonce: String::new(),
     };
-    sessions.begin(login).await.map_err(Failure::new)
+    let before = sessions.endings_so_far().await.map_err(Failure::new)?;
+    sessions.begin(login, before).await.map_err(Failure::new)
 }
 
 fn sid(number: usize) -> String {
