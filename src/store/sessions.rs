@@ -28,7 +28,7 @@ mod lists;
 mod logout_tokens;
 mod walk;
 
-pub use self::endings::EndingsSoFar;
+pub use self::endings::{EndedEverywhere, EndingsSoFar, Partly};
 pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.

@@ -156,13 +156,19 @@ impl Ending {
         } = person;
         let at_provider = async |subject: Option<&str>, sid: Option<&str>| {
             let ended = sessions.end_at_provider(ISSUER, subject, sid).await;
-            ended.map(drop)
+            ended.map(drop).map_err(|partly| partly.error)
         };
         let done = match self {
             Self::Itself => sessions.end(id).await.map(drop),
             Self::Named => sessions.end_named(&hash(id)).await.map(drop),
-            Self::AllOfUser => sessions.end_all_of(ISSUER, subject).await.map(drop),
-            Self::Everywhere => sessions.end_everywhere(id).await.map(drop),
+            Self::AllOfUser => {
+                let ended = sessions.end_all_of(ISSUER, subject).await;
+                ended.map(drop).map_err(|partly| partly.error)
+            }
+            Self::Everywhere => {
+                let ended = sessions.end_everywhere(id).await;
+                ended.map(drop).map_err(|partly| partly.error)
+            }
             Self::AtProvider => at_provider(None, Some(sid)).await,
             Self::AtProviderBySubject => at_provider(Some(subject), None).await,
             Self::AtProviderByNewName => at_provider(None, Some(new_sid)).await,

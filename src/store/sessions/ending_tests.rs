@@ -101,24 +101,17 @@ async fn the_provider_ends_what_it_names() {
 #[tokio::test]
 async fn everywhere_is_everywhere_of_one_person() {
     let four = Four::new().await;
-    let (ended, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert_eq!(count, 2);
-    assert_eq!(ended.identity.expect("somebody").subject, "1");
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    let ended = ended.expect("an answer").expect("a session");
+    assert_eq!(ended.sessions, 2);
+    assert_eq!(ended.own.identity.expect("somebody").subject, "1");
     assert_eq!(
-        ended.id_token.expect("a token").expose_secret(),
+        ended.own.id_token.expect("a token").expose_secret(),
         "header.claims.signature"
     );
     assert_eq!(four.living().await, [false, false, true, true]);
-    let (ended, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert!(ended.identity.is_none() && count == 0);
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    assert!(ended.expect("an answer").is_none());
 }
 
 #[tokio::test]
@@ -170,13 +163,63 @@ async fn who_signs_out_everywhere_stays_signed_in_until_all_are_out() {
     );
     assert!(sessions.end_everywhere(&four.ids[0]).await.is_err());
     assert_eq!(four.living().await, [true; 4]);
-    let (_, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert_eq!(count, 2);
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    assert_eq!(ended.expect("an answer").expect("a session").sessions, 2);
     assert_eq!(four.living().await, [false, false, true, true]);
+}
+
+/// What has ended has, and has to be told of, though something that ends later could not be.
+#[tokio::test]
+async fn what_has_ended_is_told_though_not_all_has() {
+    // Ended are the sessions of 1, or those that came from B; the last of them cannot be.
+    for from_b in [false, true] {
+        let four = Four::new().await;
+        let list = if from_b {
+            sid_index(ISSUER, "B")
+        } else {
+            index_of(ISSUER, "1")
+        };
+        let listed = four.store.members(&list).await.expect("an answer");
+        let failing = Arc::new(Failing {
+            store: four.store.clone(),
+            at: session_key(&listed[1]),
+        });
+        let sessions = Sessions::new(
+            failing,
+            four.sessions.keyring.clone(),
+            four.sessions.clock.clone(),
+            four.sessions.lifetime,
+        );
+        let error = StoreError::Refused("a test says so".into());
+        if from_b {
+            let ended = sessions.end_at_provider(ISSUER, None, Some("B")).await;
+            let partly = ended.expect_err("one does not end");
+            assert_eq!(partly.error, error);
+            assert!(partly.ended.len() == 1 && partly.ended[0].identity.is_some());
+        } else {
+            let ended = sessions.end_all_of(ISSUER, "1").await;
+            assert_eq!(ended, Err(Partly { ended: 1, error }));
+        }
+        let living = four.living().await;
+        assert_eq!(living.iter().filter(|lives| !**lives).count(), 1);
+    }
+    // The one that asks ends last.
+    let four = Four::new().await;
+    let failing = Arc::new(Failing {
+        store: four.store.clone(),
+        at: session_key(&hash(&four.ids[0])),
+    });
+    let sessions = Sessions::new(
+        failing,
+        four.sessions.keyring.clone(),
+        four.sessions.clock.clone(),
+        four.sessions.lifetime,
+    );
+    let ended = sessions.end_everywhere(&four.ids[0]).await;
+    let partly = ended.expect_err("one does not end").ended.expect("one has");
+    assert_eq!(partly.sessions, 1);
+    assert_eq!(partly.own.identity.expect("somebody").subject, "1");
+    assert_eq!(four.living().await, [true, false, true, true]);
 }
 
 #[tokio::test]

@@ -46,6 +46,25 @@ const COUNTS_A_SECOND: u64 = 1 << 20;
 /// How often a mark or the count is written that others are in the way of.
 const MAX_MARKS: usize = 10;
 
+/// Several sessions were to end, and not all did: what has ended, which is to be told of like any other ending, and why
+/// the rest has not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Partly<T> {
+    /// What has ended.
+    pub ended: T,
+    /// Why not all.
+    pub error: StoreError,
+}
+
+/// What is known of a person's sessions that have been ended.
+#[derive(Debug)]
+pub struct EndedEverywhere {
+    /// The one that asked for it. Its identity is there also where it still lives.
+    pub own: Ended,
+    /// How many have ended.
+    pub sessions: usize,
+}
+
 /// How far the endings of people had been counted when a login began: [`Sessions::endings_so_far`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndingsSoFar(u64);
@@ -81,39 +100,64 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
-    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, StoreError> {
+    /// [`Partly`]: then some of them may still live.
+    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, Partly<usize>> {
         let list = index_of(issuer, subject);
-        self.mark_person(&list).await?;
         let mut ended = 0;
-        for member in self.store.members(&list).await? {
-            ended += usize::from(self.end_listed(&list, &member).await?.is_some());
+        let all = async {
+            self.mark_person(&list).await?;
+            for member in self.store.members(&list).await? {
+                ended += usize::from(self.end_listed(&list, &member).await?.is_some());
+            }
+            Ok(())
+        };
+        match all.await {
+            Ok(()) => Ok(ended),
+            Err(error) => Err(Partly { ended, error }),
         }
-        Ok(ended)
     }
 
     /// Ends every session of the person whose session `id` is, that one last: as long as any of the others may live,
-    /// it can be asked for again. Tells what is known of that one, and how many there were; nothing when there is no
-    /// such session.
+    /// it can be asked for again. `None` when there is no such session: then nobody knows whose others would be.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
-    pub async fn end_everywhere(&self, id: &SessionId) -> Result<(Ended, usize), StoreError> {
+    /// [`Partly`]: then some of them may still live.
+    pub async fn end_everywhere(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<EndedEverywhere>, Partly<Option<EndedEverywhere>>> {
         let own = hash(id);
-        let Some((session, _)) = self.read(&session_key(&own)).await? else {
-            return Ok((Ended::default(), 0));
+        let found = self.read(&session_key(&own)).await;
+        let Some((session, _)) = found.map_err(|error| Partly { ended: None, error })? else {
+            return Ok(None);
         };
         let list = user_index(&session.identity);
-        self.mark_person(&list).await?;
         let mut others = 0;
-        for member in self.store.members(&list).await? {
-            if member != own {
-                others += usize::from(self.end_listed(&list, &member).await?.is_some());
+        let all = async {
+            self.mark_person(&list).await?;
+            for member in self.store.members(&list).await? {
+                if member != own {
+                    others += usize::from(self.end_listed(&list, &member).await?.is_some());
+                }
+            }
+            self.store.delete(&session_key(&own)).await
+        };
+        match all.await {
+            Ok(_) => Ok(Some(EndedEverywhere {
+                own: self.clear_away(&own, Some(session)).await,
+                sessions: others + 1,
+            })),
+            Err(error) => {
+                let own = Ended {
+                    identity: Some(session.identity),
+                    id_token: None,
+                };
+                let sessions = others;
+                let ended = Some(EndedEverywhere { own, sessions });
+                Err(Partly { ended, error })
             }
         }
-        self.store.delete(&session_key(&own)).await?;
-        Ok((self.clear_away(&own, Some(session)).await, others + 1))
     }
 
     /// Ends what the provider has ended: the sessions that came from its session `sid`, of `subject` alone where both
@@ -122,13 +166,30 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
+    /// [`Partly`]: then some of them may still live.
     pub async fn end_at_provider(
         &self,
         issuer: &str,
         subject: Option<&str>,
         sid: Option<&str>,
-    ) -> Result<Vec<Ended>, StoreError> {
+    ) -> Result<Vec<Ended>, Partly<Vec<Ended>>> {
+        let mut ended = Vec::new();
+        match self
+            .end_named_by_provider(issuer, subject, sid, &mut ended)
+            .await
+        {
+            Ok(()) => Ok(ended),
+            Err(error) => Err(Partly { ended, error }),
+        }
+    }
+
+    async fn end_named_by_provider(
+        &self,
+        issuer: &str,
+        subject: Option<&str>,
+        sid: Option<&str>,
+        ended: &mut Vec<Ended>,
+    ) -> Result<(), StoreError> {
         let list = match (sid, subject) {
             (Some(sid), _) => {
                 let list = sid_index(issuer, sid);
@@ -140,9 +201,8 @@ impl Sessions {
                 self.mark_person(&list).await?;
                 list
             }
-            (None, None) => return Ok(Vec::new()),
+            (None, None) => return Ok(()),
         };
-        let mut ended = Vec::new();
         for member in self.store.members(&list).await? {
             if let (Some(_), Some(subject)) = (sid, subject)
                 && !self.is_of(&member, subject).await?
@@ -151,7 +211,7 @@ impl Sessions {
             }
             ended.extend(self.end_listed(&list, &member).await?);
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// Whether a listed session is that of `subject`; one that does not open is nobody's.
