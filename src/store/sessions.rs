@@ -4,6 +4,7 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,7 +40,6 @@ const MAX_SESSIONS_PER_USER: usize = 200;
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a completed login brings.
-#[derive(Debug)]
 pub struct Login {
     /// Who signed in.
     pub identity: Identity,
@@ -55,6 +55,19 @@ pub struct Login {
     pub amr: Vec<String>,
     /// The provider's own name for its session.
     pub sid: Option<String>,
+}
+
+/// Says whose it is. Neither the tokens nor the nonce that their renewals are checked by.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("identity", &self.identity)
+            .field("expires_in", &self.expires_in)
+            .field("auth_time", &self.auth_time)
+            .field("amr", &self.amr)
+            .field("sid", &self.sid)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is known of a session that has been ended.

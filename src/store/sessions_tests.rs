@@ -60,6 +60,17 @@ pub(super) fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessi
     )
 }
 
+#[test]
+fn a_login_does_not_print_its_secrets() {
+    let mut login = login();
+    login.nonce = "the nonce".into();
+    let printed = format!("{login:?}");
+    for secret in ["the nonce", "header.claims.signature"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    assert!(printed.contains("https://id.example.net"), "{printed}");
+}
+
 #[tokio::test]
 async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
     let clock = Arc::new(ManualClock::default());
