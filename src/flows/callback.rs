@@ -9,11 +9,12 @@ use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, is_good_enough, login_link, onward};
+use crate::flows::logout::tell;
 use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
 use crate::store::sessions::{BeginError, EndingsSoFar, Login};
-use crate::telemetry::audit;
+use crate::telemetry::audit::{self, LogoutBy};
 
 /// What came with the request (RFC 6749 §4.1.2, RFC 9207).
 pub struct CallbackRequest<'a> {
@@ -232,14 +233,22 @@ async fn complete<'g>(
             return CallbackAnswer::EndedMeanwhile { login_url };
         }
     };
-    if let Some((id, _)) = before
-        && let Err(error) = gate.sessions.end(id).await
-    {
-        tracing::warn!(%error, "the session before this login is left to its lifetime");
+    if let Some((id, _)) = before {
+        end_replaced(gate, id, client).await;
     }
     CallbackAnswer::SignedIn {
         onward: onward(&session),
         session,
+    }
+}
+
+/// Ends the session before this login, whose place the new one has taken.
+async fn end_replaced(gate: &Gate, id: &SessionId, client: ClientAddress) {
+    match gate.sessions.end(id).await {
+        Ok(ended) => tell(gate, &ended, LogoutBy::Replaced, client),
+        Err(error) => {
+            tracing::warn!(%error, "the session before this login is left to its lifetime");
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub async fn logout_everywhere(
 }
 
 /// Audits and counts what has ended.
-fn tell(gate: &Gate, ended: &Ended, by: LogoutBy, client: ClientAddress) {
+pub(super) fn tell(gate: &Gate, ended: &Ended, by: LogoutBy, client: ClientAddress) {
     if let Some(identity) = &ended.identity {
         audit::logout(identity, by, client);
         gate.metrics.logged_out(by.name(), by.sessions());

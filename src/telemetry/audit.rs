@@ -36,6 +36,8 @@ pub enum LogoutBy {
     },
     /// The provider (Back-Channel Logout 1.0).
     Backchannel,
+    /// Its owner, who signed in anew in the same browser.
+    Replaced,
 }
 
 impl LogoutBy {
@@ -46,6 +48,7 @@ impl LogoutBy {
             Self::Rp => "rp",
             Self::Everywhere { .. } => "everywhere",
             Self::Backchannel => "backchannel",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -54,7 +57,7 @@ impl LogoutBy {
     pub const fn sessions(self) -> usize {
         match self {
             Self::Everywhere { sessions } => sessions,
-            Self::Rp | Self::Backchannel => 1,
+            Self::Rp | Self::Backchannel | Self::Replaced => 1,
         }
     }
 }
@@ -63,7 +66,7 @@ impl LogoutBy {
 pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
     let sessions = match by {
         LogoutBy::Everywhere { sessions } => Some(sessions),
-        LogoutBy::Rp | LogoutBy::Backchannel => None,
+        LogoutBy::Rp | LogoutBy::Backchannel | LogoutBy::Replaced => None,
     };
     tracing::info!(
         target: "audit",

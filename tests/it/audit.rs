@@ -73,6 +73,24 @@ fn has_its_fields(line: &Value) {
     }
 }
 
+/// A login in a browser where somebody is signed in ends the session from before.
+#[actix_web::test]
+async fn a_session_that_a_login_replaces_ends_with_an_event() {
+    let app = spawn().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    assert!(events(&app.from, "logout").is_empty());
+    app.clock.advance(std::time::Duration::from_secs(60));
+    browser.navigate("https://auth.example.net/login").await;
+    assert_eq!(events(&app.from, "login").len(), 2);
+    let replaced = the_only(&app.from, "logout");
+    has_its_fields(&replaced);
+    assert_eq!(
+        (&replaced["by"], &replaced["username"]),
+        (&"replaced".into(), &"ada".into())
+    );
+}
+
 #[actix_web::test]
 async fn a_login_and_a_logout_say_who_from_where_and_how() {
     let app = spawn().await;
