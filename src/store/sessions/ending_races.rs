@@ -324,8 +324,8 @@ impl Race {
         for number in 0..MANY {
             let (person, id, renewing) = self.signed_in().await;
             self.end_before_step(number, ending, &person, &id);
-            let writes = writer.write(&self.writer, &id, renewing, &person.new_sid);
-            writes.await;
+            let done = writer.write(&self.writer, &id, renewing, &person.new_sid);
+            done.await;
             if !self.between.happened() {
                 assert!(number >= least, "{writer:?} takes more steps than {number}");
                 return;
