@@ -4,7 +4,6 @@
 use crate::domain::authentication::{Authentication, Caller};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::paths::Readings;
-use crate::domain::plain_path::is_plain;
 use crate::domain::policy::{Judgement, Policy, Requirement};
 pub use crate::domain::reason::Reason;
 use crate::domain::rules::{Fit, Rule};
@@ -81,7 +80,8 @@ pub struct Demand<'a> {
 ///
 /// A plain path takes the first rule that fits it byte for byte, and every earlier rule that fits
 /// another reading of it must allow as well. A path that is not plain gets no bypass: the service's own
-/// policy and that of every rule that fits any of its readings must allow it.
+/// policy and that of every rule that fits any of its readings must allow it. Where a header may put another path in
+/// its place, any path is a reading of it.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub fn demand<'a>(
         return Err(Reason::PolicyLoosens);
     }
     let path = request.target.path();
-    let plain = is_plain(path);
+    let plain = request.plainness().is_ok();
     let mut decides = None;
     let mut further = Vec::new();
     if !service.rules.is_empty() {

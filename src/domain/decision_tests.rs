@@ -123,6 +123,12 @@ fn films() -> Service {
 fn requests_are_decided_by_rule_and_group() {
     let films = films();
     let overriding = |mut request: ForwardedRequest| { request.overrides_method = true; request };
+    let misleading = |mut request: ForwardedRequest| { request.overrides_path = true; request };
+    let open = service(ServicePolicy::Own(policy("bypass", Requirement::Bypass)), vec![
+        rule("rules[0]", &["/admin/*"], groups("admins", &["admins"])),
+    ]);
+    let mut ajar = self::films();
+    ajar.rules.pop(); // what nobody may have
     let cases = [
         ("a stranger",                    from(WAN, "/"),                  NOBODY,                  "challenge not_signed_in"),
         ("a member",                      from(WAN, "/"),                  member_of(&["media"]),   "allow member"),
@@ -161,8 +167,19 @@ fn requests_are_decided_by_rule_and_group() {
         ("a head that is something else", overriding(request("HEAD", WAN, "/feed/x")), NOBODY,      "challenge not_signed_in"),
         ("a probe by any method",         overriding(from(WAN, "/ping")),  NOBODY,                  "allow bypassed_by_rule"),
     ];
-    for (who, request, identity, expected) in cases {
-        let decision = decide(&request, identity.as_ref().map(Caller::from), &films, None);
+    let elsewhere = [
+        ("a probe of another path",       misleading(from(WAN, "/ping")),   NOBODY,                 &ajar, "challenge not_signed_in"),
+        ("an API of another path",        misleading(from(LAN, "/api/x")),  NOBODY,                 &ajar, "challenge not_signed_in"),
+        ("an open page of another path",  misleading(from(WAN, "/open/x")), NOBODY,                 &ajar, "challenge not_signed_in"),
+        ("a member's, of another path",   misleading(from(WAN, "/")),       member_of(&["media"]),  &ajar, "deny not_a_member"),
+        ("an admin's, where one is shut", misleading(from(WAN, "/")),       member_of(&["admins"]), &films, "deny closed"),
+        ("an open app's, of another",     misleading(from(WAN, "/x")),      NOBODY,                 &open,  "challenge not_signed_in"),
+        ("the same, as admin",            misleading(from(WAN, "/x")),      member_of(&["admins"]), &open,  "allow member"),
+        ("an open app's",                 from(WAN, "/x"),                  NOBODY,                 &open,  "allow bypassed_by_policy"),
+    ];
+    let cases = cases.into_iter().map(|(who, request, identity, expected)| (who, request, identity, &films, expected));
+    for (who, request, identity, service, expected) in cases.chain(elsewhere) {
+        let decision = decide(&request, identity.as_ref().map(Caller::from), service, None);
         let found = format!("{} {}", decision.outcome(), decision.reason().code());
         assert_eq!(found, expected, "{who}: {decision:?}");
     }
@@ -345,7 +362,7 @@ proptest! {
         let films = films();
         let stranger = decide(&from(LAN, &uri), None, &films, None);
         if matches!(stranger, Decision::Allow(_)) {
-            prop_assert!(is_plain(from(LAN, &uri).target.path()), "{uri}");
+            prop_assert!(from(LAN, &uri).plainness().is_ok(), "{uri}");
             let admin = PathPattern::parse("/admin/*").expect("a pattern");
             prop_assert!(!admin.matches_any(&Readings::of(from(LAN, &uri).target.path())), "{uri}");
         }

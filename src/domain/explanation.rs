@@ -9,7 +9,6 @@ use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::identity::Identity;
 use crate::domain::judgement_words::{names, words};
 use crate::domain::paths::{RESERVED_PREFIX, Readings, is_reserved};
-use crate::domain::plain_path::plainness;
 use crate::domain::policy::{Policies, Policy};
 use crate::domain::rules::{Fit, Mismatch, Rule};
 use crate::domain::service::{Service, ServicePolicy};
@@ -152,7 +151,7 @@ fn at_service<'a>(
     }
     let why = "the path is not below /.portcullis/";
     steps.push(Step::new("reserved path", false, why));
-    steps.push(match plainness(path) {
+    steps.push(match request.plainness() {
         Ok(()) => Step::new("plain path", true, "every reader takes it for the same"),
         Err(not) => Step::new("plain path", false, format!("{not}, so no rule lets it by")),
     });
@@ -224,6 +223,9 @@ fn fit(rule: &Rule, fit: Fit<'_>, request: &ForwardedRequest) -> (bool, String) 
         }
         Fit::OtherReading if rule.is_unsure_of_header(request) => {
             "its header is there more than once, or in another spelling"
+        }
+        Fit::OtherReading if request.overrides_path && !rule.paths.is_empty() => {
+            "the app might take the request for another path, as a header asks"
         }
         Fit::OtherReading => "only in another reading of the path",
     };

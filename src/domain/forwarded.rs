@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::domain::host::{Authority, HostError, Scheme};
 use crate::domain::navigation::Initiator;
+use crate::domain::plain_path::{NotPlain, plainness};
 use crate::domain::proxies::ClientAddress;
 use crate::domain::target::{RequestTarget, TargetError};
 
@@ -22,6 +23,8 @@ pub struct ForwardedRequest {
     pub client: ClientAddress,
     /// Whether a header asks the app to take the request for one of another method.
     pub overrides_method: bool,
+    /// Whether a header asks the app to take the request for one of another path.
+    pub overrides_path: bool,
     /// What the browser was doing.
     pub initiator: Initiator,
     /// The names that the proxy says it copies from our answer (`Portcullis-Copy`).
@@ -102,10 +105,23 @@ impl ForwardedRequest {
             target: RequestTarget::parse(target)?,
             client,
             overrides_method,
+            overrides_path: false,
             initiator,
             copy_list: None,
             asked_headers: Vec::new(),
         })
+    }
+
+    /// Holds when every app takes the request for one of the same path.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that makes it mean different things.
+    pub fn plainness(&self) -> Result<(), NotPlain> {
+        if self.overrides_path {
+            return Err(NotPlain::Overridden);
+        }
+        plainness(self.target.path())
     }
 
     /// What is known of a header that some rule asks for.

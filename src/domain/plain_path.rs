@@ -39,6 +39,9 @@ pub enum NotPlain {
     /// Structure, for whoever normalises.
     #[error("it encodes a character that normalisation turns into a dot, a slash or the like")]
     Lookalike,
+    /// In the place of the path.
+    #[error("X-Original-URL or X-Rewrite-URL is there, and some apps take their path from it")]
+    Overridden,
 }
 
 /// Whether `path` means the same to every reader: see [`plainness`].

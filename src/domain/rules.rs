@@ -96,7 +96,7 @@ impl Rule {
         let fits = [
             self.fit_of_header(request),
             self.fit_of_method(request),
-            self.fit_of_path(request.target.path(), readings),
+            self.fit_of_path(request, readings),
         ];
         if let Some(no) = fits.into_iter().find(|fit| matches!(fit, Fit::No(_))) {
             return no;
@@ -155,8 +155,16 @@ impl Rule {
         }
     }
 
-    fn fit_of_path(&self, path: &str, readings: &Readings) -> Fit<'_> {
-        if self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(path)) {
+    fn fit_of_path(&self, request: &ForwardedRequest, readings: &Readings) -> Fit<'_> {
+        if self.paths.is_empty() {
+            return Fit::Exact;
+        }
+        // The app might obey the override header: then no named path is sure, and any is possible.
+        if request.overrides_path {
+            return Fit::OtherReading;
+        }
+        let path = request.target.path();
+        if self.paths.iter().any(|pattern| pattern.matches(path)) {
             return Fit::Exact;
         }
         let other = |pattern: &PathPattern| pattern.matches_any(readings);

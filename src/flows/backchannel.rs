@@ -5,6 +5,7 @@ use crate::domain::proxies::ClientAddress;
 use crate::flows::Gate;
 use crate::oidc::LogoutTokenError;
 use crate::store::StoreError;
+use crate::store::sessions::Partly;
 use crate::telemetry::audit::{self, LogoutBy};
 
 /// Why nothing, or not everything, was ended.
@@ -29,8 +30,7 @@ impl From<StoreError> for BackchannelError {
 }
 
 /// Ends what `token` says has ended. That there is nothing to end is no error: the session may have ended here before.
-/// `client` is who sent it;
-/// `may_wait` says whether the provider may be asked for keys that are not at hand.
+/// `client` is who sent it; `may_wait` says whether the provider may be asked for keys that are not at hand.
 ///
 /// # Errors
 ///
@@ -48,10 +48,17 @@ pub async fn backchannel_logout(
         return Err(LogoutTokenError::Replayed.into());
     }
     let (subject, sid) = (token.subject.as_deref(), token.sid.as_deref());
-    let ended = sessions.end_at_provider(issuer, subject, sid).await?;
+    let ended = sessions.end_at_provider(issuer, subject, sid).await;
+    let (ended, error) = match ended {
+        Ok(ended) => (ended, None),
+        Err(Partly { ended, error }) => (ended, Some(error)),
+    };
     for identity in ended.iter().filter_map(|ended| ended.identity.as_ref()) {
         audit::logout(identity, LogoutBy::Backchannel, client);
         gate.metrics.logged_out(LogoutBy::Backchannel.name(), 1);
+    }
+    if let Some(error) = error {
+        return Err(error.into());
     }
     // Last: a token that could not be obeyed is not a used one. Two copies at the same time end the same sessions.
     let is_first = sessions.note_obeyed(issuer, &token.jti, token.believed_for);

@@ -9,11 +9,12 @@ use crate::domain::upstream_key::Tokens;
 use crate::flows::Gate;
 use crate::flows::attempt::{self, Attempt, SealedAttempt, target_in_state, to_forget};
 use crate::flows::login::{Onward, is_good_enough, login_link, onward};
+use crate::flows::logout::tell;
 use crate::flows::step_up::{For, in_vain};
 use crate::oidc::{RedeemError, SignedIn};
 use crate::store::StoreError;
-use crate::store::sessions::{BeginError, Login};
-use crate::telemetry::audit;
+use crate::store::sessions::{BeginError, EndingsSoFar, Login};
+use crate::telemetry::audit::{self, LogoutBy};
 
 /// A login came to nothing because the store did not take the session: the word for it in metrics and audit events.
 pub const SESSION_NOT_STORED: &str = "session_not_stored";
@@ -172,6 +173,12 @@ async fn complete<'g>(
             return CallbackAnswer::Refused { error, login_url };
         }
     };
+    // Whatever ends this person's sessions from here on ends this login too, whose tokens may have been given out by
+    // then.
+    let endings = match gate.sessions.endings_so_far().await {
+        Ok(endings) => endings,
+        Err(error) => return not_stored(error),
+    };
     let redeemed = gate
         .relying_party
         .redeem(code, request.iss, &attempt.secrets)
@@ -212,8 +219,14 @@ async fn complete<'g>(
             login_url: login_url(),
         };
     }
-    let session = match begin_session(gate, signed_in, attempt.secrets.nonce, request.client).await
-    {
+    let begun = begin_session(
+        gate,
+        signed_in,
+        endings,
+        attempt.secrets.nonce,
+        request.client,
+    );
+    let session = match begun.await {
         Ok(session) => session,
         Err(BeginError::Store(error)) => return not_stored(error),
         Err(BeginError::Ended) => {
@@ -223,14 +236,22 @@ async fn complete<'g>(
             return CallbackAnswer::EndedMeanwhile { login_url };
         }
     };
-    if let Some((id, _)) = before
-        && let Err(error) = gate.sessions.end(id).await
-    {
-        tracing::warn!(%error, "the session before this login is left to its lifetime");
+    if let Some((id, _)) = before {
+        end_replaced(gate, id, client).await;
     }
     CallbackAnswer::SignedIn {
         onward: onward(&session),
         session,
+    }
+}
+
+/// Ends the session before this login, whose place the new one has taken.
+async fn end_replaced(gate: &Gate, id: &SessionId, client: ClientAddress) {
+    match gate.sessions.end(id).await {
+        Ok(ended) => tell(gate, &ended, LogoutBy::Replaced, client),
+        Err(error) => {
+            tracing::warn!(%error, "the session before this login is left to its lifetime");
+        }
     }
 }
 
@@ -260,28 +281,27 @@ async fn without_attempt<'g>(gate: &'g Gate, request: &CallbackRequest<'_>) -> C
 async fn begin_session(
     gate: &Gate,
     signed_in: SignedIn,
+    endings: EndingsSoFar,
     nonce: String,
     client: ClientAddress,
 ) -> Result<SessionId, BeginError> {
     let identity = signed_in.identity.clone();
     // First, so that there is no session of somebody who is not known.
     gate.users.note(&identity, gate.clock.now()).await?;
-    let session = gate
-        .sessions
-        .begin(Login {
-            identity: signed_in.identity,
-            tokens: Tokens {
-                access: Some(signed_in.access_token),
-                id: Some(signed_in.id_token),
-                refresh: signed_in.refresh_token,
-            },
-            expires_in: signed_in.expires_in,
-            nonce,
-            auth_time: signed_in.auth_time,
-            amr: signed_in.amr,
-            sid: signed_in.sid,
-        })
-        .await?;
+    let login = Login {
+        identity: signed_in.identity,
+        tokens: Tokens {
+            access: Some(signed_in.access_token),
+            id: Some(signed_in.id_token),
+            refresh: signed_in.refresh_token,
+        },
+        expires_in: signed_in.expires_in,
+        nonce,
+        auth_time: signed_in.auth_time,
+        amr: signed_in.amr,
+        sid: signed_in.sid,
+    };
+    let session = gate.sessions.begin(login, endings).await?;
     audit::login(&identity, client);
     let withheld: Vec<&str> = HeaderStyle::default()
         .unsendable_groups(&identity)

@@ -2,7 +2,7 @@
 
 use crate::domain::identity::Identity;
 use crate::flows::Gate;
-use crate::store::sessions::{NameMatch, NameStart, SessionPage};
+use crate::store::sessions::{NameMatch, NameStart, Partly, SessionPage};
 use crate::store::{Cursor, StoreError};
 use crate::telemetry::audit::{self, Revoked};
 
@@ -119,7 +119,12 @@ pub async fn revoke_user(
     by: &str,
 ) -> Result<usize, StoreError> {
     let issuer = issuer_or_ours(gate, issuer);
-    let sessions = gate.sessions.end_all_of(issuer, subject).await?;
+    let (sessions, error) = match gate.sessions.end_all_of(issuer, subject).await {
+        Ok(sessions) => (sessions, None),
+        // What has ended is told of even so.
+        Err(Partly { ended: 0, error }) => return Err(error),
+        Err(Partly { ended, error }) => (ended, Some(error)),
+    };
     let revoked = Revoked {
         issuer: Some(issuer),
         subject: Some(subject),
@@ -128,7 +133,7 @@ pub async fn revoke_user(
     };
     audit::revoke(&revoked, by);
     gate.metrics.logged_out(ADMIN, sessions);
-    Ok(sessions)
+    error.map_or(Ok(sessions), Err)
 }
 
 fn issuer_or_ours<'a>(gate: &'a Gate, issuer: Option<&'a str>) -> &'a str {

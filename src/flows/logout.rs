@@ -9,7 +9,7 @@ use crate::domain::session::SessionId;
 use crate::flows::Gate;
 use crate::flows::answer::{Answer, CookieChange, Credentials, Errand, Refusal};
 use crate::store::StoreError;
-use crate::store::sessions::Ended;
+use crate::store::sessions::{Ended, EndedEverywhere, Partly};
 use crate::telemetry::audit::{self, LogoutBy};
 
 /// Ends `session`. Answers where the browser goes next: to the provider, to end its session too, or to the
@@ -30,7 +30,16 @@ pub async fn logout(
     Ok(onward(gate, ended, LogoutBy::Rp, client).await)
 }
 
-/// Ends every session of the person whose `session` it is, in whichever browser. Answers where this one goes next.
+/// What came of signing out everywhere.
+#[derive(Debug)]
+pub enum Everywhere {
+    /// It is done. The browser goes on to this address.
+    Done(String),
+    /// There was no session here any more, so that nobody knows whose others would be: nothing has ended.
+    NobodyHere,
+}
+
+/// Ends every session of the person whose `session` it is, in whichever browser.
 ///
 /// # Errors
 ///
@@ -40,19 +49,38 @@ pub async fn logout_everywhere(
     gate: &Gate,
     session: Option<&SessionId>,
     client: ClientAddress,
-) -> Result<String, StoreError> {
+) -> Result<Everywhere, StoreError> {
     let Some(id) = session else {
-        return Ok(gate.portal_url("/signed-out"));
+        return Ok(Everywhere::NobodyHere);
     };
-    let (ended, sessions) = gate.sessions.end_everywhere(id).await?;
-    Ok(onward(gate, ended, LogoutBy::Everywhere { sessions }, client).await)
+    match gate.sessions.end_everywhere(id).await {
+        Ok(Some(EndedEverywhere { own, sessions })) => {
+            let by = LogoutBy::Everywhere { sessions };
+            let next = onward(gate, own, by, client).await;
+            Ok(Everywhere::Done(next))
+        }
+        Ok(None) => Ok(Everywhere::NobodyHere),
+        Err(Partly { ended, error }) => {
+            if let Some(EndedEverywhere { own, sessions }) = ended
+                && sessions > 0
+            {
+                tell(gate, &own, LogoutBy::Everywhere { sessions }, client);
+            }
+            Err(error)
+        }
+    }
 }
 
-async fn onward(gate: &Gate, ended: Ended, by: LogoutBy, client: ClientAddress) -> String {
+/// Audits and counts what has ended.
+pub(super) fn tell(gate: &Gate, ended: &Ended, by: LogoutBy, client: ClientAddress) {
     if let Some(identity) = &ended.identity {
         audit::logout(identity, by, client);
         gate.metrics.logged_out(by.name(), by.sessions());
     }
+}
+
+async fn onward(gate: &Gate, ended: Ended, by: LogoutBy, client: ClientAddress) -> String {
+    tell(gate, &ended, by, client);
     let at_provider = match &ended.id_token {
         Some(hint) => gate.relying_party.end_session_url(Some(hint)).await,
         None => None,

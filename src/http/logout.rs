@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::cookie_scope::CookieScope;
 use crate::domain::session::SessionId;
-use crate::flows::logout::{logout, logout_everywhere};
+use crate::flows::logout::{Everywhere, logout, logout_everywhere};
 use crate::http::cookies::Cookies;
-use crate::http::login::redirect;
+use crate::http::login::{add_cookie, redirect};
 use crate::http::pages::{self, Page};
 use crate::http::portal::session_of;
 use crate::http::{Http, sole_text};
@@ -50,7 +50,8 @@ pub(super) async fn everywhere(request: HttpRequest, http: web::Data<Http>) -> H
     let session = session_to_end(&request, &http);
     let client = http.portal_client(&request);
     match logout_everywhere(&http.gate, session.as_ref(), client).await {
-        Ok(location) => signed_out(&http, &location),
+        Ok(Everywhere::Done(location)) => signed_out(&http, &location),
+        Ok(Everywhere::NobodyHere) => nobody_here(&http),
         Err(error) => {
             tracing::error!(%error, "a logout everywhere could not be recorded");
             Page::new("You are NOT signed out everywhere")
@@ -88,10 +89,30 @@ fn session_to_end(request: &HttpRequest, http: &Http) -> Option<SessionId> {
 
 /// The record is gone: now the cookies, and on to `location`.
 fn signed_out(http: &Http, location: &str) -> HttpResponse {
-    let mut cookies = vec![http.cookies.drop_portal()];
+    redirect(StatusCode::SEE_OTHER, location, &dropped(http))
+}
+
+/// The cookies that name a session at the portal, to be forgotten.
+fn dropped(http: &Http) -> Vec<String> {
     let domain = http.gate.portal_domain();
-    cookies.extend(domain.map(|domain| http.cookies.drop_domain(domain)));
-    redirect(StatusCode::SEE_OTHER, location, &cookies)
+    let domain = domain.map(|domain| http.cookies.drop_domain(domain));
+    let portal = http.cookies.drop_portal();
+    std::iter::once(portal).chain(domain).collect()
+}
+
+/// Nobody may take that for an end of their other sessions.
+fn nobody_here(http: &Http) -> HttpResponse {
+    let mut page = Page::new("You were signed out already")
+        .line(
+            "Nothing else was done: you may still be signed in in other browsers and on other devices. To sign out there \
+             too, sign in here and try again.",
+        )
+        .link("Sign in", http.gate.portal_url("/login"))
+        .respond(StatusCode::OK);
+    for cookie in dropped(http) {
+        add_cookie(&mut page, &cookie);
+    }
+    page
 }
 
 /// Whether a form was posted from one of our own pages: `SameSite=Lax` keeps the cookie from other sites, but

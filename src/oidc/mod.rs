@@ -278,7 +278,7 @@ impl RelyingParty {
             .await?
         {
             Some(newer) => token.signed_by(&newer),
-            None => Err(error),
+            None => Err(token.without_newer_keys(error)),
         }
     }
 

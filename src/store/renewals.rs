@@ -279,24 +279,30 @@ impl Sessions {
         }
     }
 
-    /// A record that was `before` is `written`, and the provider may have given its session another name: that one may
-    /// have ended just now, when nothing here had its name yet. `None` when it has.
-    async fn under_its_sid(
+    /// Whether `changed`, which is about to be written over `before`, may be: where the provider has given its session
+    /// another name, that one may have ended before anything here had it. An ending leaves its mark first and looks at
+    /// the list afterwards; here the list is written first and the mark looked at afterwards. So either it is seen here,
+    /// or the ending finds the entry, and deletes a record that is there already. Nothing is written until that is
+    /// known: where it cannot be, the next renewal asks again.
+    async fn may_be_renamed(
         &self,
         member: &str,
         before: &Session,
-        written: Session,
-    ) -> Result<Option<Session>, StoreError> {
-        if written.sid == before.sid {
-            return Ok(Some(written));
+        changed: &Session,
+    ) -> Result<bool, StoreError> {
+        if changed.sid == before.sid {
+            return Ok(true);
         }
-        // What cannot be taken off is left to its lifetime.
-        let _ = self.leave_lists(member, before, Some(&written)).await;
-        if !self.ended_at_provider(&written).await? {
-            return Ok(Some(written));
+        let now = self.clock.now();
+        let lives = self.lifetime.end_of(changed).since(now);
+        self.enlist(member, changed, lives).await?;
+        if !self.ended_at_provider(changed).await? {
+            return Ok(true);
         }
         self.end_named(member).await?;
-        Ok(None)
+        // What cannot be taken off is left to its lifetime.
+        let _ = self.leave_lists(member, changed, None).await;
+        Ok(false)
     }
 
     /// Changes the session's record, whoever else writes it at the same time. An ending wins: `None`. Where `change`
@@ -319,8 +325,13 @@ impl Sessions {
             let Some(changed) = change(&session) else {
                 return Ok(Some(session));
             };
+            if !self.may_be_renamed(member, &session, &changed).await? {
+                return Ok(None);
+            }
             if let Some(written) = self.write_touch(member, &changed, version).await? {
-                return self.under_its_sid(member, &session, written).await;
+                // What cannot be taken off is left to its lifetime.
+                let _ = self.leave_lists(member, &session, Some(&written)).await;
+                return Ok(Some(written));
             }
             listed = Some(changed);
         }

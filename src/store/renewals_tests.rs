@@ -78,7 +78,7 @@ impl Scene {
             amr: Vec::new(),
             sid: Some("sid-0".into()),
         };
-        let id = sessions.begin(login).await.expect("a session");
+        let id = sessions.begin_now(login).await.expect("a session");
         Self {
             sessions: Arc::new(sessions),
             store,

@@ -133,6 +133,11 @@ pub(super) fn mark_of(list: &RecordKey) -> RecordKey {
     RecordKey::new("ended", list.as_str())
 }
 
+/// The record that counts the endings of people's sessions.
+pub(super) fn endings_count() -> RecordKey {
+    RecordKey::new("ended", "count")
+}
+
 /// A hash of what `issuer` calls `name`. The length keeps the two apart.
 fn name_at(issuer: &str, name: &str, context: &str) -> String {
     let mut hash = blake3::Hasher::new_derive_key(context);

@@ -4,6 +4,7 @@
 //! every request reads, and the tokens, which only a logout needs. What does not open (torn, foreign, or
 //! sealed with a retired key) is nobody's session, and is left to its lifetime.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ mod lists;
 mod logout_tokens;
 mod walk;
 
+pub use self::endings::{EndedEverywhere, EndingsSoFar, Partly};
 pub use self::walk::{NameMatch, NameStart, Named, SessionPage};
 
 /// How many sessions a person has at most; one more ends the one that would end first.
@@ -40,7 +42,6 @@ const MAX_SESSIONS_PER_USER: usize = 200;
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a completed login brings.
-#[derive(Debug)]
 pub struct Login {
     /// Who signed in.
     pub identity: Identity,
@@ -58,6 +59,19 @@ pub struct Login {
     pub sid: Option<String>,
 }
 
+/// Says whose it is. Neither the tokens nor the nonce that their renewals are checked by.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("identity", &self.identity)
+            .field("expires_in", &self.expires_in)
+            .field("auth_time", &self.auth_time)
+            .field("amr", &self.amr)
+            .field("sid", &self.sid)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is known of a session that has been ended.
 #[derive(Debug, Default)]
 pub struct Ended {
@@ -73,7 +87,7 @@ pub enum BeginError {
     /// The store does not say that it was written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It was ended while it was written: everywhere, or at the provider.
+    /// It was ended while it was on its way: everywhere, or at the provider.
     #[error("the session was ended before it began")]
     Ended,
 }
@@ -127,12 +141,12 @@ impl Sessions {
         self.lifetime
     }
 
-    /// Begins a session, always under a new id.
+    /// Begins a session, always under a new id. `before` is from before the login's code was sent to the provider.
     ///
     /// # Errors
     ///
     /// [`BeginError`]: then there is no session.
-    pub async fn begin(&self, login: Login) -> Result<SessionId, BeginError> {
+    pub async fn begin(&self, login: Login, before: EndingsSoFar) -> Result<SessionId, BeginError> {
         let id = SessionId::from_bytes(random());
         let now = self.clock.now();
         let is_renewable = login.tokens.refresh.is_some();
@@ -148,7 +162,6 @@ impl Sessions {
         };
         let member = hash(&id);
         let lives = self.lifetime.end_of(&session).since(now);
-        let before = self.ended_before(&session).await?;
         // The lists first, then the tokens: a session that can be seen can be found by its owner's name, and
         // be ended at the provider.
         self.enlist(&member, &session, lives).await?;
@@ -158,7 +171,7 @@ impl Sessions {
             let _ = self.leave_lists(&member, &session, None).await;
             return Err(error.into());
         }
-        let ended = self.ended_since(&before, &session).await;
+        let ended = self.ended_since(before, &session).await;
         if ended != Ok(false) {
             // If this fails, it is left to its lifetime: nobody has learnt its id.
             let _ = self.end(&id).await;
@@ -452,7 +465,9 @@ impl Sessions {
 }
 
 #[cfg(test)]
-pub(crate) mod ending_tests;
+pub(crate) mod ending_races;
+#[cfg(test)]
+mod ending_tests;
 
 #[cfg(test)]
 #[path = "sessions_tests.rs"]

@@ -16,6 +16,14 @@ fn in_memory(clock: &Arc<ManualClock>) -> EmbeddedStore {
     EmbeddedStore::in_memory(clock.clone()).expect("a store")
 }
 
+impl Sessions {
+    /// Begins a session from a login that asked the provider for nothing before.
+    pub(crate) async fn begin_now(&self, login: Login) -> Result<SessionId, BeginError> {
+        let before = self.endings_so_far().await?;
+        self.begin(login, before).await
+    }
+}
+
 pub(super) fn login() -> Login {
     Login {
         identity: Identity {
@@ -52,18 +60,29 @@ pub(super) fn sessions(store: Arc<dyn Store>, clock: &Arc<ManualClock>) -> Sessi
     )
 }
 
+#[test]
+fn a_login_does_not_print_its_secrets() {
+    let mut login = login();
+    login.nonce = "the nonce".into();
+    let printed = format!("{login:?}");
+    for secret in ["the nonce", "header.claims.signature"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    assert!(printed.contains("https://id.example.net"), "{printed}");
+}
+
 #[tokio::test]
 async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     for _ in 0..11 {
         clock.advance(Duration::from_secs(90));
         assert!(sessions.load(&id).await.expect("an answer").is_some());
     }
     clock.advance(Duration::from_secs(10));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
-    let idle = sessions.begin(login()).await.expect("a session");
+    let idle = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(100));
     assert!(sessions.load(&idle).await.expect("an answer").is_none());
 }
@@ -72,7 +91,7 @@ async fn a_session_lives_while_it_is_used_and_no_longer_than_it_may() {
 async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     let ended = sessions.end(&id).await.expect("an answer");
     let token = ended.id_token.expect("a token");
     assert_eq!(token.expose_secret(), "header.claims.signature");
@@ -87,7 +106,7 @@ async fn an_ended_session_is_gone_and_gives_its_token_back_once() {
 async fn tokens_end_with_their_session() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     for _ in 0..3 {
         clock.advance(Duration::from_secs(90));
         assert!(sessions.load(&id).await.expect("an answer").is_some());
@@ -103,7 +122,7 @@ async fn a_record_moved_to_another_key_is_nobodys() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
-    let ada = sessions.begin(login()).await.expect("a session");
+    let ada = sessions.begin_now(login()).await.expect("a session");
     let other = SessionId::from_bytes([7; 32]);
     let record = store
         .get(&session_key(&hash(&ada)))
@@ -130,7 +149,7 @@ async fn a_record_of_another_version_is_nobodys_and_stays() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     let key = session_key(&hash(&id));
     let stored = async || store.get(&key).await.expect("an answer").expect("a record");
     let record = stored().await;
@@ -219,7 +238,7 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(EndedMeanwhile(in_memory(&clock)));
     let sessions = sessions(store, &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(50));
     assert!(sessions.load(&id).await.expect("an answer").is_none());
     assert!(sessions.load(&id).await.expect("an answer").is_none());
@@ -229,7 +248,7 @@ async fn noting_the_use_of_a_session_does_not_bring_it_back() {
 async fn a_step_up_in_vain_is_noted_and_is_no_use_of_the_session() {
     let clock = Arc::new(ManualClock::default());
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(50));
     let in_vain = InVain {
         policies: vec!["danger".into()],
@@ -254,7 +273,7 @@ async fn noting_a_step_up_does_not_bring_a_session_back() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(EndedMeanwhile(in_memory(&clock)));
     let sessions = sessions(store, &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     let in_vain = InVain {
         policies: vec!["danger".into()],
         at: clock.now(),
@@ -373,8 +392,8 @@ async fn a_store_that_takes_nothing_is_not_asked_to_at_every_request() {
     let store = Refusing::new(&clock);
     let sessions = sessions(store.clone(), &clock);
     let (one, other) = (
-        sessions.begin(login()).await.expect("a session"),
-        sessions.begin(login()).await.expect("a session"),
+        sessions.begin_now(login()).await.expect("a session"),
+        sessions.begin_now(login()).await.expect("a session"),
     );
     clock.advance(Duration::from_secs(20));
     store.refuse(true);
@@ -418,7 +437,7 @@ async fn an_outage_is_worth_two_lines_however_many_ask() {
     let clock = Arc::new(ManualClock::default());
     let store = Refusing::new(&clock);
     let sessions = sessions(store.clone(), &clock);
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     for is_down in [false, true, false] {
         store.is_down.store(is_down, Ordering::SeqCst);
         for _ in 0..100 {
@@ -442,9 +461,9 @@ async fn a_persons_list_follows_their_sessions() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
-    let first = sessions.begin(login()).await.expect("a session");
+    let first = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(60));
-    let second = sessions.begin(login()).await.expect("a session");
+    let second = sessions.begin_now(login()).await.expect("a session");
     assert_eq!(listed(&store).await, [hash(&first), hash(&second)]);
     // A session that is used stays on the list for as long as it lives.
     sessions
@@ -471,9 +490,12 @@ async fn all_sessions_of_a_person_end_and_nobody_elses() {
     let sessions = sessions(Arc::new(in_memory(&clock)), &clock);
     let mut bens = login();
     bens.identity.subject = "2".into();
-    let (mut of_ada, of_ben) = (Vec::new(), sessions.begin(bens).await.expect("a session"));
+    let (mut of_ada, of_ben) = (
+        Vec::new(),
+        sessions.begin_now(bens).await.expect("a session"),
+    );
     for _ in 0..3 {
-        of_ada.push(sessions.begin(login()).await.expect("a session"));
+        of_ada.push(sessions.begin_now(login()).await.expect("a session"));
     }
     let ended = sessions.end_all_of("https://id.example.net", "1").await;
     assert_eq!(ended, Ok(3));
@@ -491,15 +513,15 @@ async fn one_session_too_many_ends_the_one_that_would_end_first() {
     let clock = Arc::new(ManualClock::default());
     let store = Arc::new(in_memory(&clock));
     let sessions = sessions(store.clone(), &clock);
-    let first = sessions.begin(login()).await.expect("a session");
+    let first = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(1));
-    let second = sessions.begin(login()).await.expect("a session");
+    let second = sessions.begin_now(login()).await.expect("a session");
     clock.advance(Duration::from_secs(1));
     for _ in 2..MAX_SESSIONS_PER_USER {
-        sessions.begin(login()).await.expect("a session");
+        sessions.begin_now(login()).await.expect("a session");
     }
     assert!(sessions.load(&first).await.expect("an answer").is_some());
-    sessions.begin(login()).await.expect("a session");
+    sessions.begin_now(login()).await.expect("a session");
     assert!(sessions.load(&first).await.expect("an answer").is_none());
     assert!(sessions.load(&second).await.expect("an answer").is_some());
     assert_eq!(listed(&store).await.len(), MAX_SESSIONS_PER_USER);

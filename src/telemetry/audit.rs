@@ -51,6 +51,8 @@ pub enum LogoutBy {
     },
     /// The provider (Back-Channel Logout 1.0).
     Backchannel,
+    /// Its owner, who signed in anew in the same browser.
+    Replaced,
 }
 
 impl LogoutBy {
@@ -61,6 +63,7 @@ impl LogoutBy {
             Self::Rp => "rp",
             Self::Everywhere { .. } => "everywhere",
             Self::Backchannel => "backchannel",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -69,7 +72,7 @@ impl LogoutBy {
     pub const fn sessions(self) -> usize {
         match self {
             Self::Everywhere { sessions } => sessions,
-            Self::Rp | Self::Backchannel => 1,
+            Self::Rp | Self::Backchannel | Self::Replaced => 1,
         }
     }
 }
@@ -78,7 +81,7 @@ impl LogoutBy {
 pub fn logout(identity: &Identity, by: LogoutBy, client: ClientAddress) {
     let sessions = match by {
         LogoutBy::Everywhere { sessions } => Some(sessions),
-        LogoutBy::Rp | LogoutBy::Backchannel => None,
+        LogoutBy::Rp | LogoutBy::Backchannel | LogoutBy::Replaced => None,
     };
     tracing::info!(
         target: "audit",

@@ -81,6 +81,32 @@ fn the_bypass_of_sonarr_says_what_is_the_matter() {
 }
 
 #[test]
+fn a_header_that_may_give_the_app_another_path_is_told() {
+    let asked = [
+        "--ip",
+        "10.20.0.5",
+        "--url",
+        "https://sonarr.example.net/api/v3/series",
+    ];
+    for header in ["X-Rewrite-URL: /x", "X_Original_URL: /x"] {
+        let (exit, object) = json(&[&asked[..], &["--header", header]].concat());
+        assert_eq!(
+            (exit, &object["reason"]),
+            (10, &"not_signed_in".into()),
+            "{header}"
+        );
+        let plain = why(&object, "plain path").unwrap_or_default();
+        assert!(
+            plain.starts_with("X-Original-URL or X-Rewrite-URL is there"),
+            "{plain}"
+        );
+        let bypass = why(&object, "bypass[0]").unwrap_or_default();
+        let told = "the app might take the request for another path, as a header asks, so it lets nothing by";
+        assert_eq!(bypass, told);
+    }
+}
+
+#[test]
 fn json_has_what_programs_need() {
     let url = ["--url", "https://sonarr.example.net/calendar"];
     let person = [

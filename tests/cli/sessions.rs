@@ -237,8 +237,8 @@ fn a_user_name_is_no_subject_and_the_subject_is_told() {
 fn a_walk_that_loses_its_place_begins_again_once() {
     let first = page(&[session("a", "null")], 1, "\"1\"");
     let lost = problem("400 Bad Request", "unknown_cursor");
-    let last = page(&[session("b", "null")], 0, "null");
-    let answers = [first.clone(), lost.clone(), first.clone(), last];
+    let end = page(&[session("b", "null")], 0, "null");
+    let answers = [first.clone(), lost.clone(), first.clone(), end];
     let (done, asked) = told(&["list", "--json"], &answers);
     assert_eq!(
         (done.code, done.stdout.lines().count()),

@@ -207,6 +207,31 @@ fn what_there_is_no_snippet_for_is_said() {
     }
 }
 
+/// These hand on each spelling that they are not told of, and apps that know CGI variables read `X_Our-Very-Long-User`
+/// as the name with dashes.
+#[test]
+fn a_header_with_more_spellings_than_can_be_taken_away_is_refused() {
+    let long = "X-Our-Very-Long-Chain-User";
+    let headers = format!(
+        "policy = \"authenticated\"\n    headers = [{{ name = \"{long}\", claim = \"username\" }}]\n"
+    );
+    let text = SEVERAL
+        .replace("unix:/run/portcullis/verify.sock", "127.0.0.1:9191")
+        .replace("policy = \"authenticated\"\n", &headers);
+    for proxy in ["traefik", "envoy"] {
+        let refused = snippet(&text, &[proxy]);
+        assert_eq!((refused.code, &*refused.stdout), (1, ""), "{proxy}");
+        let said = format!("error: the header \"{long}\" has too many spellings for this proxy");
+        assert!(refused.stderr.starts_with(&said), "{}", refused.stderr);
+    }
+    // These drop every name with such a character themselves.
+    for proxy in ["caddy", "nginx"] {
+        let printed = snippet(&text, &[proxy]);
+        assert_eq!(printed.code, 0, "{}", printed.stderr);
+        assert!(printed.stdout.contains(long), "{}", printed.stdout);
+    }
+}
+
 /// Its answers are for whoever asks in a dialect that is named.
 #[test]
 fn a_dialect_that_is_not_answered_is_spoken_of() {

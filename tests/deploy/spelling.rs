@@ -60,7 +60,7 @@ a-policy = { allowed_groups = ["a"] }
     .to_owned();
     let headers = format!(
         "headers = [\"X-Auth-Request-Preferred-Username\", {{ name = \"X-{}\", claim = \"sub\" }}]",
-        "long-".repeat(15) + "name"
+        "long".repeat(18) + "-name"
     );
     let mut runner = TestRunner::deterministic();
     let begun = proptest::string::string_regex("[A-Za-z0-9_.-]{0,20}").expect("an expression");

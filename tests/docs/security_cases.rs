@@ -11,7 +11,7 @@ fn is_test(file: &str, name: &str) -> bool {
         return has_test(&source(file), name);
     };
     let subject = subject.trim_end_matches(".rs");
-    source(&format!("{CASES}mod.rs")).contains(&format!("{subject}::{name}(stack)"))
+    source(&format!("{CASES}mod.rs")).contains(&format!("{subject}::{name}(stack"))
 }
 
 /// Whether `code` holds a test called `name`: a function with an attribute of a test above it, or one of a block

@@ -82,6 +82,26 @@ fn has_its_fields(line: &Value) {
     }
 }
 
+/// A login that was on its way, in a browser where somebody else has signed in meanwhile, ends their session.
+#[actix_web::test]
+async fn a_session_that_a_login_replaces_ends_with_an_event() {
+    let app = spawn().await;
+    let mut browser = Browser::new(&app);
+    app.issuer.sign_in_as("ben");
+    let back = browser.until_callback(NOTES).await;
+    app.issuer.sign_in_as("ada");
+    browser.navigate(FILMS).await;
+    assert!(events(&app.from, "logout").is_empty());
+    browser.open(&back).await;
+    assert_eq!(events(&app.from, "login").len(), 2);
+    let replaced = the_only(&app.from, "logout");
+    has_its_fields(&replaced);
+    assert_eq!(
+        (&replaced["by"], &replaced["username"]),
+        (&"replaced".into(), &"ada".into())
+    );
+}
+
 #[actix_web::test]
 async fn a_login_and_a_logout_say_who_from_where_and_how() {
     let app = spawn().await;

@@ -221,8 +221,13 @@ async fn everywhere_is_every_browser_of_one_person() {
     // And in again, at once.
     app.issuer.sign_in_as("ada");
     assert_eq!(here.navigate(FILMS).await.end.status, 200);
+    // Whose session is gone ends nobody's, and is told so.
     let nobody = there.post("/logout/everywhere", "same-origin").await;
-    assert_eq!(nobody.location(), "https://auth.example.net/signed-out");
+    assert_eq!(nobody.status, 200);
+    for said in ["You were signed out already", "other browsers", "sign in"] {
+        assert!(nobody.body.contains(said), "{}", nobody.body);
+    }
+    assert_eq!(there.cookie_names("auth.example.net"), Vec::<&str>::new());
     assert_eq!(here.ask(FILMS).fetch().send().await.status, 200);
 }
 

@@ -1,7 +1,10 @@
 //! Listeners that are sockets in the file system: who may open them, and that whoever does counts as the proxy.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use portcullis::config::RawConfig;
 use reqwest::Method;
@@ -78,6 +81,52 @@ async fn a_socket_is_given_to_its_group() {
     let metadata = std::fs::metadata(&path).expect("a socket");
     assert_eq!(metadata.gid(), group);
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
+}
+
+/// Whoever is in the group is the proxy, and nobody else can so much as connect.
+#[actix_web::test]
+async fn a_socket_is_opened_by_its_group_alone() {
+    const GROUP: u32 = 4711;
+    if !rustix::process::geteuid().is_root() {
+        let word = "not root: a socket is not tried as somebody else";
+        let _ = writeln!(std::io::stderr(), "{word}");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // The socket alone is to keep people out.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).expect("its rights");
+    let path = |name: &str| folder.path().join(name);
+    let at = |name: &str| Some(format!("unix:{}", path(name).display()));
+    let _app = spawn_app_with(|raw: &mut RawConfig| {
+        raw.server.listen = at("verify.sock");
+        raw.server.portal_listen = at("portal.sock");
+        raw.server.socket_group = Some(GROUP.to_string());
+    })
+    .await;
+    for name in ["verify.sock", "portal.sock"] {
+        let connects = |user: u32, group: u32| {
+            let program = "import errno, socket, sys\n\
+                           try: socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n\
+                           except OSError as e: sys.exit(errno.errorcode[e.errno])\n";
+            let mut command = Command::new("python3");
+            command.args(["-c", program]).arg(path(name));
+            let done = command.uid(user).gid(group).output().expect("python3");
+            (
+                done.status.success(),
+                String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+            )
+        };
+        let refused = (false, "EACCES".to_owned());
+        let connected = (true, String::new());
+        assert_eq!(connects(4712, GROUP), connected, "{name}: in the group");
+        assert_eq!(connects(4712, 4712), refused, "{name}: in another");
+        assert_eq!(
+            connects(GROUP, 4712),
+            refused,
+            "{name}: a user of its number"
+        );
+    }
 }
 
 /// A socket is made under a longer name than its own, so the system's limit comes nine bytes early. What is longer is

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::support::app::{answer, owned, spawn_app, spawn_app_with};
+use crate::support::app::{Proxy, answer, every_dialect, owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 use portcullis::config::RawRule;
 
@@ -45,6 +45,31 @@ async fn a_method_override_in_another_spelling_is_one_too() {
     ] {
         let found = app.ask(url).header(name, "DELETE").send().await;
         assert_eq!(found.status, 401, "{name}");
+    }
+}
+
+/// Some apps take their path from these (IIS behind a rewriting module, some frameworks), whatever was asked for.
+#[actix_web::test]
+async fn a_path_that_a_header_may_replace_is_let_by_nowhere() {
+    let app = spawn_app_with(every_dialect).await;
+    let url = "https://films.example.net/ping";
+    for proxy in [Proxy::Caddy, Proxy::Nginx, Proxy::Envoy] {
+        assert_eq!(app.ask_as(proxy, url).send().await.status, 200, "{proxy:?}");
+        for name in [
+            "x-rewrite-url",
+            "x_rewrite_url",
+            "X-Rewrite.Url",
+            "x_original_url",
+            "x-original.url",
+        ] {
+            let found = app.ask_as(proxy, url).header(name, "/admin").send().await;
+            assert_eq!(found.status, 401, "{proxy:?} {name}");
+        }
+        // nginx says by this one what was asked for.
+        if proxy != Proxy::Nginx {
+            let found = app.ask_as(proxy, url).header("x-original-url", "/admin");
+            assert_eq!(found.send().await.status, 401, "{proxy:?}");
+        }
     }
 }
 

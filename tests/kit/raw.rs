@@ -123,12 +123,7 @@ impl RawClient {
 }
 
 fn take_turn(stream: &mut Stream, turn: &Turn) -> Result<String> {
-    // Whoever has hung up is not written to; what came before tells why.
-    if let Err(cause) = stream.write_all(&turn.send).and_then(|()| stream.flush())
-        && !is_hang_up(&cause)
-    {
-        return Err(Failure(format!("request: {cause}")));
-    }
+    write(stream, &turn.send)?;
     let mut text = String::new();
     let mut chunk = [0; 4096];
     loop {
@@ -141,6 +136,14 @@ fn take_turn(stream: &mut Stream, turn: &Turn) -> Result<String> {
             Err(cause) if is_hang_up(&cause) => return Ok(text),
             Err(cause) => return Err(Failure(format!("answer: {cause} after {text:?}"))),
         }
+    }
+}
+
+/// Whoever has hung up is not written to; what came before tells why.
+fn write(stream: &mut Stream, bytes: &[u8]) -> Result<()> {
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(cause) if !is_hang_up(&cause) => Err(Failure(format!("request: {cause}"))),
+        _ => Ok(()),
     }
 }
 
@@ -171,7 +174,7 @@ fn exchange(
     request: &[u8],
 ) -> Result<RawAnswer> {
     let mut stream = connect(config, port, host)?;
-    stream.write_all(request).map_err(Failure::of("request"))?;
+    write(&mut stream, request)?;
     let mut answer = Vec::new();
     match stream.take(MOST_BYTES).read_to_end(&mut answer) {
         Ok(_) => {}

@@ -164,7 +164,7 @@ impl Upstream {
 }
 
 /// Whatever protocol a request wants to change to, the app changes to it at paths that hold this, and sends back what
-/// comes.
+/// comes; but for WebSockets of an old version.
 pub const SWITCHING: &str = "/switching/";
 
 struct State {
@@ -218,6 +218,13 @@ async fn show(
         return HttpResponse::Unauthorized().body(format!("{} wants its own key", seen.app));
     }
     let switches = request.path().contains(SWITCHING);
+    // As RFC 6455 §4.4 has it.
+    let version = seen.one("sec-websocket-version");
+    if switches && version.is_some_and(|version| version != "13") {
+        return HttpResponse::UpgradeRequired()
+            .insert_header(("sec-websocket-version", "13"))
+            .finish();
+    }
     if let Some((protocol, payload)) = protocol.zip(payload).filter(|_| switches) {
         let mut answer = HttpResponse::SwitchingProtocols();
         answer.upgrade(protocol.clone());

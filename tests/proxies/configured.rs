@@ -7,7 +7,7 @@ use crate::column::Program;
 use crate::kit::caddy::{self, Caddy};
 use crate::kit::child::Running;
 use crate::kit::{Failure, Result, envoy, example, nginx, printed, traefik};
-use crate::rules::{FILMS, MIXED, ROOM, SERVICES};
+use crate::rules::{FILMS, MIXED, PROXY_SECRET, ROOM, SERVICES};
 use crate::stack::program;
 use crate::world::World;
 
@@ -21,6 +21,9 @@ pub const FILED: &str = "from a file of the proxy";
 pub const STRIPPED: &str = "/stripped";
 /// And what is said for everybody to read, beside all protection.
 pub const PUBLIC: &str = "/for-all/";
+
+/// What stands where the service's secret for the proxy belongs.
+const SECRET: &str = "SECRET";
 
 pub struct Places<'a> {
     pub folder: &'a Path,
@@ -92,7 +95,7 @@ async fn caddy(places: &Places<'_>, release: &str) -> Result<Running> {
         folder = places.folder.display()
     );
     let text = places
-        .filled(&[(&site, &own)], &certificate)
+        .filled(&[(&site, &own), (SECRET, PROXY_SECRET)], &certificate)
         .snippet("caddy")?;
     let missing = || Failure::new("no snippet (portcullis)");
     let naming = example::snippet_in(&text)
@@ -147,7 +150,7 @@ async fn nginx(places: &Places<'_>) -> Result<Running> {
         format!("    # {line}"),
         format!("    {ROOM} /policy/admins;"),
     );
-    let changes = [(app, own.as_str()), (&from, &to)];
+    let changes = [(app, own.as_str()), (&from, &to), (SECRET, PROXY_SECRET)];
     nginx::start(places.folder, &places.filled(&changes, &certificate)).await
 }
 
@@ -164,7 +167,7 @@ async fn envoy(places: &Places<'_>) -> Result<Running> {
                 route: {{ cluster: app-mixed, prefix_rewrite: / }}
 "
     );
-    let changes = [(host.as_str(), own.as_str())];
+    let changes = [(host.as_str(), own.as_str()), (SECRET, PROXY_SECRET)];
     envoy::start(places.folder, &places.filled(&changes, &certificate)).await
 }
 
@@ -194,6 +197,7 @@ async fn traefik(places: &Places<'_>) -> Result<Running> {
     let changes = [
         ("  routers:\n", own.as_str()),
         ("  middlewares:\n", &middlewares),
+        (SECRET, PROXY_SECRET),
     ];
     let printed = places.filled(&changes, &certificate).snippet("traefik")?;
     let (chain, key) = places.certificate();

@@ -100,7 +100,7 @@ fn play(case: &Case, column: usize) -> kit::Result<()> {
         .map_err(Failure::of("runtime"))?;
     // Whoever stops the service waits for all others.
     let running = (!case.stops_the_service).then(|| stack.gate.blocking_read());
-    runtime.block_on((case.check)(stack));
+    runtime.block_on((case.check)(stack, case.bound(stack.program)));
     drop(running);
     Ok(())
 }

@@ -51,6 +51,8 @@ pub const SERVICES: [&str; 13] = [
 
 /// What [`PAPERS`] wants.
 pub const KEY: &str = "key-of-papers-4711-0815-abcdef";
+/// By which the service knows the proxy.
+pub const PROXY_SECRET: &str = "secret-of-the-proxy-1f0c-77aa-93de";
 /// The header that the proxy does not copy.
 pub const LATE: &str = "X-Late-User";
 /// Browsers from here are in the network of [`FILMS`].

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::header::HOST;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::RwLock;
 
 use crate::column::{COLUMNS, Column, Program, Reach};
@@ -20,7 +22,7 @@ use crate::kit::raw::{RawAnswer, RawClient};
 use crate::kit::upstream::{Seen, Upstream};
 use crate::kit::wire::{Content, Protocol, Wire, nothing};
 use crate::kit::{Failure, Result};
-use crate::rules::{KEY, PORTAL, before, rules};
+use crate::rules::{KEY, PORTAL, PROXY_SECRET, before, rules};
 use crate::world::World;
 
 pub struct Stack {
@@ -68,7 +70,9 @@ impl Stack {
     async fn start(number: usize, world: &'static World) -> Result<Self> {
         let column = &COLUMNS[number];
         let folder = world.folder(&format!("column-{number}"))?;
-        write_secret(&folder.join("key"), KEY).map_err(Failure::of("key"))?;
+        for (name, secret) in [("key", KEY), ("proxy_secret", PROXY_SECRET)] {
+            write_secret(&folder.join(name), secret).map_err(Failure::of(name))?;
+        }
         let ports = gate::Ports::free();
         let https_port = world.https_ports[number];
         let app = Upstream::start("app")?;
@@ -204,6 +208,25 @@ impl Stack {
         self.raw(host, method, target.as_bytes(), &lines).await
     }
 
+    /// Asks the service itself, as the proxy would, and reads to the end: at the listener for questions, or the portal's.
+    pub async fn ask_service(&self, portal: bool, head: &str) -> String {
+        let (socket, port) = if portal {
+            ("portal.sock", self.ports.portal)
+        } else {
+            ("verify.sock", self.ports.verify)
+        };
+        match self.column.reach {
+            Reach::Address => {
+                let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                exchanged(stream, head).await
+            }
+            Reach::Socket => {
+                let stream = UnixStream::connect(self.folder.join(socket)).await.unwrap();
+                exchanged(stream, head).await
+            }
+        }
+    }
+
     pub async fn wire(&self, host: &str, protocol: Protocol) -> Wire {
         let connecting = Wire::connect(self.root(), self.https_port, host, protocol);
         connecting.await.unwrap()
@@ -247,6 +270,13 @@ impl Stack {
     }
 }
 
+async fn exchanged(mut stream: impl AsyncRead + AsyncWrite + Unpin, head: &str) -> String {
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 async fn start_gate(
     world: &World,
     column: &Column,
@@ -263,7 +293,9 @@ async fn start_gate(
     };
     // Browsers come from other addresses of this machine, which are no proxies.
     let server = format!(
-        "{listeners}\ndialects = [\"forward-auth\", \"nginx\", \"envoy\"]\ntrusted_proxies = [\"127.0.0.1/32\"]"
+        "{listeners}\ndialects = [\"forward-auth\", \"nginx\", \"envoy\"]\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
+         proxy_secret_file = \"{}/proxy_secret\"",
+        folder.display()
     );
     let settings = gate::Settings {
         ports,

@@ -53,6 +53,8 @@ fn the_snippet_is_the_documented_one() {
         "request_header -*_*",
         "request_header -*.*",
         r#"request_header Upgrade "(?i)^(?:(websocket)|.*)$" "$1""#,
+        "request_header -X-Original-URL",
+        "request_header -X-Rewrite-URL",
         r#"request_header Cookie "(^|[;\s])(?:(?:__Host-|__Secure-)?portcullis[A-Za-z0-9_-]*=[^;]*(?:;\s*|$))+" "$1""#,
         "request_header -Portcullis-Key",
         "}",

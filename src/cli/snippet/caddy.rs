@@ -45,8 +45,8 @@ pub(super) fn snippet(config: &Config, services: &[&Service], note: Option<&str>
 }
 
 const INTRODUCTION: &str = "\
-# Portcullis behind Caddy 2.11.4 or later. Older ones let a client's own Remote-User through where
-# Portcullis has nothing to say (2.9.0 to 2.11.1).
+# Portcullis behind Caddy 2.11.5 or later. Older ones need the line `keepalive off` below, and some let a
+# client's own Remote-User through where Portcullis has nothing to say (2.9.0 to 2.11.1).
 #
 # One snippet, written once and imported by every site that is to be protected. `portcullis snippet
 # caddy` prints all of this for your own configuration.

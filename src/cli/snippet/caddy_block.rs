@@ -16,7 +16,8 @@ pub(super) fn gate(verify: &str, names: &[String], secret: bool) -> String {
     };
     let begins = BLOCK_BEGINS.replace("ADDRESS", verify);
     let shown = if secret { SECRET } else { "" };
-    format!("{begins}{shown}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}}}\n")
+    let unshown = if secret { NO_SECRET } else { "" };
+    format!("{begins}{shown}{told}{BLOCK_GOES_ON}{guarded}{BLOCK_ENDS}{STRIP}{unshown}}}\n")
 }
 
 /// The snippet that only takes our own credentials out.
@@ -39,6 +40,10 @@ const SECRET: &str = "\
 		header_up Portcullis-Proxy \"SECRET\"
 ";
 
+/// What a client says in the place of the proxy is no business of the app either.
+const NO_SECRET: &str = "	request_header -Portcullis-Proxy
+";
+
 const BLOCK_GOES_ON: &str =
     "		# Without these Caddy would wait for ever for an answer that does not come.
 		transport http {
@@ -54,6 +59,9 @@ const BLOCK_GOES_ON: &str =
 const BLOCK_ENDS: &str = "	# WebSockets are handed on, and no other protocol: whatever went through one would be asked about no
 	# more.
 	request_header Upgrade \"(?i)^(?:(websocket)|.*)$\" \"$1\"
+	# Some apps take their path from these, whatever was asked for.
+	request_header -X-Original-URL
+	request_header -X-Rewrite-URL
 	# What lets a browser or a program in here is no business of the app.
 ";
 

@@ -52,7 +52,7 @@ struct App<'a> {
 ///
 /// # Errors
 ///
-/// None that can be foreseen: a text is made of texts.
+/// Where a header has more spellings than can be listed.
 pub(super) fn snippet(
     config: &Config,
     services: &[&Service],
@@ -84,7 +84,7 @@ pub(super) fn snippet(
             .iter()
             .map(|name| name.to_ascii_lowercase())
             .collect(),
-        lookalikes: lookalikes(copied, &MARKS)
+        lookalikes: lookalikes(copied, &MARKS)?
             .iter()
             .map(|name| name.to_ascii_lowercase())
             .collect(),

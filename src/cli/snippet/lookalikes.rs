@@ -4,12 +4,32 @@
 /// What is read as one and the same.
 const MARKS: [char; 3] = ['-', '_', '.'];
 
-/// Beyond so many marks a name has more spellings than anybody wants to list: then all marks are of one kind.
+/// Some apps take their path from these, whatever was asked for. No app gets them.
+const PATH_OVERRIDES: [&str; 2] = ["X-Original-URL", "X-Rewrite-URL"];
+
+/// Beyond so many marks a name has more spellings than anybody wants to list.
 const MAX_MARKS: usize = 4;
 
-/// The other spellings of `names` with these `marks`, none of which is one of the names.
-pub(super) fn lookalikes(names: &[String], marks: &[char]) -> Vec<String> {
+/// The other spellings of `names`, and of [`PATH_OVERRIDES`], with these `marks`; none of them is one of the names.
+///
+/// # Errors
+///
+/// Where a name has more marks than can be listed in every mixture: any spelling that is left out would reach an app.
+pub(super) fn lookalikes(names: &[String], marks: &[char]) -> Result<Vec<String>, String> {
+    let overrides = PATH_OVERRIDES.iter().map(ToString::to_string);
+    let names: Vec<String> = names.iter().cloned().chain(overrides).collect();
+    spellings_of(&names, marks)
+}
+
+fn spellings_of(names: &[String], marks: &[char]) -> Result<Vec<String>, String> {
     let mut found: Vec<String> = Vec::new();
+    let has_too_many = |name: &&String| name.matches(MARKS).count() > MAX_MARKS;
+    if let Some(name) = names.iter().find(has_too_many) {
+        return Err(format!(
+            "the header \"{name}\" has too many spellings for this proxy to take each away from clients, and many apps \
+             read all of them as one: its name may have at most {MAX_MARKS} of \"-\", \"_\" and \".\""
+        ));
+    }
     for name in names {
         for spelling in spellings(name, marks) {
             let mut known = names.iter().chain(&found);
@@ -18,14 +38,10 @@ pub(super) fn lookalikes(names: &[String], marks: &[char]) -> Vec<String> {
             }
         }
     }
-    found
+    Ok(found)
 }
 
 fn spellings(name: &str, marks: &[char]) -> Vec<String> {
-    if name.matches(MARKS).count() > MAX_MARKS {
-        let uniform = |mark: &char| name.replace(MARKS, &mark.to_string());
-        return marks.iter().map(uniform).collect();
-    }
     let mut spellings = vec![String::new()];
     for c in name.chars() {
         let choices = if MARKS.contains(&c) { marks } else { &[c] };
@@ -47,7 +63,7 @@ mod tests {
 
     fn of(names: &[&str], marks: &[char]) -> Vec<String> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        lookalikes(&names, marks)
+        spellings_of(&names, marks).expect("names that can be listed")
     }
 
     #[test]
@@ -60,7 +76,30 @@ mod tests {
             assert!(mixed.iter().any(|have| have == spelling), "{mixed:?}");
         }
         assert_eq!(of(&["X-Api-Key"], &['-', '.']).len(), 3);
-        assert_eq!(of(&["A-B-C-D-E-F"], &MARKS), ["A_B_C_D_E_F", "A.B.C.D.E.F"]);
+        assert_eq!(of(&["A-B-C-D-E"], &MARKS).len(), 80);
+    }
+
+    #[test]
+    fn a_path_of_the_clients_own_has_no_spelling_left() {
+        let found = lookalikes(&[], &['-', '.']).expect("names that can be listed");
+        let expected = [
+            "X-Original.URL",
+            "X.Original-URL",
+            "X.Original.URL",
+            "X-Rewrite.URL",
+            "X.Rewrite-URL",
+            "X.Rewrite.URL",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_name_with_more_spellings_than_can_be_listed_is_refused() {
+        let names = ["Remote-User".to_owned(), "A-B_C-D.E-F".to_owned()];
+        for marks in [&MARKS[..], &['-', '.']] {
+            let refused = lookalikes(&names, marks).expect_err("six parts");
+            assert!(refused.contains("\"A-B_C-D.E-F\""), "{refused}");
+        }
     }
 
     #[test]

@@ -61,7 +61,8 @@ struct Router {
 ///
 /// # Errors
 ///
-/// Where a listener is a socket: Traefik asks over addresses alone.
+/// Where a listener is a socket: Traefik asks over addresses alone. Where a header has more spellings than can be
+/// listed.
 pub(super) fn snippet(
     config: &Config,
     services: &[&Service],
@@ -85,7 +86,7 @@ pub(super) fn snippet(
         shared_host: path.map(|_| portal_host.to_string()),
         copied,
         copy_list: copied.join(" "),
-        lookalikes: lookalikes(copied, &MARKS),
+        lookalikes: lookalikes(copied, &MARKS)?,
         secret: server.proxy_secret.is_some(),
         https: is_https(config),
         policies: if needs_policy {

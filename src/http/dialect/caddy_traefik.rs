@@ -31,5 +31,6 @@ pub(super) fn describe(headers: &HeaderMap) -> Result<Description<'_>, Forwarded
         host: one(headers, &HOST, "X-Forwarded-Host")?,
         target: one(headers, &URI, "X-Forwarded-Uri")?,
         clients: forwarded_for(headers)?,
+        own_override: None,
     })
 }

@@ -15,13 +15,24 @@ const METHOD_OVERRIDES: [&str; 3] = [
     "x-method-override",
 ];
 
-/// Whether one of them is there, in any spelling that an app may take for it.
+/// Headers by which some apps let a client choose another path than it asked for.
+const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Whether one of the first is there, in any spelling that an app may take for it.
 pub(super) fn overrides_method(headers: &HeaderMap) -> bool {
-    let mut names = headers.keys();
+    any_of(&METHOD_OVERRIDES, headers, None)
+}
+
+/// Whether one of the second is. `own` is the name of what the proxy itself has set.
+pub(super) fn overrides_path(headers: &HeaderMap, own: Option<&str>) -> bool {
+    any_of(&PATH_OVERRIDES, headers, own)
+}
+
+fn any_of(known: &[&str], headers: &HeaderMap, own: Option<&str>) -> bool {
+    let mut names = headers.keys().map(HeaderName::as_str);
     names.any(|name| {
-        METHOD_OVERRIDES
-            .iter()
-            .any(|known| is_spelling_of(name.as_str(), known))
+        let mut known = known.iter();
+        known.any(|known| is_spelling_of(name, known)) && Some(name) != own
     })
 }
 

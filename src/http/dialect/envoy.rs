@@ -38,6 +38,7 @@ impl Dialect for Envoy {
             host: one(headers, &HOST, "Host")?,
             target: target.ok_or(TargetError::NotAPath)?,
             clients: forwarded_for(headers)?,
+            own_override: None,
         })
     }
 

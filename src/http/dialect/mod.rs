@@ -46,6 +46,8 @@ pub(super) struct Description<'r> {
     target: &'r str,
     /// The lines of `X-Forwarded-For` in the order received; never none.
     clients: Vec<&'r str>,
+    /// A header of the proxy's own, in lower case, by which an app might let a client choose the path.
+    own_override: Option<&'static str>,
 }
 
 /// The original request as Caddy and Traefik describe it.
@@ -78,6 +80,7 @@ fn read(
         client::initiator(headers),
         client::overrides_method(headers),
     )?;
+    request.overrides_path = client::overrides_path(headers, description.own_override);
     request.copy_list = client::copy_list(headers);
     request.asked_headers = client::asked_headers(headers, services.asked_headers());
     Ok(request)

@@ -22,13 +22,14 @@ use crate::flows::verify::OwnPaths;
 use crate::http::pages::CHALLENGE;
 
 static METHOD: HeaderName = HeaderName::from_static("x-original-method");
-static ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
+static ORIGINAL_URL: HeaderName = HeaderName::from_static(URL_NAME);
 
 /// Where it is asked.
 pub(in crate::http) const PREFIX: &str = dialects::Dialect::Nginx.path();
 
 /// The header with the original request's address.
 const URL: &str = "X-Original-URL";
+const URL_NAME: &str = "x-original-url";
 
 /// Why a request was refused, in one word.
 const REASON: HeaderName = HeaderName::from_static("portcullis-reason");
@@ -105,6 +106,8 @@ fn describe(request: &HttpRequest) -> Result<Description<'_>, ForwardedError> {
         host,
         target,
         clients: forwarded_for(headers)?,
+        // It stands in the place of the client's. What nginx hands on to the app is its configuration's to say.
+        own_override: Some(URL_NAME),
     })
 }
 

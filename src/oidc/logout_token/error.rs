@@ -88,6 +88,11 @@ pub enum LogoutTokenError {
     /// No key of the provider fits.
     #[error("the logout token is signed with a key that the provider does not publish")]
     UnknownKey,
+    /// The same; and the provider was asked for its keys so lately that it is not asked again yet.
+    #[error(
+        "no key that is known has signed the logout token, and it is too soon to fetch the provider's keys again"
+    )]
+    KeysNotYet,
     /// The key that it names is an RSA key under 2048 bits.
     #[error("the logout token is signed with an RSA key of less than 2048 bits")]
     WeakKey,
@@ -126,6 +131,7 @@ impl LogoutTokenError {
             Self::Event => "logout_token_events",
             Self::NamesNobody => "logout_token_names_nobody",
             Self::UnknownKey => "logout_token_unknown_key",
+            Self::KeysNotYet => "logout_token_keys_not_yet",
             Self::WeakKey => "logout_token_weak_key",
             Self::Signature => "logout_token_signature",
             Self::Replayed => "logout_token_replayed",
@@ -136,7 +142,7 @@ impl LogoutTokenError {
     /// Whether trying again later may help: nobody could tell whether the token is good.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Provider(_))
+        matches!(self, Self::Provider(_) | Self::KeysNotYet)
     }
 
     /// Whether the provider may have changed its keys since we last looked.

@@ -28,6 +28,10 @@ const MAX_LENGTH: usize = 16 * 1024;
 /// The longest `jti` and `sid`.
 const MAX_NAME: usize = 255;
 
+/// How many keys are tried for one token. A provider with several names them in its tokens (`kid`, OIDC Core §10.1); one
+/// that does not, or has made up a token, must not have us reckon with a hundred.
+const MAX_KEYS_TRIED: usize = 8;
+
 /// How far the clock of the store may be from ours, in which it is kept that a token has been used.
 const STORE_SKEW: Duration = Duration::from_secs(60);
 
@@ -117,10 +121,9 @@ impl<'t> Unverified<'t> {
     /// [`UnknownKey`](Refused::UnknownKey), [`WeakKey`](Refused::WeakKey) and [`Signature`](Refused::Signature).
     pub(super) fn signed_by(&self, provider: &Provider) -> Result<LogoutToken, Refused> {
         let mut error = Refused::UnknownKey;
-        for key in provider.keys.set.keys() {
-            if !key.fits(self.algorithm, self.kid.as_deref()) {
-                continue;
-            }
+        let keys = provider.keys.set.keys().iter();
+        let fitting = keys.filter(|key| key.fits(self.algorithm, self.kid.as_deref()));
+        for key in fitting.take(MAX_KEYS_TRIED) {
             if key.is_too_short() {
                 error = Refused::WeakKey;
                 continue;
@@ -131,6 +134,17 @@ impl<'t> Unverified<'t> {
             error = Refused::Signature;
         }
         Err(error)
+    }
+}
+
+impl Unverified<'_> {
+    /// Why it is not believed, where `error` is why no key has signed it, and nobody may ask for newer keys yet: the key
+    /// that signed it may be one of those. A key that it names, and that is there, is no other one then.
+    pub(super) fn without_newer_keys(&self, error: Refused) -> Refused {
+        match error {
+            Refused::Signature | Refused::WeakKey if self.kid.is_some() => error,
+            _ => Refused::KeysNotYet,
+        }
     }
 }
 

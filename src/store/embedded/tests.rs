@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::contract::{self, ManualClock};
-use crate::store::sessions::ending_tests::endings_win;
+use crate::store::sessions::ending_races::endings_win;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

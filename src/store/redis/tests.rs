@@ -11,7 +11,7 @@ use crate::domain::redis_settings::{
     RedisAddress, RedisCredentialSource, RedisCredentials, RedisServers,
 };
 use crate::store::contract::{self, Passage};
-use crate::store::sessions::ending_tests::endings_win;
+use crate::store::sessions::ending_races::endings_win;
 
 mod certificates;
 mod clusters;

@@ -183,7 +183,7 @@ impl Scene {
         let announcing = Announcing::new(store.clone(), cache.clone());
         let here = sessions(Arc::new(announcing)).cached(cache.clone());
         let elsewhere = sessions(store.clone());
-        let id = elsewhere.begin(login()).await.expect("a session");
+        let id = elsewhere.begin_now(login()).await.expect("a session");
         store.reads.store(0, Ordering::SeqCst);
         Self {
             store,
@@ -430,7 +430,7 @@ async fn a_store_that_is_away_is_outlasted_only_where_that_is_wanted_and_not_for
         let scene = Scene::set(grace).await;
         scene.cache.heard(Some(Instant::now()));
         assert!(scene.load().await.is_some());
-        let unknown = scene.elsewhere.begin(login()).await.expect("a session");
+        let unknown = scene.elsewhere.begin_now(login()).await.expect("a session");
         scene.store.is_away.store(true, Ordering::SeqCst);
         scene.cache.told(Event::Lost);
         // A use that is worth noting cannot be noted, and nobody waits for that.
@@ -488,7 +488,7 @@ async fn an_embedded_store_tells_of_each_write_itself() {
     let keyring = Arc::new(Keyring::ephemeral());
     // Without any announcement.
     let sessions = Sessions::new(store.clone(), keyring, clock, lifetime).cached(cache.clone());
-    let id = sessions.begin(login()).await.expect("a session");
+    let id = sessions.begin_now(login()).await.expect("a session");
     for _ in 0..2 {
         assert!(sessions.load(&id).await.expect("an answer").is_some());
     }

@@ -1,11 +1,11 @@
-//! Endings: which sessions they end, and that they win against every writer, whatever lies between two of its steps.
+//! Endings: which sessions they end, and what is known of those afterwards.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 
+use super::ending_races::{Between, MANY};
 use super::tests::{login, sessions};
 use super::*;
 use crate::store::contract::ManualClock;
@@ -13,7 +13,7 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::session_records::{index_of, mark_of, sid_index};
 use crate::store::{Cursor, Page};
 
-const ISSUER: &str = "https://id.example.net";
+pub(super) const ISSUER: &str = "https://id.example.net";
 
 fn login_from(sid: &str) -> Login {
     Login {
@@ -22,256 +22,10 @@ fn login_from(sid: &str) -> Login {
     }
 }
 
-fn login_of(subject: &str, sid: &str) -> Login {
+pub(super) fn login_of(subject: &str, sid: &str) -> Login {
     let mut login = login_from(sid);
     subject.clone_into(&mut login.identity.subject);
     login
-}
-
-/// A store in which something happens between two steps of whoever uses it.
-struct Between {
-    store: Arc<dyn Store>,
-    /// Steps that were asked for.
-    steps: AtomicUsize,
-    /// What happens before the step of this number.
-    then: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
-}
-
-impl Between {
-    fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            steps: AtomicUsize::new(0),
-            then: Mutex::default(),
-        })
-    }
-
-    fn before_step(&self, number: usize, then: BoxFuture<'static, ()>) {
-        self.steps.store(0, Ordering::SeqCst);
-        *self.then.lock().expect("nobody panics with it") = Some((number, then));
-    }
-
-    /// Whether it has happened; what has not, does not any more.
-    fn happened(&self) -> bool {
-        self.then
-            .lock()
-            .expect("nobody panics with it")
-            .take()
-            .is_none()
-    }
-
-    async fn step(&self) -> &dyn Store {
-        let number = self.steps.fetch_add(1, Ordering::SeqCst);
-        let due = {
-            let mut then = self.then.lock().expect("nobody panics with it");
-            then.take_if(|(at, _)| *at == number)
-        };
-        if let Some((_, then)) = due {
-            then.await;
-        }
-        &*self.store
-    }
-}
-
-#[async_trait]
-impl Store for Between {
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        self.step().await.get(key).await
-    }
-    async fn create(
-        &self,
-        key: &RecordKey,
-        value: &[u8],
-        lifetime: Duration,
-    ) -> Result<bool, StoreError> {
-        self.step().await.create(key, value, lifetime).await
-    }
-    async fn replace(
-        &self,
-        key: &RecordKey,
-        version: Version,
-        value: &[u8],
-        lifetime: Duration,
-    ) -> Result<bool, StoreError> {
-        self.step()
-            .await
-            .replace(key, version, value, lifetime)
-            .await
-    }
-    async fn prolong(&self, key: &RecordKey, lifetime: Duration) -> Result<bool, StoreError> {
-        self.step().await.prolong(key, lifetime).await
-    }
-    async fn delete(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        self.step().await.delete(key).await
-    }
-    async fn delete_version(&self, key: &RecordKey, version: Version) -> Result<bool, StoreError> {
-        self.step().await.delete_version(key, version).await
-    }
-    async fn enlist(
-        &self,
-        index: &RecordKey,
-        member: &str,
-        lifetime: Duration,
-    ) -> Result<(), StoreError> {
-        self.step().await.enlist(index, member, lifetime).await
-    }
-    async fn delist(&self, index: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.step().await.delist(index, member).await
-    }
-    async fn members(&self, index: &RecordKey) -> Result<Vec<String>, StoreError> {
-        self.step().await.members(index).await
-    }
-    async fn page(
-        &self,
-        begin: &RecordKey,
-        after: Option<&Cursor>,
-        most: usize,
-    ) -> Result<Page, StoreError> {
-        self.step().await.page(begin, after, most).await
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.step().await.ping().await
-    }
-}
-
-/// How a session may be ended.
-#[derive(Debug, Clone, Copy)]
-enum Ending {
-    Itself,
-    Named,
-    AllOfUser,
-    Everywhere,
-    AtProvider,
-    AtProviderBySubject,
-}
-
-impl Ending {
-    /// Those that end a session whose id nobody knows yet.
-    const OF_SEVERAL: [Self; 3] = [Self::AllOfUser, Self::AtProvider, Self::AtProviderBySubject];
-
-    const ALL: [Self; 6] = [
-        Self::Itself,
-        Self::Named,
-        Self::AllOfUser,
-        Self::Everywhere,
-        Self::AtProvider,
-        Self::AtProviderBySubject,
-    ];
-
-    /// Ends the session `id` of the person `subject`, which came from `sid`.
-    async fn end(self, sessions: &Sessions, id: &SessionId, subject: &str, sid: &str) {
-        let done = match self {
-            Self::Itself => sessions.end(id).await.map(drop),
-            Self::Named => sessions.end_named(&hash(id)).await.map(drop),
-            Self::AllOfUser => sessions.end_all_of(ISSUER, subject).await.map(drop),
-            Self::Everywhere => sessions.end_everywhere(id).await.map(drop),
-            Self::AtProvider => sessions
-                .end_at_provider(ISSUER, None, Some(sid))
-                .await
-                .map(drop),
-            Self::AtProviderBySubject => {
-                let ended = sessions.end_at_provider(ISSUER, Some(subject), None).await;
-                ended.map(drop)
-            }
-        };
-        done.expect("an answer");
-    }
-}
-
-/// More steps than any writer takes.
-const MANY: usize = 40;
-
-/// Holds `store` to it that every ending wins against every writer, at whichever of its steps it comes.
-pub(crate) async fn endings_win(store: Arc<dyn Store>) {
-    let clock = Arc::new(ManualClock::default());
-    let between = Between::new(store.clone());
-    let writer = sessions(between.clone(), &clock);
-    // With the same keys, so that it reads what the writer wrote; and not through what lies between.
-    let ender = Arc::new(Sessions::new(
-        store.clone(),
-        writer.keyring.clone(),
-        clock.clone(),
-        writer.lifetime,
-    ));
-    let mut people = 0..;
-    let mut next = || {
-        let number: usize = people.next().expect("there are enough numbers");
-        (format!("user {number}"), format!("sid {number}"))
-    };
-    for ending in Ending::ALL {
-        for number in 0..MANY {
-            let (subject, sid) = next();
-            let id = writer
-                .begin(login_of(&subject, &sid))
-                .await
-                .expect("a session");
-            clock.advance(Duration::from_secs(20));
-            let then = {
-                let (ender, id, subject, sid) =
-                    (ender.clone(), id.clone(), subject.clone(), sid.clone());
-                async move { ending.end(&ender, &id, &subject, &sid).await }
-            };
-            between.before_step(number, Box::pin(then));
-            writer.load(&id).await.expect("an answer");
-            if !between.happened() {
-                assert!(number > 4, "a touch takes more steps than that");
-                break;
-            }
-            let what = format!("{ending:?} before step {number} of a touch");
-            is_gone(&*store, &ender, &id, (&subject, &sid), &what).await;
-        }
-    }
-    for ending in Ending::OF_SEVERAL {
-        for number in 0..MANY {
-            let (subject, sid) = next();
-            let then = {
-                let (ender, subject, sid) = (ender.clone(), subject.clone(), sid.clone());
-                let unknown = SessionId::from_bytes([0; 32]);
-                async move { ending.end(&ender, &unknown, &subject, &sid).await }
-            };
-            between.before_step(number, Box::pin(then));
-            let begun = writer.begin(login_of(&subject, &sid)).await;
-            if !between.happened() {
-                assert!(number > 6, "a login takes more steps than that");
-                break;
-            }
-            let what = format!("{ending:?} before step {number} of a login");
-            match begun {
-                Err(error) => assert_eq!(error, BeginError::Ended, "{what}"),
-                Ok(id) => {
-                    // Only what came before anything was written does not count against somebody who signs in anew.
-                    let lives = ender.load(&id).await.expect("an answer").is_some();
-                    let is_before = number == 0 && !matches!(ending, Ending::AtProvider);
-                    assert_eq!(lives, is_before, "{what}");
-                    ender.end(&id).await.expect("an answer");
-                }
-            }
-            let listed = store.members(&index_of(ISSUER, &subject)).await;
-            assert_eq!(listed, Ok(Vec::new()), "{what}");
-        }
-    }
-}
-
-/// Nothing is left of a session, for the one who ended it and for everybody.
-async fn is_gone(
-    store: &dyn Store,
-    sessions: &Sessions,
-    id: &SessionId,
-    (subject, sid): (&str, &str),
-    what: &str,
-) {
-    assert_eq!(sessions.load(id).await, Ok(None), "{what}");
-    let tokens = sessions.tokens(id).await.expect("an answer");
-    assert!(tokens.id.is_none() && tokens.access.is_none(), "{what}");
-    for list in [index_of(ISSUER, subject), sid_index(ISSUER, sid)] {
-        assert_eq!(store.members(&list).await, Ok(Vec::new()), "{what}");
-    }
-}
-
-#[tokio::test]
-async fn an_ending_wins_in_memory() {
-    let clock = Arc::new(ManualClock::default());
-    endings_win(Arc::new(EmbeddedStore::in_memory(clock).expect("a store"))).await;
 }
 
 /// Sessions of three people, two of which share the provider's session, as if a browser had been passed on.
@@ -296,7 +50,7 @@ impl Four {
             login_of("2", "B"),
             without,
         ] {
-            ids.push(sessions.begin(login).await.expect("a session"));
+            ids.push(sessions.begin_now(login).await.expect("a session"));
         }
         Self {
             store,
@@ -347,24 +101,17 @@ async fn the_provider_ends_what_it_names() {
 #[tokio::test]
 async fn everywhere_is_everywhere_of_one_person() {
     let four = Four::new().await;
-    let (ended, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert_eq!(count, 2);
-    assert_eq!(ended.identity.expect("somebody").subject, "1");
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    let ended = ended.expect("an answer").expect("a session");
+    assert_eq!(ended.sessions, 2);
+    assert_eq!(ended.own.identity.expect("somebody").subject, "1");
     assert_eq!(
-        ended.id_token.expect("a token").expose_secret(),
+        ended.own.id_token.expect("a token").expose_secret(),
         "header.claims.signature"
     );
     assert_eq!(four.living().await, [false, false, true, true]);
-    let (ended, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert!(ended.identity.is_none() && count == 0);
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    assert!(ended.expect("an answer").is_none());
 }
 
 #[tokio::test]
@@ -416,13 +163,63 @@ async fn who_signs_out_everywhere_stays_signed_in_until_all_are_out() {
     );
     assert!(sessions.end_everywhere(&four.ids[0]).await.is_err());
     assert_eq!(four.living().await, [true; 4]);
-    let (_, count) = four
-        .sessions
-        .end_everywhere(&four.ids[0])
-        .await
-        .expect("an answer");
-    assert_eq!(count, 2);
+    let ended = four.sessions.end_everywhere(&four.ids[0]).await;
+    assert_eq!(ended.expect("an answer").expect("a session").sessions, 2);
     assert_eq!(four.living().await, [false, false, true, true]);
+}
+
+/// What has ended has, and has to be told of, though something that ends later could not be.
+#[tokio::test]
+async fn what_has_ended_is_told_though_not_all_has() {
+    // Ended are the sessions of 1, or those that came from B; the last of them cannot be.
+    for from_b in [false, true] {
+        let four = Four::new().await;
+        let list = if from_b {
+            sid_index(ISSUER, "B")
+        } else {
+            index_of(ISSUER, "1")
+        };
+        let listed = four.store.members(&list).await.expect("an answer");
+        let failing = Arc::new(Failing {
+            store: four.store.clone(),
+            at: session_key(&listed[1]),
+        });
+        let sessions = Sessions::new(
+            failing,
+            four.sessions.keyring.clone(),
+            four.sessions.clock.clone(),
+            four.sessions.lifetime,
+        );
+        let error = StoreError::Refused("a test says so".into());
+        if from_b {
+            let ended = sessions.end_at_provider(ISSUER, None, Some("B")).await;
+            let partly = ended.expect_err("one does not end");
+            assert_eq!(partly.error, error);
+            assert!(partly.ended.len() == 1 && partly.ended[0].identity.is_some());
+        } else {
+            let ended = sessions.end_all_of(ISSUER, "1").await;
+            assert_eq!(ended, Err(Partly { ended: 1, error }));
+        }
+        let living = four.living().await;
+        assert_eq!(living.iter().filter(|lives| !**lives).count(), 1);
+    }
+    // The one that asks ends last.
+    let four = Four::new().await;
+    let failing = Arc::new(Failing {
+        store: four.store.clone(),
+        at: session_key(&hash(&four.ids[0])),
+    });
+    let sessions = Sessions::new(
+        failing,
+        four.sessions.keyring.clone(),
+        four.sessions.clock.clone(),
+        four.sessions.lifetime,
+    );
+    let ended = sessions.end_everywhere(&four.ids[0]).await;
+    let partly = ended.expect_err("one does not end").ended.expect("one has");
+    assert_eq!(partly.sessions, 1);
+    assert_eq!(partly.own.identity.expect("somebody").subject, "1");
+    assert_eq!(four.living().await, [true, false, true, true]);
 }
 
 #[tokio::test]
@@ -431,7 +228,7 @@ async fn somebody_who_signed_out_everywhere_may_sign_in_again_at_once() {
     for _ in 0..3 {
         let id = four
             .sessions
-            .begin(login_of("1", "C"))
+            .begin_now(login_of("1", "C"))
             .await
             .expect("a session");
         assert_ne!(four.sessions.load(&id).await, Ok(None));
@@ -453,9 +250,9 @@ async fn a_login_from_a_session_that_the_provider_has_ended_comes_to_nothing() {
         .await
         .expect("an answer");
     assert!(ended.is_empty());
-    let begun = four.sessions.begin(login_of("1", "Z")).await;
+    let begun = four.sessions.begin_now(login_of("1", "Z")).await;
     assert_eq!(begun.err(), Some(BeginError::Ended));
-    assert!(four.sessions.begin(login_of("1", "Y")).await.is_ok());
+    assert!(four.sessions.begin_now(login_of("1", "Y")).await.is_ok());
     let marks = mark_of(&sid_index(ISSUER, "Z"));
     assert!(four.store.get(&marks).await.expect("an answer").is_some());
 }
@@ -503,7 +300,10 @@ async fn an_ending_gives_the_newest_id_token_back() {
     let between = Between::new(store.clone());
     let sessions = sessions(between.clone(), &clock);
     for number in 0..MANY {
-        let id = sessions.begin(login_from("A")).await.expect("a session");
+        let id = sessions
+            .begin_now(login_from("A"))
+            .await
+            .expect("a session");
         let key = tokens_key(&hash(&id));
         let written = Arc::new(AtomicBool::new(false));
         let renewal = {

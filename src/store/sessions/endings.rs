@@ -5,6 +5,14 @@
 //! it back. A record that does not exist yet, because a login is just writing it, cannot be deleted: so an ending of
 //! several leaves a mark first, then looks who is listed; and a login enlists itself first, then writes its record,
 //! then looks for a mark. Whichever comes first, one of the two sees the other.
+//!
+//! A mark on a session of the provider's counts against every login that brings its name. One on a person counts against
+//! the logins that were on their way when it was made, from the moment at which their code was sent to the provider; and
+//! not against who signs in anew afterwards. Who it is nobody knows at that moment, and the clocks of replicas and
+//! provider differ: so the endings of people are counted, all in one record. A login learns how far they were counted
+//! before it asks the provider for anything; an ending counts itself first, and its mark says its number. A mark with
+//! a number that a login had not seen is of an ending that began after it had. Two endings at the same time may have one
+//! number, and an ending may have a later one than its own: it only has to be one that no login before it has seen.
 
 use std::time::Duration;
 
@@ -12,11 +20,11 @@ use crate::domain::session::{Session, SessionId};
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::Purpose;
 use crate::store::session_records::{
-    TokenRecord, encode, hash, index_of, is_name, mark_of, session_key, sid_index, tokens_key,
-    user_index,
+    TokenRecord, encode, endings_count, hash, index_of, is_name, mark_of, session_key, sid_index,
+    tokens_key, user_index,
 };
 use crate::store::sessions::{Ended, Sessions};
-use crate::store::{RecordKey, StoreError, Version};
+use crate::store::{Record, RecordKey, StoreError};
 
 /// How long a mark stays. The provider's name of a session that it has ended is not used again; but a code (RFC 6749
 /// §4.1.2: ten minutes at most) that it gave out before may still be on its way.
@@ -28,8 +36,38 @@ const EMPTIED_FOR: Duration = Duration::from_secs(60);
 /// How often the newest tokens are read anew because somebody has just written newer ones.
 const MAX_TAKES: usize = 5;
 
-/// The last ending of all of a person's sessions, when a login of theirs began to be written.
-pub(super) struct Before(Option<Version>);
+/// How long it is known how many people's sessions have been ended: as long as any mark, and any login that was on its
+/// way before.
+const COUNTED_FOR: Duration = Duration::from_secs(2 * 600);
+
+/// How many endings may be counted in a second without the count running ahead of the clock, by which it begins anew.
+const COUNTS_A_SECOND: u64 = 1 << 20;
+
+/// How often a mark or the count is written that others are in the way of.
+const MAX_MARKS: usize = 10;
+
+/// Several sessions were to end, and not all did: what has ended, which is to be told of like any other ending, and why
+/// the rest has not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Partly<T> {
+    /// What has ended.
+    pub ended: T,
+    /// Why not all.
+    pub error: StoreError,
+}
+
+/// What is known of a person's sessions that have been ended.
+#[derive(Debug)]
+pub struct EndedEverywhere {
+    /// The one that asked for it. Its identity is there also where it still lives.
+    pub own: Ended,
+    /// How many have ended.
+    pub sessions: usize,
+}
+
+/// How far the endings of people had been counted when a login began: [`Sessions::endings_so_far`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndingsSoFar(u64);
 
 impl Sessions {
     /// Ends a session: when this returns, nobody is let in by it any more. Its use is not noted first, so that a
@@ -62,39 +100,64 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
-    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, StoreError> {
+    /// [`Partly`]: then some of them may still live.
+    pub async fn end_all_of(&self, issuer: &str, subject: &str) -> Result<usize, Partly<usize>> {
         let list = index_of(issuer, subject);
-        self.mark(&list).await?;
         let mut ended = 0;
-        for member in self.store.members(&list).await? {
-            ended += usize::from(self.end_listed(&list, &member).await?.is_some());
+        let all = async {
+            self.mark_person(&list).await?;
+            for member in self.store.members(&list).await? {
+                ended += usize::from(self.end_listed(&list, &member).await?.is_some());
+            }
+            Ok(())
+        };
+        match all.await {
+            Ok(()) => Ok(ended),
+            Err(error) => Err(Partly { ended, error }),
         }
-        Ok(ended)
     }
 
     /// Ends every session of the person whose session `id` is, that one last: as long as any of the others may live,
-    /// it can be asked for again. Tells what is known of that one, and how many there were; nothing when there is no
-    /// such session.
+    /// it can be asked for again. `None` when there is no such session: then nobody knows whose others would be.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
-    pub async fn end_everywhere(&self, id: &SessionId) -> Result<(Ended, usize), StoreError> {
+    /// [`Partly`]: then some of them may still live.
+    pub async fn end_everywhere(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<EndedEverywhere>, Partly<Option<EndedEverywhere>>> {
         let own = hash(id);
-        let Some((session, _)) = self.read(&session_key(&own)).await? else {
-            return Ok((Ended::default(), 0));
+        let found = self.read(&session_key(&own)).await;
+        let Some((session, _)) = found.map_err(|error| Partly { ended: None, error })? else {
+            return Ok(None);
         };
         let list = user_index(&session.identity);
-        self.mark(&list).await?;
         let mut others = 0;
-        for member in self.store.members(&list).await? {
-            if member != own {
-                others += usize::from(self.end_listed(&list, &member).await?.is_some());
+        let all = async {
+            self.mark_person(&list).await?;
+            for member in self.store.members(&list).await? {
+                if member != own {
+                    others += usize::from(self.end_listed(&list, &member).await?.is_some());
+                }
+            }
+            self.store.delete(&session_key(&own)).await
+        };
+        match all.await {
+            Ok(_) => Ok(Some(EndedEverywhere {
+                own: self.clear_away(&own, Some(session)).await,
+                sessions: others + 1,
+            })),
+            Err(error) => {
+                let own = Ended {
+                    identity: Some(session.identity),
+                    id_token: None,
+                };
+                let sessions = others;
+                let ended = Some(EndedEverywhere { own, sessions });
+                Err(Partly { ended, error })
             }
         }
-        self.store.delete(&session_key(&own)).await?;
-        Ok((self.clear_away(&own, Some(session)).await, others + 1))
     }
 
     /// Ends what the provider has ended: the sessions that came from its session `sid`, of `subject` alone where both
@@ -103,20 +166,43 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: then some of them may still live.
+    /// [`Partly`]: then some of them may still live.
     pub async fn end_at_provider(
         &self,
         issuer: &str,
         subject: Option<&str>,
         sid: Option<&str>,
-    ) -> Result<Vec<Ended>, StoreError> {
-        let list = match (sid, subject) {
-            (Some(sid), _) => sid_index(issuer, sid),
-            (None, Some(subject)) => index_of(issuer, subject),
-            (None, None) => return Ok(Vec::new()),
-        };
-        self.mark(&list).await?;
+    ) -> Result<Vec<Ended>, Partly<Vec<Ended>>> {
         let mut ended = Vec::new();
+        match self
+            .end_named_by_provider(issuer, subject, sid, &mut ended)
+            .await
+        {
+            Ok(()) => Ok(ended),
+            Err(error) => Err(Partly { ended, error }),
+        }
+    }
+
+    async fn end_named_by_provider(
+        &self,
+        issuer: &str,
+        subject: Option<&str>,
+        sid: Option<&str>,
+        ended: &mut Vec<Ended>,
+    ) -> Result<(), StoreError> {
+        let list = match (sid, subject) {
+            (Some(sid), _) => {
+                let list = sid_index(issuer, sid);
+                self.mark_sid(&list).await?;
+                list
+            }
+            (None, Some(subject)) => {
+                let list = index_of(issuer, subject);
+                self.mark_person(&list).await?;
+                list
+            }
+            (None, None) => return Ok(()),
+        };
         for member in self.store.members(&list).await? {
             if let (Some(_), Some(subject)) = (sid, subject)
                 && !self.is_of(&member, subject).await?
@@ -125,7 +211,7 @@ impl Sessions {
             }
             ended.extend(self.end_listed(&list, &member).await?);
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// Whether a listed session is that of `subject`; one that does not open is nobody's.
@@ -206,49 +292,93 @@ impl Sessions {
         Ok(taken)
     }
 
-    /// Marks that everything on `list` ends, for logins that are just being written; which they cannot be where the
-    /// store is full, so that nobody is kept from ending what is there.
-    async fn mark(&self, list: &RecordKey) -> Result<(), StoreError> {
-        match self.mark_anew(list).await {
-            Err(StoreError::Full) => Ok(()),
-            marked => marked,
-        }
+    /// Marks that all sessions of the person end whose `list` it is, for logins that are on their way.
+    async fn mark_person(&self, list: &RecordKey) -> Result<(), StoreError> {
+        let marked = async {
+            let number = self.count_ending().await?;
+            self.mark(list, number).await
+        };
+        unless_full(marked.await)
     }
 
-    /// Always a new version.
-    async fn mark_anew(&self, list: &RecordKey) -> Result<(), StoreError> {
+    /// Marks that the provider has ended its session whose `list` it is. When that was does not matter.
+    async fn mark_sid(&self, list: &RecordKey) -> Result<(), StoreError> {
+        unless_full(self.mark(list, 0).await)
+    }
+
+    /// Writes the mark of `list`, for its whole time; and never one that says less than one that stands there.
+    async fn mark(&self, list: &RecordKey, number: u64) -> Result<(), StoreError> {
         let mark = mark_of(list);
-        if self.store.create(&mark, &[], MARKED_FOR).await? {
-            return Ok(());
+        let value = number.to_be_bytes();
+        for _ in 0..MAX_MARKS {
+            let is_written = match self.store.get(&mark).await? {
+                // Somebody else's, that was counted after ours.
+                Some(record) if number_in(&record) > number => true,
+                Some(Record { version, .. }) => {
+                    let replaced = self.store.replace(&mark, version, &value, MARKED_FOR);
+                    replaced.await?
+                }
+                None => self.store.create(&mark, &value, MARKED_FOR).await?,
+            };
+            if is_written {
+                return Ok(());
+            }
         }
-        // Where somebody else makes one between these two, theirs is as new as ours.
-        self.store.delete(&mark).await?;
-        self.store.create(&mark, &[], MARKED_FOR).await?;
-        Ok(())
+        Err(others_in_the_way())
     }
 
-    async fn version_of(&self, mark: &RecordKey) -> Result<Option<Version>, StoreError> {
-        let mark = self.store.get(mark).await?;
-        Ok(mark.map(|mark| mark.version))
+    /// Counts an ending of a person's sessions. Its number is one that nobody has seen who asked before.
+    async fn count_ending(&self) -> Result<u64, StoreError> {
+        let count = endings_count();
+        let mut seen = None;
+        for _ in 0..MAX_MARKS {
+            let record = self.store.get(&count).await?;
+            let last = record.as_ref().map_or(0, number_in);
+            // Where somebody else has counted since we began, their number serves as well as one of our own.
+            if seen.is_some_and(|seen| last > seen) {
+                return Ok(last);
+            }
+            seen = Some(last);
+            // Never less than the clock says: a count that begins anew goes on above the one that is gone.
+            let by_clock = self.clock.now().seconds().saturating_mul(COUNTS_A_SECOND);
+            let number = last.saturating_add(1).max(by_clock);
+            let value = number.to_be_bytes();
+            let is_written = match record {
+                Some(Record { version, .. }) => {
+                    let replaced = self.store.replace(&count, version, &value, COUNTED_FOR);
+                    replaced.await?
+                }
+                None => self.store.create(&count, &value, COUNTED_FOR).await?,
+            };
+            if is_written {
+                return Ok(number);
+            }
+        }
+        Err(others_in_the_way())
     }
 
-    /// What has been ended before `session`, a login, is written.
-    pub(super) async fn ended_before(&self, session: &Session) -> Result<Before, StoreError> {
-        let of_user = mark_of(&user_index(&session.identity));
-        Ok(Before(self.version_of(&of_user).await?))
+    /// How far the endings of people have been counted. For a login, before its code is sent to the provider: what ends
+    /// the person's sessions from then on ends that login too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when the store cannot tell: then nobody should be signed in.
+    pub async fn endings_so_far(&self) -> Result<EndingsSoFar, StoreError> {
+        let record = self.store.get(&endings_count()).await?;
+        Ok(EndingsSoFar(record.as_ref().map_or(0, number_in)))
     }
 
-    /// Whether a login that has been written was ended while it was: all of the person's sessions were since `before`,
-    /// or the provider's session that it came from was at any time. The person may sign in again at once: the provider
-    /// then has another name for its session.
+    /// Whether a login that has been written was ended while it was on its way: all of the person's sessions were
+    /// after `before`, or the provider's session that it came from was at any time. The person may sign in again at
+    /// once: the provider then has another name for its session.
     pub(super) async fn ended_since(
         &self,
-        before: &Before,
+        before: EndingsSoFar,
         session: &Session,
     ) -> Result<bool, StoreError> {
         let of_user = mark_of(&user_index(&session.identity));
-        let last = self.version_of(&of_user).await?;
-        if last.is_some() && last != before.0 {
+        let last = self.store.get(&of_user).await?;
+        if last.is_some_and(|mark| number_in(&mark) > before.0) {
             return Ok(true);
         }
         self.ended_at_provider(session).await
@@ -264,6 +394,25 @@ impl Sessions {
             return Ok(false);
         };
         let mark = mark_of(&sid_index(&session.identity.issuer, sid));
-        Ok(self.version_of(&mark).await?.is_some())
+        Ok(self.store.get(&mark).await?.is_some())
     }
+}
+
+/// The number that a mark or the count says; one that says none is later than all, and ends every login.
+fn number_in(record: &Record) -> u64 {
+    let bytes = record.value.as_slice().try_into();
+    bytes.map_or(u64::MAX, u64::from_be_bytes)
+}
+
+/// Where the store is full no login can be written either, so that no mark is needed; and nobody is kept from ending
+/// what is there.
+fn unless_full(marked: Result<(), StoreError>) -> Result<(), StoreError> {
+    match marked {
+        Err(StoreError::Full) => Ok(()),
+        marked => marked,
+    }
+}
+
+fn others_in_the_way() -> StoreError {
+    StoreError::Unreachable("others end the same sessions again and again".into())
 }

@@ -20,7 +20,7 @@ fn lists_of(session: &Session) -> impl Iterator<Item = RecordKey> {
 impl Sessions {
     /// Puts `member`, whose record is or will be `session`, on its lists for `lives`, anew where it stands there
     /// already. Whoever changes a record does this first.
-    pub(super) async fn enlist(
+    pub(in crate::store) async fn enlist(
         &self,
         member: &str,
         session: &Session,

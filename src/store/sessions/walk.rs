@@ -214,7 +214,7 @@ mod tests {
         }
 
         async fn sign_in(&self, subject: &str) {
-            let done = self.sessions.begin(login(subject)).await;
+            let done = self.sessions.begin_now(login(subject)).await;
             done.map(drop).expect("a session");
         }
 
@@ -252,7 +252,7 @@ mod tests {
         place.sign_in("ben").await;
         // Sealed with a key that we do not have, and no record of ours at all.
         let other = Place::sealing_anew(&place.store, &place.clock);
-        other.begin(login("foreign")).await.expect("a session");
+        other.begin_now(login("foreign")).await.expect("a session");
         let torn = session_key("torn");
         let done = place
             .store

@@ -1,14 +1,14 @@
 //! What a client makes up about itself: none of it reaches the app.
 
+use super::Bound;
 use super::lies::{self, nothing_made_up};
-use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::browser::Browser;
 use crate::kit::upstream::Seen;
-use crate::rules::{FILMS, KEY, MIXED, NOTES, OPEN, PAPERS, WIKI};
+use crate::rules::{FILMS, KEY, MIXED, NOTES, OPEN, PAPERS, PROXY_SECRET, WIKI};
 use crate::stack::Stack;
 
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 11] = [
     ("Remote-User", "root"),
     ("Remote-User", "root"),
     ("remote-user", "root"),
@@ -17,6 +17,8 @@ const NAMES: [(&str, &str); 9] = [
     ("Remote-Email", "root@example.net"),
     ("Portcullis-Key", "pcl_root"),
     ("Portcullis-Copy", "Remote-User"),
+    ("Portcullis-Proxy", "root"),
+    ("Portcullis-Proxy", PROXY_SECRET),
     ("X-Envoy-Auth-Headers-To-Remove", "remote-user"),
 ];
 
@@ -151,10 +153,20 @@ pub async fn connection_names(stack: &Stack) {
         assert!(refused, "{named}: {}", answer.text);
     }
     assert!(stack.reached("?named").is_empty());
+    // Whoever comes from nowhere is in no network, whatever else is said.
+    for named in ["X-Forwarded-For", "close, x-forwarded-for"] {
+        let ask = Ask::fetch(&stack.url(FILMS, "/lan/?from-nowhere"));
+        let ask = ask.header("Connection", named);
+        let ask = ask.header("X-Forwarded-For", "127.9.0.1");
+        let page = stack.browser().ask(ask).await.unwrap();
+        let refused = matches!(page.status, 400 | 401 | 403);
+        assert!(refused, "{named}: {} {}", page.status, page.body);
+    }
+    assert!(stack.reached("?from-nowhere").is_empty());
 }
 
 /// The same header twice or more, where one is what is expected.
-pub async fn duplicates(stack: &Stack) {
+pub async fn duplicates(stack: &Stack, bound: Option<&Bound>) {
     let ben = stack.as_user("ben", FILMS).await;
     let cookie = stack.cookie(&ben, FILMS);
     // Of hosts and lengths there is one.
@@ -180,22 +192,19 @@ pub async fn duplicates(stack: &Stack) {
         assert_eq!(answer.status, Some(403), "{lines}: {}", answer.text);
     }
     assert!(stack.reached("?twice").is_empty());
-    cookies_in_several_lines(stack, &cookie).await;
+    cookies_in_several_lines(stack, &cookie, bound).await;
 }
 
 /// HTTP/2 sends each cookie in a line of its own, and so may anybody.
-async fn cookies_in_several_lines(stack: &Stack, cookie: &str) {
+async fn cookies_in_several_lines(stack: &Stack, cookie: &str, bound: Option<&Bound>) {
     let value = cookie.split_once('=').expect("a cookie").1;
     // Envoy joins lines with commas, and a cookie behind a comma is within another one's value: a neighbour on the
     // same domain could set it there, in spite of its prefix.
-    let read = match stack.program {
-        Program::Envoy => 401,
-        _ => 200,
-    };
+    let joins = bound.is_some();
+    let read = if joins { 401 } else { 200 };
     let joined = format!("Cookie: {cookie}; theme=a,__Host-portcullis={value}\r\n");
     let lines = format!("Cookie: theme=dark\r\nCookie: {cookie}\r\nCookie: last=1\r\n");
     let cases = [(lines, read), (joined, 200)];
-    let joins = stack.program == Program::Envoy;
     for (lines, status) in cases.into_iter().take(if joins { 2 } else { 1 }) {
         let answer = stack.raw_at(FILMS, "GET", "/", &lines).await;
         assert_eq!(answer.status, Some(status), "{lines}: {}", answer.text);

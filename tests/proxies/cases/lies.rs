@@ -1,8 +1,9 @@
 //! What a client says about the request: it changes neither the decision nor where the login leads back to.
 
+use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::upstream::Seen;
-use crate::rules::{FILMS, OPEN, PORTAL};
+use crate::rules::{CLOSED, FILMS, OPEN, PORTAL, PROXY_SECRET};
 use crate::stack::Stack;
 
 /// Adds these header lines.
@@ -11,10 +12,12 @@ pub fn told(ask: Ask, lies: &[(&str, &str)]) -> Ask {
         .fold(ask, |ask, (name, value)| ask.header(name, value))
 }
 
-/// No header that the app got holds the word that all made-up values have.
+/// What all made-up values hold, and what no client is to know.
+const MADE_UP: [&str; 3] = ["root", "{http.", PROXY_SECRET];
+
+/// No header that the app got holds any of these.
 pub fn nothing_made_up(seen: &Seen, what: &str) {
-    let is_told =
-        |(_, value): &&(String, String)| value.contains("root") || value.contains("{http.");
+    let is_told = |(_, value): &&(String, String)| MADE_UP.iter().any(|word| value.contains(word));
     assert_eq!(seen.headers.iter().find(is_told), None, "{what}");
 }
 
@@ -100,6 +103,42 @@ pub async fn x_real_ip(stack: &Stack) {
         ("X-Envoy-External-Address", "127.9.0.1"),
     ];
     nobody_believes(stack, &lies).await;
+    what_the_app_is_told(stack).await;
+}
+
+/// Of where somebody comes from. A proxy may hand on what a client says, but then the document says so.
+async fn what_the_app_is_told(stack: &Stack) {
+    let lies = [
+        ("X-Real-IP", "127.9.0.1"),
+        ("X-Forwarded-Port", "81"),
+        ("Forwarded", "for=127.9.0.1"),
+    ];
+    let handed_on: &[&str] = match stack.program {
+        Program::Caddy | Program::DebianCaddy | Program::Envoy => {
+            &["X-Real-IP", "X-Forwarded-Port", "Forwarded"]
+        }
+        Program::Traefik => &["Forwarded"],
+        Program::Nginx => &[],
+    };
+    let ben = stack.as_user("ben", FILMS).await;
+    let page = ben.ask(told(Ask::fetch(&stack.url(FILMS, "/told-from")), &lies));
+    let seen = Stack::seen(&page.await.unwrap());
+    for (name, lie) in lies {
+        let values = seen.all(name);
+        assert_eq!(
+            values.contains(&lie),
+            handed_on.contains(&name),
+            "{name}: {values:?}"
+        );
+    }
+    if stack.program == Program::Nginx {
+        let port = stack.https_port.to_string();
+        assert_eq!(seen.all("x-forwarded-port"), [port]);
+        assert!(
+            seen.one("x-real-ip")
+                .is_some_and(|ip| ip.starts_with("127."))
+        );
+    }
 }
 
 pub async fn other_descriptions(stack: &Stack) {
@@ -113,6 +152,47 @@ pub async fn other_descriptions(stack: &Stack) {
         ("X-Health-Check", "1"),
     ];
     nobody_believes(stack, &lies).await;
+}
+
+/// Some apps take their path from such a header, whatever was asked for. Where one is, no rule lets a path by, and what
+/// closes one closes all; and no app gets it.
+pub async fn another_path(stack: &Stack) {
+    let names = [
+        "X-Rewrite-URL",
+        "X-Original-URL",
+        "X_Rewrite_URL",
+        "X.Rewrite.URL",
+        "X-Rewrite_URL",
+        "X_Original-URL",
+        "X-Original.URL",
+    ];
+    let ben = stack.as_user("ben", FILMS).await;
+    let stranger = stack.browser();
+    for (number, name) in names.into_iter().enumerate() {
+        // nginx describes the request by the second, in the place of the client's.
+        let own = stack.program == Program::Nginx && name == "X-Original-URL";
+        let is_told = !own && !name.contains(['_', '.']);
+        for (browser, host, path, closed) in [
+            (&stranger, FILMS, "/api/x", is_told),
+            (&stranger, CLOSED, "/x", is_told),
+            (&stranger, OPEN, "/", false),
+            (&ben, FILMS, "/", false),
+        ] {
+            let mark = format!("override-{number}-{host}{path}-");
+            let ask = Ask::fetch(&stack.url(host, &format!("{path}?{mark}")));
+            let page = browser.ask(ask.header(name, "/admin/root")).await.unwrap();
+            let reached = stack.reached(&mark);
+            if closed {
+                assert_eq!(page.status, 401, "{name}, {host}{path}: {}", page.body);
+            }
+            // Names with other marks may have ended at the proxy, before it asked.
+            assert!(matches!(page.status, 200 | 401), "{name}, {host}{path}");
+            assert_eq!(reached.len(), usize::from(page.status == 200), "{name}");
+            for seen in &reached {
+                nothing_made_up(seen, name);
+            }
+        }
+    }
 }
 
 /// The query is the client's, and names no policy.

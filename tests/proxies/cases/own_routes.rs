@@ -1,6 +1,7 @@
 //! What the proxy has beside the app: routes of its own, the names of policies, and a list of headers that has grown
 //! stale.
 
+use super::Bound;
 use crate::column::Program;
 use crate::configured::{FILE, FILED, PUBLIC, SAID, SAYS, STRIPPED};
 use crate::kit::ask::Ask;
@@ -8,7 +9,7 @@ use crate::rules::{FILMS, LATE, MIXED, OTHER_ROOM, ROOM, STALE};
 use crate::stack::Stack;
 
 /// What an operator writes beside what is printed is neither opened by it nor broken.
-pub async fn beside_ours(stack: &Stack) {
+pub async fn beside_ours(stack: &Stack, bound: Option<&Bound>) {
     let said = format!("{SAYS}x");
     let protected: &[(&str, &str)] = match stack.program {
         Program::Caddy | Program::DebianCaddy => &[(&said, SAID), (FILE, FILED), ("/ping", SAID)],
@@ -43,21 +44,22 @@ pub async fn beside_ours(stack: &Stack) {
 
     // What is open by the proxy's own word stays so.
     let open = match stack.program {
-        Program::Caddy | Program::DebianCaddy => return,
+        Program::Caddy | Program::DebianCaddy => {
+            assert!(bound.is_none(), "all of it is protected");
+            return;
+        }
         Program::Nginx => said,
         Program::Envoy | Program::Traefik => format!("{PUBLIC}x"),
     };
+    assert!(bound.is_some(), "not all of it is protected");
     let url = stack.url(MIXED, &open);
     let page = stranger.ask(Ask::fetch(&url)).await.unwrap();
     assert_eq!(page.status, 200, "{open}: {}", page.body);
 }
 
 /// Below a wildcard the proxy names a policy for one host, and none for another.
-pub async fn a_policy_of_the_proxy(stack: &Stack) {
-    let named = match stack.program {
-        Program::Envoy => 403,
-        _ => 200,
-    };
+pub async fn a_policy_of_the_proxy(stack: &Stack, bound: Option<&Bound>) {
+    let named = if bound.is_some() { 403 } else { 200 };
     for (user, host, status) in [
         ("ada", ROOM, named),
         ("ben", ROOM, 403),
@@ -80,7 +82,7 @@ pub async fn a_policy_of_the_proxy(stack: &Stack) {
 
 /// The configuration says [`LATE`] since the proxy's was printed. Whoever believes that header is closed; others are
 /// not.
-pub async fn a_stale_list(stack: &Stack) {
+pub async fn a_stale_list(stack: &Stack, bound: Option<&Bound>) {
     let ben = stack.signed_in("ben", FILMS).await;
     let url = stack.url(STALE, "/stale");
     let page = ben.navigate(&url).await.unwrap();
@@ -90,6 +92,12 @@ pub async fn a_stale_list(stack: &Stack) {
         Ask::fetch(&url),
         Ask::fetch(&url).header(LATE, "root"),
         Ask::fetch(&url).header("Portcullis-Copy", LATE),
+        // Nor does it help to have the proxy leave its word out.
+        Ask::fetch(&url).header("Connection", "Portcullis-Copy"),
+        Ask::fetch(&url)
+            .header("Connection", "close, portcullis-copy")
+            .header("Portcullis-Copy", LATE)
+            .header(LATE, "root"),
     ] {
         let page = ben.ask(ask).await.unwrap();
         assert_eq!(page.status, 503, "{}", page.body);
@@ -100,6 +108,7 @@ pub async fn a_stale_list(stack: &Stack) {
             _ => LATE,
         };
         assert!(page.body.contains(named), "{}", page.body);
+        assert_eq!(page.body.contains(LATE), bound.is_none(), "{}", page.body);
     }
     assert!(stack.reached("/stale").is_empty(), "nobody is impersonated");
     let warned = |line: &str| {

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::column::{Program, Reach};
+use super::Bound;
+use crate::column::Reach;
 use crate::kit::ask::Ask;
 use crate::rules::{FILMS, PORTAL};
 use crate::stack::{Stack, program};
@@ -30,7 +31,7 @@ pub async fn stopped(stack: &Stack) {
 
 /// A column of sockets has no other way to the service. What is printed for a socket is what such a column runs with;
 /// for Traefik nothing is.
-pub async fn at_a_socket(stack: &Stack) {
+pub async fn at_a_socket(stack: &Stack, bound: Option<&Bound>) {
     let text = std::fs::read_to_string(stack.folder.join("portcullis.toml")).unwrap();
     if stack.column.reach == Reach::Socket {
         for name in ["verify.sock", "portal.sock"] {
@@ -55,7 +56,7 @@ pub async fn at_a_socket(stack: &Stack) {
         .unwrap();
     let said = String::from_utf8_lossy(&printed.stderr);
     let text = String::from_utf8_lossy(&printed.stdout);
-    if stack.program == Program::Traefik {
+    if bound.is_some_and(|bound| !bound.applies) {
         assert!(!printed.status.success(), "{text}");
         assert!(said.contains("Traefik cannot reach a socket"), "{said}");
     } else {

@@ -10,7 +10,7 @@ use crate::column::Program;
 use crate::kit::ask::Ask;
 use crate::kit::raw::{RawClient, Turn};
 use crate::kit::upstream::{Body, Seen};
-use crate::kit::wire::{Answer, Content, Protocol, in_pieces, sized};
+use crate::kit::wire::{Answer, Content, Protocol, Wire, in_pieces, sized};
 use crate::rules::{FILMS, NOTES, OPEN, PORTAL};
 use crate::stack::Stack;
 
@@ -18,6 +18,8 @@ const MEBIBYTE: usize = 1024 * 1024;
 /// Several users' requests share what they can.
 const AT_ONCE: usize = 200;
 const ROUNDS: usize = 3;
+/// How often a busy proxy is asked.
+const TRIES: usize = 5;
 
 /// Whom the app was told of: nobody where it was not asked.
 fn told(answer: &Answer) -> Option<String> {
@@ -49,10 +51,7 @@ pub async fn http2(stack: &Stack) {
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(told(&answer).as_deref(), Some("ben"));
     let seen = &stack.reached("http2-member")[0];
-    let described = |(name, _): &(String, String)| !name.starts_with("x-original");
-    let mut seen = seen.clone();
-    seen.headers.retain(described);
-    nothing_made_up(&seen, "http2");
+    nothing_made_up(seen, "http2");
     assert_eq!(seen.all("host"), [stack.authority(FILMS)]);
     let cookies = seen.all("cookie").join("; ");
     assert!(cookies.contains("theme=dark") && cookies.contains("last=1"));
@@ -153,17 +152,32 @@ pub async fn many_at_once(stack: &Stack) {
             let (user, cookie) = users[(number + round) % users.len()].clone();
             async move {
                 let path = format!("/?at-once-{round}-{number}-");
-                let headers: &[_] = &[("cookie", &*cookie)];
-                let request = stack.request(Protocol::Http1, FILMS, &path, headers);
-                (user, path, wire.send(request).await.unwrap())
+                let answer = ask_again(stack, wire, &path, &cookie).await;
+                (user, path, answer)
             }
         });
         for (user, path, answer) in join_all(asked).await {
             each_its_own(user, &answer);
             let reached = stack.reached(&path).len();
-            assert_eq!(reached, usize::from(user.is_some()), "{path}");
+            assert_eq!(reached > 0, user.is_some(), "{path}");
         }
     }
+}
+
+/// Asks until the answer is none of a proxy that is too busy, which gives up on the service or the app after a second.
+async fn ask_again(stack: &Stack, wire: &mut Wire, path: &str, cookie: &str) -> Answer {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let headers = [("cookie", cookie)];
+        let request = stack.request(Protocol::Http1, FILMS, path, &headers);
+        match wire.send(request).await {
+            Ok(answer) if answer.status < 500 => return answer,
+            // It may have hung up as well.
+            busy => last = Some(busy),
+        }
+        *wire = stack.wire(FILMS, Protocol::Http1).await;
+    }
+    panic!("{path}: {last:?}");
 }
 
 pub async fn a_long_address(stack: &Stack) {

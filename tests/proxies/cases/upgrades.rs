@@ -3,7 +3,7 @@
 use hyper::Request;
 use hyper::ext::Protocol as Extended;
 
-use crate::column::Program;
+use super::Bound;
 use crate::kit::raw::{RawClient, Turn};
 use crate::kit::wire::{Protocol, nothing};
 use crate::rules::{FILMS, FRIEND, FRIENDLY};
@@ -69,6 +69,32 @@ pub async fn web_socket_of_a_stranger(stack: &Stack) {
     assert!(stack.reached("/switching/stranger").is_empty());
 }
 
+/// A handshake that the app refuses opens nothing: what comes right behind it is a request like any other.
+pub async fn web_socket_that_the_app_refuses(stack: &Stack) {
+    let own = stack.authority(FILMS);
+    let old = HANDSHAKE.replace("13\r\n", "12\r\n");
+    let client = RawClient::new(stack.root()).unwrap();
+    for behind in ["/?tunnelled", "/admin/?tunnelled"] {
+        let head = format!("GET /api/switching/old HTTP/1.1\r\nHost: {own}\r\n{old}\r\n");
+        let next = format!(
+            "GET {behind} HTTP/1.1\r\nHost: {own}\r\nRemote-User: root\r\nConnection: close\r\n\r\n"
+        );
+        let turns = vec![Turn {
+            send: format!("{head}{next}").into_bytes(),
+            until: None,
+        }];
+        let talked = client.talk(stack.https_port, FILMS, turns).await.unwrap();
+        let answer = talked.concat();
+        // A proxy may look at the version itself.
+        let refused = ["HTTP/1.1 426 ", "HTTP/1.1 400 "];
+        let refused = refused.iter().any(|begin| answer.starts_with(begin));
+        assert!(refused, "{answer}");
+        assert!(!answer.contains("HTTP/1.1 2"), "{answer}");
+        assert!(!answer.contains("HTTP/1.1 101"), "{answer}");
+    }
+    assert!(stack.reached("?tunnelled").is_empty());
+}
+
 /// A page of another site has the visitor's cookie, and no business here.
 pub async fn web_socket_across_sites(stack: &Stack) {
     let ben = stack.as_user("ben", FILMS).await;
@@ -88,7 +114,7 @@ pub async fn web_socket_across_sites(stack: &Stack) {
 
 /// Where a stranger may ask for something, nothing but a WebSocket is opened: an app that knew cleartext HTTP/2 would
 /// be asked within it for everything else.
-pub async fn other_upgrades(stack: &Stack) {
+pub async fn other_upgrades(stack: &Stack, bound: Option<&Bound>) {
     let settings = "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
     let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let listed = "Connection: Upgrade, HTTP2-Settings\r\n";
@@ -108,11 +134,11 @@ pub async fn other_upgrades(stack: &Stack) {
     ];
     let client = RawClient::new(stack.root()).unwrap();
     // Traefik hands on what it does not know, and takes HTTP/2 away itself.
-    let is_known = |word: &str| match stack.program {
-        Program::Traefik => !word.to_ascii_lowercase().contains("h2c"),
-        _ => word.eq_ignore_ascii_case("websocket"),
+    let is_known = |word: &str| match bound {
+        Some(_) => !word.to_ascii_lowercase().contains("h2c"),
+        None => word.eq_ignore_ascii_case("websocket"),
     };
-    let mut opened = Vec::new();
+    let (mut opened, mut unknown) = (Vec::new(), false);
     for (number, lines) in lines.iter().enumerate() {
         let mark = format!("/api/switching/other-{number}?");
         let head = format!(
@@ -123,6 +149,7 @@ pub async fn other_upgrades(stack: &Stack) {
         let answer = talked.await.unwrap().concat();
         let seen = stack.reached(&mark);
         let wanted: Vec<&str> = seen.iter().flat_map(|seen| seen.all("upgrade")).collect();
+        unknown |= wanted.contains(&"anything");
         let switched = answer.starts_with("HTTP/1.1 101 ") && wanted.is_empty();
         if switched || wanted.iter().any(|word| !is_known(word)) {
             opened.push(format!(
@@ -132,6 +159,7 @@ pub async fn other_upgrades(stack: &Stack) {
     }
     let opened = opened.join("\n");
     assert!(opened.is_empty(), "something else was opened:\n{opened}");
+    assert_eq!(unknown, bound.is_some(), "a protocol that nobody knows");
 }
 
 /// HTTP/2 opens WebSockets by an extended CONNECT (RFC 8441), where a proxy knows it. Else the method is CONNECT, which
