@@ -248,7 +248,12 @@ async fn pages_at_an_app() -> Vec<Kind> {
     let mut ada = Browser::new(&app);
     app.issuer.sign_in_as("ada");
     let reserved = ada.navigate(NOTES).await.end;
+    let mut elsewhere = Browser::new(&app);
+    elsewhere.navigate(FILMS).await;
+    elsewhere.post("/logout/everywhere", "same-origin").await;
+    let ended = ada.post("/logout/everywhere", "same-origin").await;
     vec![
+        ("sign-out everywhere of an ended session", 200, ended),
         (
             "not a member",
             403,
