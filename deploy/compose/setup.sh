@@ -43,7 +43,7 @@ install -d -m 0700 -o "$redis" -g "$redis" data/redis
 	hash=$(tr -d '\n' <secrets/redis_password | sha256sum | cut -d ' ' -f 1)
 	secret redis_users "$redis" <<-END
 		user default off
-		user portcullis on #$hash ~portcullis:* +get +set +del +eval +getrange +time +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +pexpire +pexpireat +scan +client|setname +client|tracking
+		user portcullis on #$hash ~portcullis:* +get +set +del +eval +getrange +time +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +pexpire +pexpireat +scan +client|setname +client|tracking +info|server +role
 	END
 }
 

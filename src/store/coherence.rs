@@ -2,10 +2,11 @@
 //! would say no more.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Instant;
 use crate::store::{Cursor, Page, Record, RecordKey, Store, StoreError, Version};
 
 /// One thing that is told. What is told by one source comes in the order in which it happened.

@@ -7,8 +7,9 @@
 //! provider nothing. Neither write brings a session back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId};

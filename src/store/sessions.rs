@@ -7,12 +7,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::{SecretString, zeroize::Zeroizing};
 use thiserror::Error;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId, SessionLifetime};

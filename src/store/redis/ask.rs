@@ -17,10 +17,6 @@ use super::servers::Directory;
 use crate::domain::redis_settings::RedisServers;
 use crate::store::StoreError;
 
-/// How old a connection to one server has to be to be made anew because that has become a replica. The address may
-/// lead to its successor by now; where it does not, this keeps the attempts few.
-const BETWEEN_SUCCESSIONS: Duration = Duration::from_secs(5);
-
 /// How often one call is sent on, or put off, before it is given up: more than any change of a cluster needs.
 const MOST_DETOURS: usize = 8;
 const MOMENT: Duration = Duration::from_millis(20);
@@ -106,7 +102,9 @@ impl Directory {
                 None => self.owner_of(key).await?,
             };
             let up = node.link(access).connection().await?;
-            let (number, since_up) = (up.number, up.since);
+            let number = up.number;
+            let may_lead_elsewhere = |up: &Up| up.is_settled() || self.is_found_out();
+            let is_left = may_lead_elsewhere(&up);
             let mut connection = up.connection.clone();
             *asked = Some(Asked {
                 node: Arc::clone(&node),
@@ -127,8 +125,10 @@ impl Directory {
             match fault(&error, access) {
                 Fault::Answered(error) => return Err(error),
                 Fault::Demoted(error) => {
-                    if self.may_have_successor(since_up) {
+                    if is_left {
                         node.link(access).leave(number);
+                        // What is written to its successor is not to be looked for there.
+                        node.link(Access::Reads).leave_if(may_lead_elsewhere);
                     }
                     return Err(error);
                 }
@@ -161,11 +161,11 @@ impl Directory {
         })
     }
 
-    /// Whether another connection may lead to one that takes writes. Where sentinels tell who does, a new one shows
-    /// whether the server is the primary at all.
-    fn may_have_successor(&self, since: Instant) -> bool {
+    /// Whether others tell who takes writes, so that a new connection shows at once whether the server is the primary at
+    /// all.
+    fn is_found_out(&self) -> bool {
         match self.settings.servers {
-            RedisServers::One(_) => since.elapsed() >= BETWEEN_SUCCESSIONS,
+            RedisServers::One(_) => false,
             RedisServers::Sentinel { .. } | RedisServers::Cluster { .. } => true,
         }
     }

@@ -12,7 +12,7 @@ use ::redis::{FromRedisValue, RedisError, Value};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::connect::{Purpose, Target, connect};
+use super::connect::{Made, Purpose, Target, connect};
 use super::fault::{Access, greeting_words};
 use super::node::Node;
 use super::race;
@@ -126,7 +126,11 @@ async fn ask_known(node: &Arc<Node>) -> Option<View> {
 async fn ask_seed(target: &Target) -> Result<View, String> {
     let address = &target.address;
     let explained = |reason: String| format!("node {address}: {reason}");
-    let (mut connection, driver) = connect(target, None).await.map_err(explained)?;
+    let Made {
+        mut connection,
+        driver,
+        ..
+    } = connect(target, None).await.map_err(explained)?;
     let asked = timeout(PATIENCE, view(&mut connection, address));
     let answer = tokio::select! {
         biased;

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::{Access, Fault, connection_words, fault, greeting_words};
 use super::push::PushSender;
+use super::server_id::{self, ServerId};
 use super::tls;
 use crate::domain::redis_settings::{RedisAddress, RedisCredentials, RedisServers, RedisSettings};
 
@@ -71,16 +72,21 @@ pub(super) struct Target {
     pub(super) purpose: Purpose,
 }
 
+/// A connection that was made.
+pub(super) struct Made {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) driver: Driver,
+    /// Where it leads to; `None` where nobody needs to know, or that is not told.
+    pub(super) server: Option<ServerId>,
+}
+
 /// Makes a connection over which has been answered. Where sentinels tell who is the primary, it leads to one that
 /// says so itself. With `pushes`, RESP3 is spoken, and what is told without having been asked for goes there.
 ///
 /// # Errors
 ///
 /// What is in the way, for people.
-pub(super) async fn connect(
-    target: &Target,
-    pushes: Option<PushSender>,
-) -> Result<(MultiplexedConnection, Driver), String> {
+pub(super) async fn connect(target: &Target, pushes: Option<PushSender>) -> Result<Made, String> {
     let mut waiting = "";
     timeout(TIMEOUT, connect_in_time(target, pushes, &mut waiting))
         .await
@@ -91,7 +97,7 @@ async fn connect_in_time(
     target: &Target,
     pushes: Option<PushSender>,
     waiting: &mut &str,
-) -> Result<(MultiplexedConnection, Driver), String> {
+) -> Result<Made, String> {
     let credentials = read(&target.settings).await?;
     let stream = open(target, &credentials, waiting).await?;
     let who = target.identity(&credentials);
@@ -126,17 +132,21 @@ async fn connect_in_time(
         greet(&mut connection, target).await
     };
     let mut greeting = Box::pin(greeting);
-    tokio::select! {
+    let server = tokio::select! {
         biased;
         answer = &mut greeting => answer?,
         // What was answered before the end counts: it says why.
         () = &mut driver => match greeting.as_mut().now_or_never() {
             Some(Err(reason)) => return Err(reason),
-            Some(Ok(())) | None => return Err("the connection was closed".to_owned()),
+            Some(Ok(_)) | None => return Err("the connection was closed".to_owned()),
         },
-    }
+    };
     drop(greeting);
-    Ok((connection, driver))
+    Ok(Made {
+        connection,
+        driver,
+        server,
+    })
 }
 
 /// Who we say we are.
@@ -172,8 +182,11 @@ async fn log_in(connection: &mut MultiplexedConnection, who: &Identity<'_>) -> R
     command.exec_async(connection).await
 }
 
-/// Says what the connection is for, and finds out whether it can be used for that.
-async fn greet(connection: &mut MultiplexedConnection, target: &Target) -> Result<(), String> {
+/// Says what the connection is for, and finds out whether it can be used for that, and where it leads.
+async fn greet(
+    connection: &mut MultiplexedConnection,
+    target: &Target,
+) -> Result<Option<ServerId>, String> {
     let mut name = ::redis::cmd("CLIENT");
     name.arg("SETNAME").arg(target.purpose.name());
     match name.exec_async(connection).await {
@@ -183,7 +196,7 @@ async fn greet(connection: &mut MultiplexedConnection, target: &Target) -> Resul
         Err(error) => return Err(greeting_words(&error)),
     }
     if target.purpose == Purpose::Sentinel {
-        return Ok(());
+        return Ok(None);
     }
     if target.settings.database != 0 {
         let mut command = ::redis::cmd("SELECT");
@@ -193,10 +206,12 @@ async fn greet(connection: &mut MultiplexedConnection, target: &Target) -> Resul
     }
     check(connection, target)
         .await
-        .map_err(|found| match found {
-            Found::Error(error) => greeting_words(&error),
-            Found::Replica => REPLICA.to_owned(),
-        })
+        .map_err(|found| found.words())?;
+    if target.purpose == Purpose::Look {
+        return Ok(None);
+    }
+    let server = server_id::ask(connection).await;
+    server.map_err(|error| greeting_words(&error))
 }
 
 const REPLICA: &str = "it is a replica now, and no primary";
@@ -208,21 +223,42 @@ enum Found {
     Replica,
 }
 
+impl Found {
+    fn words(&self) -> String {
+        match self {
+            Self::Error(error) => greeting_words(error),
+            Self::Replica => REPLICA.to_owned(),
+        }
+    }
+}
+
 impl From<RedisError> for Found {
     fn from(error: RedisError) -> Self {
         Self::Error(error)
     }
 }
 
-/// Asks for something that is never there, after the role of the server where that is not fixed.
+/// Asks for something that is never there, and for the role of the server where that is not fixed, or nothing but a
+/// primary will do.
 async fn check(connection: &mut MultiplexedConnection, target: &Target) -> Result<(), Found> {
-    if let RedisServers::Sentinel { .. } = &target.settings.servers {
-        let role: Value = ::redis::cmd("ROLE").query_async(connection).await?;
-        if !is_primary(&role) {
-            return Err(Found::Replica);
+    let asks_role = target.purpose == Purpose::Invalidations
+        || matches!(target.settings.servers, RedisServers::Sentinel { .. });
+    let mut also = connection.clone();
+    let role = async {
+        if !asks_role {
+            return Ok(());
         }
-    }
-    let asked: RedisResult<Value> = probing().query_async(connection).await;
+        let role: Value = ::redis::cmd("ROLE").query_async(&mut also).await?;
+        if is_primary(&role) {
+            Ok(())
+        } else {
+            Err(Found::Replica)
+        }
+    };
+    // Both are sent at once.
+    let probe = probing();
+    let (role, asked) = tokio::join!(role, probe.query_async::<Value>(connection));
+    role?;
     match asked {
         Ok(_) => Ok(()),
         // In a cluster, the one key of the probe belongs to one node: the others say whose it is.
@@ -265,6 +301,20 @@ pub(super) async fn probe(
             _ => Ok(()),
         },
     }
+}
+
+/// Asks over a connection whether the server is one to go by: a primary, which has its data and answers for it. One that
+/// refuses is none.
+///
+/// # Errors
+///
+/// Why it is not.
+pub(super) async fn stands(
+    connection: &mut MultiplexedConnection,
+    target: &Target,
+) -> Result<(), String> {
+    let found = check(connection, target).await;
+    found.map_err(|found| found.words())
 }
 
 /// Asks for something that is never there.

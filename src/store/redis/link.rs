@@ -5,8 +5,8 @@
 //! attempts go on in the background for ever.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -14,9 +14,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarm::Alarm;
-use super::connect::{Driver, Target, connect, probe};
+use super::connect::{Driver, Made, Target, connect, probe};
 use super::fault::Access;
 use super::node::Report;
+use super::server_id::ServerId;
 use super::supervise::{Kept, keep};
 use crate::store::StoreError;
 use crate::store::sealing::random;
@@ -32,6 +33,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Redis that closes each of them would be asked without end.
 const BRIEF: Duration = Duration::from_millis(500);
 
+/// How old a connection has to be to be made anew because it leads to another server than its address does by now, or to
+/// one that has become a replica. Where a new one leads there again, this keeps the attempts few.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// The link. Ends with whoever holds it.
 pub(super) struct Link {
     lane: Arc<Lane>,
@@ -46,8 +51,10 @@ struct Lane {
     /// How many connections there have been.
     count: AtomicU64,
     report: Arc<Report>,
-    /// Rings when a connection is lost, and when one for reading is made.
+    /// Rings when a connection is lost, and when one is made.
     alarm: Arc<Alarm>,
+    /// The other connection to the same address.
+    sibling: OnceLock<Weak<Lane>>,
     /// Tells all links to the server that one of them has reached it.
     arrival: Arc<Notify>,
 }
@@ -68,6 +75,15 @@ pub(super) struct Up {
     /// Tells this connection from those before and after it.
     pub(super) number: u64,
     pub(super) since: Instant,
+    /// Where it leads, if that is told.
+    pub(super) server: Option<ServerId>,
+}
+
+impl Up {
+    /// Whether a new one may lead to another server.
+    pub(super) fn is_settled(&self) -> bool {
+        self.since.elapsed() >= SETTLED
+    }
 }
 
 impl State {
@@ -93,11 +109,20 @@ impl Link {
             report,
             alarm,
             arrival,
+            sibling: OnceLock::new(),
         });
         let kept = Arc::clone(&lane);
         Self {
             lane,
             _supervisor: keep("link", move || supervise(Arc::clone(&kept))),
+        }
+    }
+
+    /// Has these two, which lead to one address, lead to one server.
+    pub(super) fn pair(one: &Self, other: &Self) {
+        for (link, sibling) in [(one, other), (other, one)] {
+            // Each link is in one pair.
+            let _ = link.lane.sibling.set(Arc::downgrade(&sibling.lane));
         }
     }
 
@@ -124,6 +149,21 @@ impl Link {
         matches!(&*self.lane.state.borrow(), State::Up(_))
     }
 
+    /// Whether it leads to this server, as far as is known now.
+    pub(super) fn leads_to(&self, server: &ServerId) -> bool {
+        matches!(&*self.lane.state.borrow(), State::Up(up) if up.server.as_ref() == Some(server))
+    }
+
+    /// Gives up a connection that leads to another server than its address does by now.
+    pub(super) fn leave_unless_to(&self, server: &ServerId) {
+        self.lane.leave_unless_to(server);
+    }
+
+    /// Gives up the connection, if it is of no more use. What comes next is not known.
+    pub(super) fn leave_if(&self, is_left: impl Fn(&Up) -> bool) {
+        self.lane.leave_if(&State::Connecting, is_left);
+    }
+
     /// Gives up a connection that is of no more use. What comes next is not known.
     pub(super) fn leave(&self, number: u64) {
         self.lane.leave(number, &State::Connecting);
@@ -146,8 +186,31 @@ impl Link {
 impl Lane {
     /// Whoever finds first that a connection is lost says what holds from now on.
     fn leave(&self, number: u64, next: &State) {
+        self.leave_if(next, |up| up.number == number);
+    }
+
+    /// A server that is not told of may be any.
+    fn leave_unless_to(&self, server: &ServerId) {
+        self.leave_if(&State::Connecting, |up| {
+            up.server.as_ref().is_some_and(|its| its != server) && up.is_settled()
+        });
+    }
+
+    /// Of two connections that lead to different servers, the younger one goes where the address leads: the older is given
+    /// up. What is written over one of them would be missed over the other.
+    fn leave_older(&self, up: &Up) {
+        let sibling = self.sibling.get().and_then(Weak::upgrade);
+        if let (Some(sibling), Some(server)) = (sibling, &up.server) {
+            sibling.leave_if(&State::Connecting, |its| {
+                let is_another = its.server.as_ref().is_some_and(|its| its != server);
+                is_another && its.since < up.since && its.is_settled()
+            });
+        }
+    }
+
+    fn leave_if(&self, next: &State, is_left: impl Fn(&Up) -> bool) {
         let has_left = self.state.send_if_modified(|state| {
-            let leaves = state.is_up(number);
+            let leaves = matches!(state, State::Up(up) if is_left(up));
             if leaves {
                 *state = next.clone();
             }
@@ -158,17 +221,24 @@ impl Lane {
         }
     }
 
+    /// From now on it is this one.
+    fn begin(&self, up: Up) {
+        self.leave_older(&up);
+        self.state.send_replace(State::Up(up));
+    }
+
     fn down(&self, reason: &Arc<str>) {
         self.state.send_replace(State::Down(Arc::clone(reason)));
         self.report.down(self.access, reason);
     }
 
     /// Until the connection is lost, or somebody has given it up.
-    async fn hold(&self, connection: MultiplexedConnection, driver: Driver, number: u64) {
+    async fn hold(&self, up: Up, driver: Driver) {
+        let number = up.number;
         let mut state = self.state.subscribe();
         tokio::select! {
             () = driver => self.leave(number, &State::Connecting),
-            reason = silence(connection, &self.target) => {
+            reason = self.silence(up) => {
                 self.leave(number, &State::Down(reason.into()));
             }
             _ = state.wait_for(|state| !state.is_up(number)) => {}
@@ -182,6 +252,19 @@ impl Lane {
             self.report.down(self.access, &reason);
         }
     }
+
+    /// Asks every second, and ends when there is no answer.
+    async fn silence(&self, mut up: Up) -> String {
+        let limit = self.target.settings.timeout;
+        loop {
+            sleep(HEARTBEAT).await;
+            match timeout(limit, probe(&mut up.connection, &self.target)).await {
+                Ok(Ok(())) => self.leave_older(&up),
+                Ok(Err(reason)) => return reason,
+                Err(_) => return format!("no answer within {limit:?}"),
+            }
+        }
+    }
 }
 
 /// Keeps the link.
@@ -193,19 +276,22 @@ async fn supervise(lane: Arc<Lane>) {
         let mut another_arrives = pin!(lane.arrival.notified());
         another_arrives.as_mut().enable();
         match connect(&lane.target, None).await {
-            Ok((connection, driver)) => {
+            Ok(Made {
+                connection,
+                driver,
+                server,
+            }) => {
                 let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
                 lane.report.up(lane.access);
-                if lane.access == Access::Reads {
-                    lane.alarm.reads_elsewhere();
-                }
-                lane.state.send_replace(State::Up(Up {
-                    connection: connection.clone(),
+                let up = Up {
+                    connection,
                     number,
                     since,
-                }));
+                    server,
+                };
+                lane.alarm.elsewhere(|| lane.begin(up.clone()));
                 lane.arrival.notify_waiters();
-                lane.hold(connection, driver, number).await;
+                lane.hold(up, driver).await;
                 pause = FIRST_PAUSE;
                 if since.elapsed() < BRIEF {
                     sleep(jittered(FIRST_PAUSE)).await;
@@ -229,17 +315,4 @@ async fn supervise(lane: Arc<Lane>) {
 fn jittered(pause: Duration) -> Duration {
     let [random] = random::<1>();
     pause / 2 + pause / 2 * u32::from(random) / u32::from(u8::MAX)
-}
-
-/// Asks every second, and ends when there is no answer.
-async fn silence(mut connection: MultiplexedConnection, target: &Target) -> String {
-    let limit = target.settings.timeout;
-    loop {
-        sleep(HEARTBEAT).await;
-        match timeout(limit, probe(&mut connection, target)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return reason,
-            Err(_) => return format!("no answer within {limit:?}"),
-        }
-    }
 }

@@ -22,6 +22,7 @@ mod race;
 mod redo;
 mod replication;
 mod sentinel;
+mod server_id;
 mod servers;
 mod slots;
 mod supervise;

@@ -7,7 +7,9 @@ use super::connect::{Purpose, Target};
 use super::fault::Access;
 use super::link::Link;
 use super::replication::Replication;
+use super::server_id::ServerId;
 use crate::domain::redis_settings::{RedisAddress, RedisSettings};
+use crate::store::StoreError;
 
 /// A server. Its connections end with the last who holds this.
 pub(super) struct Node {
@@ -40,12 +42,35 @@ impl Node {
                 Arc::clone(&arrival),
             )
         };
+        let reads = link(Purpose::Reads, Access::Reads);
+        let writes = link(Purpose::Writes, Access::Writes);
+        Link::pair(&reads, &writes);
         Arc::new(Self {
-            reads: link(Purpose::Reads, Access::Reads),
-            writes: link(Purpose::Writes, Access::Writes),
+            reads,
+            writes,
             replication: Replication::default(),
             address,
         })
+    }
+
+    /// Waits until it is known whether both connections are there.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them is not.
+    pub(super) async fn reached(&self) -> Result<(), StoreError> {
+        self.reads.connection().await?;
+        self.writes.connection().await?;
+        Ok(())
+    }
+
+    /// Whether both connections lead to this server. One that leads to another is given up, once it is old enough.
+    pub(super) fn leads_to(&self, server: &ServerId) -> bool {
+        let links = [&self.reads, &self.writes];
+        for link in links {
+            link.leave_unless_to(server);
+        }
+        links.iter().all(|link| link.leads_to(server))
     }
 
     pub(super) fn link(&self, access: Access) -> &Link {

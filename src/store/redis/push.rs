@@ -9,7 +9,8 @@ use ::redis::{Cmd, FromRedisValue, PushInfo, PushKind, RedisResult};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::connect::{Target, connect};
+use super::connect::{Made, Target, connect};
+use super::server_id::ServerId;
 
 /// So much may have been told that nobody has taken note of yet. Whoever is slower than that has missed something, and
 /// the line is of no more use.
@@ -17,7 +18,9 @@ const MOST_WAITING: usize = 4096;
 
 /// A connection that speaks RESP3. Ends when it is dropped.
 pub struct PushLine {
+    target: Target,
     connection: MultiplexedConnection,
+    server: Option<ServerId>,
     pushes: mpsc::Receiver<PushInfo>,
     has_missed: Arc<AtomicBool>,
     driver: AbortHandle,
@@ -42,9 +45,15 @@ impl PushLine {
             sender,
             has_missed: Arc::clone(&has_missed),
         };
-        let (connection, driver) = connect(target, Some(sender)).await?;
-        Ok(Self {
+        let Made {
             connection,
+            driver,
+            server,
+        } = connect(target, Some(sender)).await?;
+        Ok(Self {
+            target: target.clone(),
+            connection,
+            server,
             pushes,
             has_missed,
             driver: tokio::spawn(driver).abort_handle(),
@@ -60,9 +69,14 @@ impl PushLine {
         command.query_async(&mut self.connection).await
     }
 
-    /// The connection, for whoever asks over it while others listen.
-    pub(super) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
+    /// The connection and where it leads, for whoever asks over it while others listen.
+    pub(super) fn connection(&self) -> (MultiplexedConnection, Target) {
+        (self.connection.clone(), self.target.clone())
+    }
+
+    /// The server that tells; `None` where it does not say who it is.
+    pub(super) fn server(&self) -> Option<&ServerId> {
+        self.server.as_ref()
     }
 
     /// Has what is published to a channel told.
@@ -78,8 +92,18 @@ impl PushLine {
     /// called again.
     pub async fn told(&mut self) -> Option<PushInfo> {
         let push = self.pushes.recv().await;
-        let is_whole = !self.has_missed.load(Ordering::Acquire);
+        let is_whole = !self.has_missed();
         push.filter(|push| is_whole && push.kind != PushKind::Disconnection)
+    }
+
+    /// What has been told already and nobody has taken note of, when nobody waits for more.
+    pub(super) fn left(&mut self) -> Option<PushInfo> {
+        self.pushes.try_recv().ok()
+    }
+
+    /// Whether something was missed: more was told at once than is kept.
+    pub(super) fn has_missed(&self) -> bool {
+        self.has_missed.load(Ordering::Acquire)
     }
 }
 

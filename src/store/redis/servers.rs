@@ -183,8 +183,10 @@ impl Directory {
         }
         let addresses = nodes.iter().map(|node| node.address.clone()).collect();
         let map = Arc::new(Map { nodes, ranges });
-        self.known.send_replace(Known::Found(map));
-        self.primaries.send_replace(addresses);
+        self.alarm.elsewhere(|| {
+            self.known.send_replace(Known::Found(map));
+            self.primaries.send_replace(addresses);
+        });
         true
     }
 
@@ -213,7 +215,7 @@ impl Directory {
             return node;
         }
         // Nobody listens there.
-        self.alarm.reads_elsewhere();
+        self.alarm.elsewhere(|| ());
         let mut guests = self.guests();
         guests.retain(|guest| guest.since.elapsed() < GUEST_TIME);
         // Somebody else may have been sent there at the same moment.

@@ -4,8 +4,8 @@ use std::mem::size_of;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
+use crate::clock::Instant;
 use crate::domain::session::Session;
 use crate::domain::telling::Prepared;
 use crate::store::Version;

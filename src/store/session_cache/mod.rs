@@ -14,10 +14,11 @@ mod shard;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use self::known::Known;
 use self::shard::{Bounds, Shard};
+use crate::clock::Instant;
 use crate::domain::telling::Prepared;
 use crate::store::coherence::{Event, Listener};
 use crate::store::session_records::SessionName;
@@ -87,9 +88,7 @@ impl SessionCache {
             shards: shards.collect(),
             grace,
             // Before anything that may be told of.
-            begin: Instant::now()
-                .checked_sub(HOUR)
-                .unwrap_or_else(Instant::now),
+            begin: Instant::now().checked_sub(HOUR).unwrap_or(Instant::BOOT),
             is_told: AtomicBool::new(false),
             heard: AtomicU64::new(0),
         }

@@ -18,7 +18,7 @@ impl Listener for Recorder {
         let _ = self.0.send(word);
     }
 
-    fn heard(&self, _when: Option<std::time::Instant>) {}
+    fn heard(&self, _when: Option<crate::clock::Instant>) {}
 }
 
 fn listen(store: &RedisStore) -> mpsc::UnboundedReceiver<String> {
