@@ -3,7 +3,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +17,8 @@ const RETRANSMISSION: Duration = Duration::from_millis(200);
 const CHUNK: usize = 16 * 1024;
 /// Chunks on their way in one direction: more than a test sends.
 const MOST_CHUNKS: usize = 1024;
+/// So much of what is sent at the beginning of a connection tells it from others.
+const GREETING: usize = 1024;
 
 /// How the network behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub enum Weather {
     Fine,
     /// Nothing arrives, and nobody is told: packets are dropped.
     Silent,
+    /// The same for connections over which this was sent once, be it before or after. The others go on.
+    SilentFor(&'static str),
     /// Connections break, and new ones are reset.
     Cut,
     /// Everything arrives this much later each way, and of each hundred chunks `lost_percent` once more
@@ -35,6 +40,7 @@ pub enum Weather {
 /// Relays until it is dropped. Runs on the runtime that started it.
 pub struct Relay {
     pub address: SocketAddr,
+    target: Arc<AtomicU16>,
     weather: watch::Sender<Weather>,
 }
 
@@ -48,8 +54,18 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (weather, watched) = watch::channel(Weather::Fine);
-        tokio::spawn(accept(listener, target, watched));
-        Ok(Self { address, weather })
+        let target = Arc::new(AtomicU16::new(target));
+        tokio::spawn(accept(listener, Arc::clone(&target), watched));
+        Ok(Self {
+            address,
+            target,
+            weather,
+        })
+    }
+
+    /// Has new connections lead to another port. Those that there are stay where they are.
+    pub fn lead_to(&self, target: u16) {
+        self.target.store(target, Ordering::SeqCst);
     }
 
     pub fn set(&self, weather: Weather) {
@@ -57,7 +73,11 @@ impl Relay {
     }
 }
 
-async fn accept(listener: TcpListener, target: u16, mut weather: watch::Receiver<Weather>) {
+async fn accept(
+    listener: TcpListener,
+    target: Arc<AtomicU16>,
+    mut weather: watch::Receiver<Weather>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -69,6 +89,7 @@ async fn accept(listener: TcpListener, target: u16, mut weather: watch::Receiver
             let _ = near.set_zero_linger();
             continue;
         }
+        let target = target.load(Ordering::SeqCst);
         tokio::spawn(relay(near, target, weather.clone()));
     }
 }
@@ -92,9 +113,10 @@ async fn relay(near: TcpStream, target: u16, mut weather: watch::Receiver<Weathe
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
+    let greeting = Arc::new(Mutex::new(Vec::new()));
     tokio::select! {
-        () = pump(near_read, far_write, weather.clone()) => {}
-        () = pump(far_read, near_write, weather.clone()) => {}
+        () = pump(near_read, far_write, weather.clone(), (&greeting, true)) => {}
+        () = pump(far_read, near_write, weather.clone(), (&greeting, false)) => {}
         _ = until(&mut weather, |now| now == Weather::Cut) => {}
     }
 }
@@ -107,17 +129,32 @@ async fn until(
     weather.wait_for(|now| is_it(*now)).await.map(drop)
 }
 
-/// One direction of a connection. Ends when either side does.
+/// What was sent over a connection first.
+type Greeting = Arc<Mutex<Vec<u8>>>;
+
+fn holds(greeting: &Greeting, text: &str) -> bool {
+    let greeting = greeting.lock().expect("nobody panics with it");
+    let mut places = greeting.windows(text.len());
+    places.any(|place| place == text.as_bytes())
+}
+
+/// One direction of a connection: whether it is the one that greets. Ends when either side does.
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut weather: watch::Receiver<Weather>,
+    (greeting, greets): (&Greeting, bool),
 ) {
     let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(MOST_CHUNKS);
     let now = weather.clone();
     let reading = async move {
         let mut buffer = vec![0; CHUNK];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if greets {
+                let mut greeting = greeting.lock().expect("nobody panics with it");
+                let left = GREETING.saturating_sub(greeting.len());
+                greeting.extend(&buffer[..length.min(left)]);
+            }
             let due = Instant::now() + delay(*now.borrow());
             if sender.send((due, buffer[..length].to_vec())).await.is_err() {
                 break;
@@ -127,7 +164,12 @@ async fn pump(
     let writing = async move {
         while let Some((due, chunk)) = chunks.recv().await {
             sleep_until(due).await;
-            let heard = until(&mut weather, |now| now != Weather::Silent).await;
+            let passes = |now| match now {
+                Weather::Silent => false,
+                Weather::SilentFor(text) => !holds(greeting, text),
+                _ => true,
+            };
+            let heard = until(&mut weather, passes).await;
             if heard.is_err() || to.write_all(&chunk).await.is_err() {
                 break;
             }

@@ -15,6 +15,8 @@ use crate::store::sessions::ending_races::endings_win;
 
 mod certificates;
 mod clusters;
+mod kept;
+mod kept_forms;
 mod lanes;
 mod listening;
 mod outages;
@@ -29,6 +31,13 @@ mod valkey;
     reason = "these tests and those of the service each use a part of it"
 )]
 mod redis_forms;
+
+#[path = "../../../tests/kit/relay.rs"]
+#[allow(
+    dead_code,
+    reason = "these tests and those of the service each use a part of it"
+)]
+mod relay;
 
 #[path = "../../../tests/kit/redis_server.rs"]
 #[allow(

@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// What is needed to be told of changes, and for nothing else.
+pub(super) const FOR_TELLING: [&str; 3] = ["+client|tracking", "+info|server", "+role"];
+
 /// The line of docs/redis.md that makes our user, as words.
-fn documented_user() -> Vec<String> {
+pub(super) fn documented_user() -> Vec<String> {
     documented_user_of("## The user", 0)
 }
 
@@ -51,9 +54,9 @@ async fn keeps_the_contract_as_the_documented_user() {
 async fn the_documented_user_may_do_nothing_that_is_not_needed() {
     let server = RedisServer::start();
     let words = documented_user();
-    // A name is for people, and nothing depends on it. Without word of changes all is read (tests/it/replicas.rs).
+    // A name is for people, and nothing depends on it. Without word of changes all is read (`telling`).
     let is_needed = |word: &&String| {
-        word.starts_with('+') && !matches!(word.as_str(), "+client|setname" | "+client|tracking")
+        word.starts_with('+') && *word != "+client|setname" && !FOR_TELLING.contains(&word.as_str())
     };
     for left_out in words.iter().filter(is_needed) {
         let rest: Vec<String> = words

@@ -29,7 +29,7 @@ fn name(number: usize) -> String {
 }
 
 /// Waits until the replicas have all that was written.
-fn replicated(primary: &RedisServer, replicas: &str) {
+pub(super) fn replicated(primary: &RedisServer, replicas: &str) {
     primary.ask(&["SET", "somebody-elses", "x"]);
     // Counts those that have what the one who asks has written, so both go over one connection.
     let script = "redis.call('SET', 'somebody-elses', 'y') return 1";

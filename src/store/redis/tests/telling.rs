@@ -2,7 +2,9 @@
 
 use tokio::sync::mpsc;
 
+use super::permissions::{FOR_TELLING, documented_user, make_user, password_in};
 use super::*;
+use crate::clock;
 use crate::store::coherence::{Event, Listener, Source};
 
 /// Writes down what it is told.
@@ -18,7 +20,7 @@ impl Listener for Recorder {
         let _ = self.0.send(word);
     }
 
-    fn heard(&self, _when: Option<crate::clock::Instant>) {}
+    fn heard(&self, _when: Option<clock::Instant>) {}
 }
 
 fn listen(store: &RedisStore) -> mpsc::UnboundedReceiver<String> {
@@ -88,4 +90,168 @@ async fn every_primary_of_a_cluster_is_heard() {
         write(&store, "session", name).await;
         until(&mut told, &format!("session:{name}"), &["Lost", "Back"]).await;
     }
+}
+
+/// Whether it is told what happens, as far as is known within a moment in which that would come about.
+async fn is_told(store: &RedisStore) -> bool {
+    let mut told = listen(store);
+    let back = async { while told.recv().await.as_deref() != Some("Back") {} };
+    tokio::time::timeout(Duration::from_secs(1), back)
+        .await
+        .is_ok()
+}
+
+/// Without one of them nothing is told, and all the rest goes on.
+#[tokio::test]
+async fn what_the_user_has_to_be_allowed_to_be_told() {
+    let server = RedisServer::start();
+    let words = documented_user();
+    let as_user = |left_out: Option<&str>| {
+        let words: Vec<String> = words
+            .iter()
+            .filter(|word| Some(word.as_str()) != left_out)
+            .cloned()
+            .collect();
+        make_user(&server, &[words[0].clone(), "reset".into()]);
+        make_user(&server, &words);
+        open(RedisSettings {
+            user: Some("portcullis".into()),
+            credentials: Shown::password(password_in(&words)),
+            ..settings(server.port)
+        })
+    };
+    let store = as_user(None);
+    assert!(is_told(&store).await);
+    for left_out in FOR_TELLING {
+        let store = as_user(Some(left_out));
+        assert!(!is_told(&store).await, "{left_out}");
+        assert_eq!(has(&store, "any").await, Ok(false), "{left_out}");
+    }
+}
+
+/// One that is no primary, or has not all its data, answers well and tells nothing of what another is told to write.
+#[tokio::test]
+async fn a_server_that_is_no_primary_any_more_counts_as_lost() {
+    let server = RedisServer::start();
+    let store = open(settings(server.port));
+    let mut told = listen(&store);
+    until(&mut told, "Back", &["Lost"]).await;
+    store.ping().await.expect("an answer");
+    for _ in 0..2 {
+        server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        let demoted = Instant::now();
+        until(&mut told, "Lost", &["Lost", "Back"]).await;
+        assert!(demoted.elapsed() < Duration::from_secs(2), "{demoted:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        while let Ok(word) = told.try_recv() {
+            assert_ne!(word, "Back", "it is a replica");
+        }
+        server.ask(&["REPLICAOF", "NO", "ONE"]);
+        until(&mut told, "Back", &["Lost"]).await;
+    }
+}
+
+/// A node that the others of its cluster have taken for dead.
+#[tokio::test]
+async fn a_node_that_is_cut_off_from_its_cluster_counts_as_lost() {
+    let mut cluster = Cluster::start_as(&redis_forms::Kind::default(), 3, true);
+    let store = open(clusters::settings_of(&cluster));
+    let mut told = listen(&store);
+    until(&mut told, "Back", &["Lost"]).await;
+    store.ping().await.expect("an answer");
+    // Without the two others, none of those that are left may answer for its slots.
+    for place in [1, 2] {
+        cluster.nodes[place].kill();
+    }
+    until(&mut told, "Lost", &["Back"]).await;
+    let minority = &cluster.nodes[0];
+    let start = Instant::now();
+    while !minority
+        .ask(&["GET", "portcullis:probe"])
+        .contains("CLUSTERDOWN")
+    {
+        assert!(start.elapsed() < PATIENT * 2, "it goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    while let Ok(word) = told.try_recv() {
+        assert_ne!(word, "Back");
+    }
+}
+
+/// Breaks down when it is told of one record, once.
+struct Fragile {
+    told: mpsc::UnboundedSender<&'static str>,
+    has_broken: std::sync::atomic::AtomicBool,
+}
+
+impl Listener for Fragile {
+    fn told(&self, event: Event<'_>) {
+        let word = match event {
+            Event::Lost if std::thread::panicking() => "Lost in breaking down",
+            Event::Back => "Back",
+            Event::Changed("session:fragile") => {
+                let has_broken = self
+                    .has_broken
+                    .swap(true, std::sync::atomic::Ordering::SeqCst);
+                assert!(has_broken, "it breaks down");
+                "Changed"
+            }
+            _ => return,
+        };
+        // The test may have ended.
+        let _ = self.told.send(word);
+    }
+
+    fn heard(&self, _when: Option<clock::Instant>) {}
+}
+
+#[tokio::test]
+async fn what_breaks_down_tells_so_before_it_begins_anew() {
+    let server = RedisServer::start();
+    let (store, writer) = (open(settings(server.port)), open(settings(server.port)));
+    store.ping().await.expect("an answer");
+    writer.ping().await.expect("an answer");
+    let (sender, mut told) = mpsc::unbounded_channel();
+    store.tell(Arc::new(Fragile {
+        told: sender,
+        has_broken: false.into(),
+    }));
+    let mut next = async || {
+        let word = tokio::time::timeout(PATIENT, told.recv()).await;
+        word.expect("it is told in time").expect("it is told")
+    };
+    assert_eq!(next().await, "Back");
+    write(&writer, "session", "fragile").await;
+    assert_eq!(next().await, "Lost in breaking down");
+    assert_eq!(next().await, "Back");
+    let fragile = RecordKey::new("session", "fragile");
+    assert_eq!(writer.delete(&fragile).await, Ok(true));
+    assert_eq!(next().await, "Changed");
+}
+
+/// What has come before the line was lost is told before that: what was known may outlast it.
+#[tokio::test]
+async fn what_has_come_already_is_told_before_the_end() {
+    let server = RedisServer::start();
+    let store = open(settings(server.port));
+    store.ping().await.expect("an answer");
+    let directory = &store.servers.directory;
+    let mut line = store.primaries().listen(&localhost(server.port)).await;
+    let line = line.as_mut().expect("a line");
+    let mut command = cmd("CLIENT");
+    command.arg("TRACKING").arg("ON").arg("BCAST");
+    line.ask::<()>(&command).await.expect("an answer");
+    write(&store, "session", "a").await;
+    write(&store, "session", "b").await;
+    // Comes behind what is told.
+    line.ask::<()>(&cmd("PING")).await.expect("an answer");
+    let turn = directory.alarm.turn();
+    directory.alarm.elsewhere(|| ());
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let lines = std::slice::from_mut(line);
+    let reason = invalidations::attend(lines, directory, turn, &Recorder(sender)).await;
+    assert!(reason.contains("anew"), "{reason}");
+    assert_eq!(told.recv().await.as_deref(), Some("session:a"));
+    assert_eq!(told.recv().await.as_deref(), Some("session:b"));
+    assert_eq!(told.recv().await, None);
 }
