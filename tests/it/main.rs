@@ -26,6 +26,7 @@ mod redis;
 mod redis_outages;
 mod refresh;
 mod replicas;
+mod replicas_behind_caddy;
 mod seed;
 mod sockets;
 mod step_up;

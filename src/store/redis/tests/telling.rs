@@ -2,10 +2,13 @@
 
 use tokio::sync::mpsc;
 
+use ::redis::cmd;
+
 use super::permissions::{FOR_TELLING, documented_user, make_user, password_in};
 use super::*;
 use crate::clock;
 use crate::store::coherence::{Event, Listener, Source};
+use crate::store::redis::connect::stands;
 
 /// Writes down what it is told.
 struct Recorder(mpsc::UnboundedSender<String>);
@@ -151,30 +154,40 @@ async fn a_server_that_is_no_primary_any_more_counts_as_lost() {
     }
 }
 
-/// A node that the others of its cluster have taken for dead.
+/// A node that finds its cluster out of order answers, and is not to be gone by.
 #[tokio::test]
-async fn a_node_that_is_cut_off_from_its_cluster_counts_as_lost() {
-    let mut cluster = Cluster::start_as(&redis_forms::Kind::default(), 3, true);
+async fn a_node_whose_cluster_is_down_does_not_stand() {
+    let cluster = Cluster::start();
     let store = open(clusters::settings_of(&cluster));
-    let mut told = listen(&store);
-    until(&mut told, "Back", &["Lost"]).await;
     store.ping().await.expect("an answer");
-    // Without the two others, none of those that are left may answer for its slots.
-    for place in [1, 2] {
-        cluster.nodes[place].kill();
+    let mut lines = Vec::new();
+    for node in &cluster.nodes {
+        let line = store.primaries().listen(&localhost(node.port)).await;
+        lines.push(line.expect("a line"));
     }
-    until(&mut told, "Lost", &["Back"]).await;
-    let minority = &cluster.nodes[0];
-    let start = Instant::now();
-    while !minority
-        .ask(&["GET", "portcullis:probe"])
-        .contains("CLUSTERDOWN")
-    {
-        assert!(start.elapsed() < PATIENT * 2, "it goes on");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for line in &lines {
+        let (mut connection, target) = line.connection();
+        assert_eq!(stands(&mut connection, &target).await, Ok(()));
     }
-    while let Ok(word) = told.try_recv() {
-        assert_ne!(word, "Back");
+    for node in &cluster.nodes {
+        node.ask(&["CONFIG", "SET", "cluster-require-full-coverage", "yes"]);
+        assert_eq!(node.ask(&["CLUSTER", "DELSLOTS", "16383"]), "OK");
+    }
+    for line in &lines {
+        let (mut connection, target) = line.connection();
+        let start = Instant::now();
+        let reason = loop {
+            match stands(&mut connection, &target).await {
+                Err(reason) => break reason,
+                Ok(()) => assert!(start.elapsed() < PATIENT, "it stands"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert!(reason.contains("CLUSTERDOWN"), "{reason}");
+        connection
+            .send_packed_command(&cmd("PING"))
+            .await
+            .expect("it answers");
     }
 }
 
