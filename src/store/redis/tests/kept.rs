@@ -277,8 +277,10 @@ async fn a_connection_that_is_made_anew() {
             == 2
     })
     .await;
-    // The line may lead to the old one yet.
+    // The line may lead to the old one yet, and the new connection may not be in use yet.
     there.end(&id).await;
+    let obeyed = until("it is obeyed", async || !one.lets_in(&id).await).await;
+    assert!(obeyed < BELIEVED_FOR, "{obeyed:?}");
     for _ in 0..200 {
         assert!(!one.lets_in(&id).await);
         tokio::time::sleep(Duration::from_millis(5)).await;
