@@ -137,7 +137,8 @@ level = "{level}"
         store = if settings.session.contains("store = ") {
             ""
         } else {
-            "store = \"file:portcullis.redb\""
+            // A disk that has just taken in a whole build may keep a commit waiting for seconds.
+            "store = \"file:portcullis.redb\"\nstore_timeout = \"10s\""
         },
         rules = settings.rules,
     )

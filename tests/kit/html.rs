@@ -55,6 +55,23 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     Some(unescape(value))
 }
 
+/// What a page says, on one line; of what is not a page, the first of it.
+pub fn words(page: &str) -> String {
+    let main = page.split_once("<main").map_or(page, |(_, main)| main);
+    let mut words = String::new();
+    for (number, piece) in main.split('<').enumerate() {
+        let text = match piece.split_once('>') {
+            Some((_, text)) if number > 0 => text,
+            _ => piece,
+        };
+        for word in text.split_whitespace() {
+            words.push_str(word);
+            words.push(' ');
+        }
+    }
+    unescape(&words).chars().take(600).collect()
+}
+
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

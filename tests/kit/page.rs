@@ -66,7 +66,7 @@ impl Page {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// The way here, one step a line, without the values in queries.
+    /// The way here, one step a line, without the values in queries; and what it says here, when that is an error.
     pub fn way(&self) -> String {
         let step = |hop: &Hop| {
             let query = if hop.url.query().is_some() {
@@ -82,6 +82,11 @@ impl Page {
                 hop.url.path()
             )
         };
-        self.hops.iter().map(step).collect::<Vec<_>>().join("\n")
+        let mut way = self.hops.iter().map(step).collect::<Vec<_>>().join("\n");
+        if self.status >= 400 {
+            way.push('\n');
+            way.push_str(&html::words(&self.body));
+        }
+        way
     }
 }

@@ -161,9 +161,23 @@ impl Stack {
     /// A browser in which `user` has signed in and stands at `host`.
     pub async fn signed_in(&self, user: &str, host: &str) -> Browser {
         let browser = self.browser();
-        let page = browser.sign_in(&self.url(host, "/"), user).await.unwrap();
+        let page = self.sign_in(&browser, &self.url(host, "/"), user).await;
         assert_eq!(page.host(), host, "{}", page.way());
         browser
+    }
+
+    /// Goes to `url` and signs in on the way.
+    ///
+    /// A provider that a busy machine kept from answering in time is said by 503, and no case is about that: whoever
+    /// sees it tries again, as the page asks for. What it said is printed.
+    #[expect(clippy::print_stderr, reason = "whoever runs the tests shall see it")]
+    pub async fn sign_in(&self, browser: &Browser, url: &str, user: &str) -> Page {
+        let page = browser.sign_in(url, user).await.unwrap();
+        if page.status != 503 {
+            return page;
+        }
+        eprintln!("{}: tried again after\n{}", self.column.name, page.way());
+        browser.sign_in(url, user).await.unwrap()
     }
 
     /// A browser with a session of `user` at `host`, which cases share: none of them ends it.

@@ -68,7 +68,7 @@ pub async fn a_policy_of_the_proxy(stack: &Stack, bound: Option<&Bound>) {
     ] {
         let browser = stack.browser();
         let url = stack.url(host, "/");
-        let page = browser.sign_in(&url, user).await.unwrap();
+        let page = stack.sign_in(&browser, &url, user).await;
         let found = (page.status, page.host());
         assert_eq!(found, (status, host), "{user}: {}", page.way());
         if status == 200 {

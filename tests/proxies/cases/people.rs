@@ -33,7 +33,7 @@ pub async fn a_member(stack: &Stack) {
 pub async fn a_non_member(stack: &Stack) {
     let eve = stack.browser();
     let url = stack.url(FILMS, "/for-members");
-    let page = eve.sign_in(&url, "eve").await.unwrap();
+    let page = stack.sign_in(&eve, &url, "eve").await;
     assert_eq!(page.status, 403, "{}\n{}", page.way(), page.body);
     let decision = page.header("portcullis-decision").to_owned();
     assert!(page.body.contains(&decision), "{}", page.body);
@@ -98,7 +98,7 @@ pub async fn login_and_return(stack: &Stack) {
     let browser = stack.browser();
     let path = "/page/a%2Fb%20c?x=1&y=%2F%3f+z&u=https://evil.example/";
     let url = stack.url(FILMS, path);
-    let page = browser.sign_in(&url, "ben").await.unwrap();
+    let page = stack.sign_in(&browser, &url, "ben").await;
     let found = (page.status, page.url.as_str());
     assert_eq!(found, (200, url.as_str()), "{}", page.way());
     let seen = Stack::seen(&page);
@@ -154,7 +154,7 @@ pub async fn signed_in_or_not(stack: &Stack) {
     // Nobody has to sign in there; who wants to does it below another path.
     let ben = stack.browser();
     let account = stack.url(WIKI, "/account/");
-    let page = ben.sign_in(&account, "ben").await.unwrap();
+    let page = stack.sign_in(&ben, &account, "ben").await;
     assert_eq!(page.url.as_str(), account, "{}", page.way());
     let page = ben.ask(Ask::fetch(&url)).await.unwrap();
     assert_eq!(Stack::seen(&page).all("remote-user"), ["ben"]);

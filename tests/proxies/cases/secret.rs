@@ -25,10 +25,8 @@ fn is_not_in(page: &Page) {
 /// A whole login and logout, and what a stranger gets.
 async fn nobody_sees_it(stack: &Stack) {
     let ben = stack.browser();
-    let page = ben
-        .sign_in(&stack.url(FILMS, "/?shown"), "ben")
-        .await
-        .unwrap();
+    let url = stack.url(FILMS, "/?shown");
+    let page = stack.sign_in(&ben, &url, "ben").await;
     assert_eq!(page.host(), FILMS, "{}", page.way());
     is_not_in(&page);
     for host in [NOTES, OPEN, WIKI, PORTAL] {
