@@ -537,7 +537,8 @@ async fn an_embedded_store_tells_of_each_write_itself() {
     // Nobody waits for this one, and it is done all the same.
     let key = session_key(&hash(&id));
     let deleting = store.delete(&key);
-    assert!(futures_util::FutureExt::now_or_never(deleting).is_none());
+    // It may be so quick that there is an answer.
+    let _ = futures_util::FutureExt::now_or_never(deleting);
     while store.get(&key).await.expect("an answer").is_some() {
         tokio::task::yield_now().await;
     }
