@@ -165,7 +165,9 @@ impl SessionCache {
         (certain.elapsed() < self.grace).then_some(known)
     }
 
-    /// Forgets everything, also what is just being read: for when what was worked out counts no more.
+    /// Forgets everything, also what is just being read: for when what was worked out counts no more. Whoever puts another
+    /// table of services in the place of one has to call this, once no request goes by the old one any more: what an app is
+    /// told is kept by the place of its service in the table.
     pub fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);

@@ -1,5 +1,6 @@
 //! What the cache must never say, whichever comes first: the reading, the writing, or the word of it.
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
@@ -158,6 +159,10 @@ fn login() -> Login {
 
 impl Scene {
     async fn set(grace: Duration) -> Self {
+        Self::set_with(SessionCache::new(grace)).await
+    }
+
+    async fn set_with(cache: SessionCache) -> Self {
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(Slow {
             store: EmbeddedStore::in_memory(clock.clone()).expect("a store"),
@@ -168,7 +173,7 @@ impl Scene {
             reads: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
         });
-        let cache = Arc::new(SessionCache::new(grace));
+        let cache = Arc::new(cache);
         cache.told(Event::Back);
         cache.heard(None);
         let keyring = Arc::new(Keyring::ephemeral());
@@ -313,6 +318,42 @@ async fn what_is_ended_elsewhere_is_not_kept_whenever_that_is_told() {
     assert!(scene.load().await.is_some(), "nobody could know");
     scene.deliver();
     assert!(scene.load().await.is_none());
+}
+
+/// More people are here than there is room for, so that everybody is read again and again, while some leave.
+#[tokio::test]
+async fn ends_are_obeyed_while_there_is_no_room_for_all() {
+    const PEOPLE: usize = SHARDS * 8;
+    let scene = Scene::set_with(SessionCache::bounded(Duration::ZERO, SHARDS, 1 << 20)).await;
+    let mut ids = Vec::new();
+    for number in 0..PEOPLE {
+        let mut login = login();
+        login.identity.subject = number.to_string();
+        ids.push(scene.elsewhere.begin_now(login).await.expect("a session"));
+    }
+    let is_over = Cell::new(0);
+    let reading = (0..8_usize).map(async |reader| {
+        let mut place = reader * 31;
+        while is_over.get() < PEOPLE {
+            place = (place + 7) % PEOPLE;
+            let was_over = place < is_over.get();
+            let known = scene.here.load(&ids[place]).await.expect("an answer");
+            assert!(known.is_none() || !was_over, "{place}");
+            // Nothing is waited for where it is known.
+            tokio::task::yield_now().await;
+        }
+    });
+    let ending = async {
+        for (place, id) in ids.iter().enumerate() {
+            scene.elsewhere.end(id).await.expect("it ends");
+            let key = session_key(&hash(id));
+            scene.cache.told(Event::Changed(key.as_str()));
+            is_over.set(place + 1);
+        }
+    };
+    futures_util::future::join(futures_util::future::join_all(reading), ending).await;
+    assert!(scene.cache.counts().misses > PEOPLE as u64);
+    assert_eq!(scene.cache.size().0, 0);
 }
 
 #[tokio::test]

@@ -78,7 +78,12 @@ pub async fn revoked(stage: &mut Stage, trouble: Trouble) -> Result<Outcome> {
         seen.judge(&load.end(), acknowledged)?;
     }
     let troubles = harm.end();
-    if trouble != Trouble::None && troubles < 2 {
+    let least = match trouble {
+        Trouble::None => 0,
+        Trouble::FailsOver => 1,
+        Trouble::Deaf | Trouble::Closed => 2,
+    };
+    if troubles < least {
         return Err(Failure::new("there was no trouble to speak of"));
     }
     stage.changing();

@@ -1,6 +1,7 @@
 //! Many who come with one cookie at one instance, again and again, while another instance ends its session.
 
 use std::cell::{Cell, RefCell};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -121,7 +122,8 @@ impl Ends {
 
     /// Prints the figures. Of a thousand answers `unavailable` may be 503.
     pub fn conclude(self, what: &str, unavailable: usize) {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "{what}: {} ends, none lost; let in for {}, obeyed after {}; of {} answers {} were 503",
             self.let_in.len(),
             quantiles(&self.let_in),
