@@ -1,6 +1,8 @@
 //! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
 //! nowhere else.
 
+mod drain;
+mod open_files;
 mod room;
 mod socket;
 mod store;
@@ -24,6 +26,8 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+pub use self::drain::WHOLE as WHOLE_DRAIN;
+pub use self::open_files::OPEN_FILES;
 use self::room::make_room;
 use self::socket::unix_listener;
 use crate::clock::Clock;
@@ -58,24 +62,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// into one that is just closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(150);
 
-/// Once it is told to stop, how long the service goes on answering, not ready any more, for whoever looks at that and sends
-/// requests elsewhere. Connections end meanwhile, one answer after the other.
-const NOTICE: Duration = Duration::from_secs(1);
-
-/// How long requests may take to end after that, in seconds.
-const DRAIN_SECONDS: u64 = 5;
-
-/// How many connections the proxies' listener has at most. More wait to be accepted. A connection takes some 20 KiB.
-const VERIFY_CONNECTIONS: usize = 16_384;
-
-/// How many threads serve the portal, and how many connections. A login waits for the provider; it does not compute.
-const PORTAL: (usize, usize) = (2, 8_192);
+/// How many threads serve the portal: a login waits for the provider; it does not compute.
+const PORTAL_WORKERS: usize = 2;
 
 /// The same for whoever looks after the service.
-const ADMIN: (usize, usize) = (1, 256);
-
-/// How long renewals that are under way may take once the service is told to stop. A provider that takes longer may leave their people to sign in again.
-const RENEWAL_DRAIN: Duration = Duration::from_secs(9);
+const ADMIN_WORKERS: usize = 1;
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -183,29 +174,29 @@ impl Application {
         let http = Data::new(http);
         let stopping = Data::<Stopping>::default();
         let shared = (&http, &stopping);
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let [for_proxies, for_browsers, for_admins] = rooms();
         let spoken = dialects.clone();
         let verify_routes = move |config: &mut ServiceConfig| routes::verify(&spoken, config);
-        let (verify_server, verify) = serve(
-            &server.listen,
-            sockets,
-            (cores, VERIFY_CONNECTIONS),
-            shared,
-            verify_routes,
-        )?;
+        let (verify_server, verify) =
+            serve(&server.listen, sockets, for_proxies, shared, verify_routes)?;
         let portal_routes =
             move |config: &mut ServiceConfig| routes::portal_at(&portal_path, &dialects, config);
         let (portal_server, portal) = serve(
             &server.portal_listen,
             sockets,
-            PORTAL,
+            for_browsers,
             shared,
             portal_routes,
         )?;
-        let (admin_server, admin) =
-            serve(&server.admin_listen, sockets, ADMIN, shared, routes::admin)?;
+        let (admin_server, admin) = serve(
+            &server.admin_listen,
+            sockets,
+            for_admins,
+            shared,
+            routes::admin,
+        )?;
         let mut servers = vec![verify_server, portal_server, admin_server];
-        let control = serve_control(&server.control_socket, shared)?;
+        let control = serve_control(&server.control_socket, for_admins, shared)?;
         let control = control.map(|(server, path)| {
             servers.push(server);
             path
@@ -256,7 +247,7 @@ impl Application {
         self.control.as_deref()
     }
 
-    /// Answers until `stop` resolves, then lets running requests end.
+    /// Answers until `stop` resolves, then lets what runs end: ten seconds later at most it is over.
     ///
     /// # Errors
     ///
@@ -267,13 +258,16 @@ impl Application {
         let watching = rt::spawn(keep_watching(self.watched));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let mut servers = std::pin::pin!(try_join_all(self.servers));
-        let mut asked = Instant::now();
+        let asked;
         let ended = tokio::select! {
-            ended = &mut servers => ended.map(drop),
+            ended = &mut servers => {
+                asked = Instant::now();
+                ended.map(drop)
+            }
             () = stop => {
                 asked = Instant::now();
                 self.stopping.begin();
-                if let Ok(ended) = timeout(NOTICE, &mut servers).await {
+                if let Ok(ended) = timeout(drain::NOTICE, &mut servers).await {
                     ended.map(drop)
                 } else {
                     let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
@@ -282,21 +276,38 @@ impl Application {
                 }
             }
         };
-        let left = RENEWAL_DRAIN.saturating_sub(asked.elapsed());
-        self.refresher.drain(left).await;
+        let left = |limit: Duration| limit.saturating_sub(asked.elapsed());
+        self.refresher.drain(left(drain::RENEWALS)).await;
         discovery.abort();
         watching.abort();
         telling.abort();
         self.denials.tell();
-        self.store.close().await;
+        if timeout(left(drain::WHOLE), self.store.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("stopped while the session store was closed");
+        }
         ended
     }
+}
+
+/// How many threads and connections each kind of listener has: that of the proxies, of the portal, and of administrators.
+fn rooms() -> [(usize, usize); 3] {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let connections = open_files::connections(cores);
+    [
+        (cores, connections.verify),
+        (PORTAL_WORKERS, connections.portal),
+        (ADMIN_WORKERS, connections.admin),
+    ]
 }
 
 /// Listens for the commands of administrators. The usual place is one where not everybody can make a socket, and where
 /// another instance may have made its own: that keeps nobody from starting.
 fn serve_control(
     socket: &ControlSocket,
+    for_admins: (usize, usize),
     shared: (&Data<Http>, &Data<Stopping>),
 ) -> Result<Option<(Server, PathBuf)>, StartError> {
     let (path, is_asked_for) = match socket {
@@ -312,7 +323,7 @@ fn serve_control(
         group: None,
     };
     let listen = Listen::Unix(path.to_owned());
-    match serve(&listen, owner_alone, ADMIN, shared, routes::control) {
+    match serve(&listen, owner_alone, for_admins, shared, routes::control) {
         Ok((server, _)) => Ok(Some((server, path.to_owned()))),
         Err(error) if is_asked_for => Err(error),
         Err(error) => {
@@ -349,10 +360,10 @@ fn serve(
     let server = HttpServer::new(app)
         .on_connect(note_connection)
         .workers(workers)
-        .max_connections(connections.div_ceil(workers))
+        .max_connections((connections / workers).max(1))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(DRAIN_SECONDS)
+        .shutdown_timeout(drain::REQUESTS_SECONDS)
         .disable_signals();
     let refused = |cause| StartError::Listen {
         listen: listen.to_string(),

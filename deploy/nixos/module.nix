@@ -298,6 +298,8 @@ in
         RestartSec = 2;
         # It lets running requests end, for 10 seconds at most.
         TimeoutStopSec = 15;
+        # Each connection is an open file.
+        LimitNOFILE = 32768;
 
         DynamicUser = true;
         StateDirectory = "portcullis";

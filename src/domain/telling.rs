@@ -4,6 +4,7 @@ use std::fmt;
 use std::mem::size_of;
 
 use bytes::Bytes;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::decision::{Decision, Reason};
@@ -36,7 +37,21 @@ pub enum Value {
     Empty,
 }
 
-/// What an app is told, put together once for many answers: the values of its header plan in one piece of memory.
+impl Value {
+    /// What is sent; `None` for what the client itself sent.
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Secret(secret) => Some(secret.expose_secret()),
+            Self::Empty => Some(""),
+            Self::ClientsOwn => None,
+        }
+    }
+}
+
+/// What an app is told, put together once for many answers: the values of its header plan in one piece of memory, which is
+/// overwritten when the last who holds a part of it lets go, since there may be credentials in it. The copies that answers
+/// are sent from are not: they are actix's, which keeps its buffers for the next answer.
 pub struct Prepared {
     /// One behind the other.
     values: Bytes,
@@ -56,20 +71,18 @@ impl Prepared {
     /// Puts `told` together. `generation` is that of the service's secrets, asked for before they were read.
     #[must_use]
     pub fn of(told: &[Told<'_>], generation: u64) -> Self {
-        let mut values = Vec::new();
+        let texts = told.iter().filter_map(|told| told.value.text());
+        // All at once: what grows leaves copies behind.
+        let length = texts.map(str::len).sum();
+        let mut values = Zeroizing::new(Vec::with_capacity(length));
         let ends = told.iter().map(|told| {
-            let value = match &told.value {
-                Value::Text(text) => text,
-                Value::Secret(secret) => secret.expose_secret(),
-                Value::Empty => "",
-                Value::ClientsOwn => return None,
-            };
-            values.extend_from_slice(value.as_bytes());
+            values.extend_from_slice(told.value.text()?.as_bytes());
             Some(u32::try_from(values.len()).expect("values are of some KiB at most"))
         });
+        let ends = ends.collect();
         Self {
-            ends: ends.collect(),
-            values: values.into_boxed_slice().into(),
+            ends,
+            values: Bytes::from_owner(values),
             generation,
         }
     }
@@ -95,7 +108,7 @@ impl Prepared {
     #[must_use]
     pub fn bytes(&self) -> usize {
         /// What the pieces that are handed out count themselves by.
-        const SHARED: usize = 32;
+        const SHARED: usize = 64;
         size_of::<Self>() + self.values.len() + SHARED + self.ends.len() * size_of::<Option<u32>>()
     }
 }
@@ -184,5 +197,30 @@ pub fn allow_not_copied<'a>(service: &Service, name: &'a str) -> Result<(), Deci
         Err(Decision::Unavailable(Reason::NotCopied(name)))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_handed_out_as_it_was_put_in() {
+        let told = [
+            ("Remote-User", Value::Text("ada".into())),
+            ("X-Api-Key", Value::Secret("s3cret".into())),
+            ("Remote-Name", Value::Empty),
+            ("Authorization", Value::ClientsOwn),
+            ("Remote-Groups", Value::Text("admins".into())),
+        ];
+        let told = told.map(|(name, value)| Told { name, value });
+        let prepared = Prepared::of(&told, 7);
+        let values: Vec<Option<Bytes>> = prepared.values().collect();
+        // A part of it outlives the whole.
+        drop(prepared);
+        let expected = [Some("ada"), Some("s3cret"), Some(""), None, Some("admins")];
+        let expected =
+            expected.map(|value| value.map(|value| Bytes::from_static(value.as_bytes())));
+        assert_eq!(values, expected);
     }
 }

@@ -152,3 +152,33 @@ impl Store for Announcing {
         self.store.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::ManualClock;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::measured::Measured;
+    use crate::telemetry::metrics::Metrics;
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn told(&self, _event: Event<'_>) {}
+
+        fn heard(&self, _when: Option<Instant>) {}
+    }
+
+    /// The one method that a store need not have: whoever stands before a store hands it on all the same.
+    #[tokio::test]
+    async fn a_store_is_closed_through_all_that_stands_before_it() {
+        let store = EmbeddedStore::in_memory(Arc::new(ManualClock::default())).expect("a store");
+        let measured = Measured::new(Arc::new(store), Metrics::default().store());
+        let store = Announcing::new(Arc::new(measured), Arc::new(Deaf));
+        let key = RecordKey::new("session", "x");
+        let life = Duration::from_secs(60);
+        assert_eq!(store.create(&key, b"x", life).await, Ok(true));
+        store.close().await;
+        assert!(store.delete(&key).await.is_err());
+    }
+}

@@ -5,6 +5,7 @@ mod conf_d;
 mod explain;
 mod files;
 mod health;
+mod open_files;
 mod presets;
 mod schema;
 mod sessions;

@@ -5,10 +5,11 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
+use portcullis::startup::{OPEN_FILES, WHOLE_DRAIN};
 use serde_json::Value;
 
 use crate::nixos::evaluated;
-use crate::support::{Configuration, output, portcullis, root, source, texts};
+use crate::support::{Configuration, output, portcullis, root, source, texts, yaml};
 
 const UNIT: &str = "deploy/systemd/portcullis.service";
 
@@ -59,6 +60,27 @@ fn it_is_confined_as_the_module_s_is() {
     }
     assert!(own.len() > 20, "{own:?}");
     assert_eq!(own, expected);
+}
+
+/// As many files may be open as there may be connections, and stopping may take as long as it does: everywhere.
+#[test]
+fn it_has_room_for_its_connections_and_time_to_end() {
+    let unit = settings();
+    let setting = |name: &str| {
+        let found = unit.iter().find(|(known, _)| known == name);
+        let value = found.and_then(|(_, value)| value.parse::<u64>().ok());
+        value.expect(name)
+    };
+    assert!(setting("LimitNOFILE") >= OPEN_FILES);
+    assert!(setting("TimeoutStopSec") > WHOLE_DRAIN.as_secs());
+    for file in ["docker-compose.yml", "deploy/traefik/docker-compose.yml"] {
+        let container = &yaml(file)["services"]["portcullis"];
+        let files = container["ulimits"]["nofile"].as_u64();
+        assert!(files.is_some_and(|files| files >= OPEN_FILES), "{file}");
+        let grace = container["stop_grace_period"].as_str().unwrap_or_default();
+        let grace: u64 = grace.trim_end_matches('s').parse().expect(file);
+        assert!(grace > WHOLE_DRAIN.as_secs(), "{file}");
+    }
 }
 
 /// It comes with systemd, which not every machine has.

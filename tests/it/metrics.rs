@@ -454,6 +454,41 @@ async fn the_store_is_told_to_be_down_and_its_errors_are_counted() {
     assert_eq!(after, before + 1.0);
 }
 
+/// What is told of the sessions in memory: one that is known, one that has to be read, and word of an end.
+#[actix_web::test]
+async fn sessions_in_memory_are_counted() {
+    let app = spawn_app().await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    let cookie = browser.cookie_header("films.example.net");
+    let ask = async || {
+        let asked = app.ask(FILMS).fetch().header("cookie", &cookie);
+        asked.send().await.status.as_u16()
+    };
+    assert_eq!(ask().await, 200);
+    let counted = async || {
+        let found = scrape(&app).await;
+        ["hits", "misses", "invalidations"].map(|what| {
+            let name = format!("portcullis_session_cache_{what}_total");
+            found
+                .value(&name, &[])
+                .expect("it is there from the beginning")
+        })
+    };
+    let [hits, misses, invalidations] = counted().await;
+    assert_eq!(ask().await, 200);
+    assert_eq!(counted().await, [hits + 1.0, misses, invalidations]);
+    // Whoever brings nothing is not looked for.
+    assert_eq!(app.ask(FILMS).fetch().send().await.status, 401);
+    assert_eq!(counted().await, [hits + 1.0, misses, invalidations]);
+    let logout = "https://films.example.net/.portcullis/logout";
+    assert_eq!(browser.ask(logout).navigation().send().await.status, 302);
+    let [hits, misses, after] = counted().await;
+    assert!(after > invalidations, "{after}");
+    assert_eq!(ask().await, 401);
+    assert_eq!(counted().await, [hits, misses + 1.0, after]);
+}
+
 #[actix_web::test]
 async fn the_provider_is_told_to_be_down_and_a_login_that_cannot_begin_is_counted() {
     let app = spawn_app().await;

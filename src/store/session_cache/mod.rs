@@ -96,9 +96,14 @@ impl SessionCache {
 
     /// Looks for a session.
     pub(super) fn look(&self, name: &SessionName) -> Look {
+        // Before the lock, where nobody waits for the clock: a request that came before the silence was too long is answered
+        // by what was known then.
+        let begun = Instant::now();
+        let was_heard = self.was_heard_at(begun);
         let mut shard = self.shard(name);
-        // Behind the lock: what counts as told after a silence finds nothing here that is older.
-        if self.is_trusted()
+        // Behind the lock: what counts as told after a loss finds nothing here that is older.
+        if was_heard
+            && self.is_told.load(Ordering::SeqCst)
             && let Some(known) = shard.get(name).cloned()
         {
             shard.counts.hits += 1;
@@ -106,7 +111,7 @@ impl SessionCache {
         }
         shard.counts.misses += 1;
         Look::Unknown(Reading {
-            begun: Instant::now(),
+            begun,
             changes: shard.changes,
         })
     }
@@ -114,9 +119,21 @@ impl SessionCache {
     /// Keeps what was read, unless something was told since that may be about it.
     pub(super) fn fill(&self, reading: Reading, known: &Arc<Known>) {
         let mut shard = self.shard(&known.name);
-        let may_serve = self.is_told.load(Ordering::SeqCst) || !self.grace.is_zero();
-        if shard.changes == reading.changes && may_serve {
+        let has_grace = !self.grace.is_zero();
+        let may_serve = self.is_told.load(Ordering::SeqCst) || has_grace;
+        let is_current = shard.changes == reading.changes;
+        if has_grace {
+            // What is told of a change takes away what is older, unless it is lost, and then a grace goes by what is kept.
+            // So of readings that go on at once, the one that is answered first counts.
+            shard.changes += 1;
+        }
+        if is_current && may_serve {
             shard.put(Arc::clone(known));
+        } else if let Some(kept) = shard.get(&known.name)
+            && kept.version != known.version
+        {
+            // One of the two is over.
+            shard.remove(&known.name);
         }
     }
 
@@ -127,9 +144,12 @@ impl SessionCache {
         shard.weigh(known);
     }
 
-    /// Forgets a session that the store does not have.
+    /// Forgets a session that the store does not have. Readings that are still under way count no more: what they found
+    /// may be from before.
     pub(super) fn forget(&self, name: &SessionName) {
-        self.shard(name).remove(name);
+        let mut shard = self.shard(name);
+        shard.changes += 1;
+        shard.remove(name);
     }
 
     /// What was known of a session, now that the store does not answer; `None` once that is too long ago.
@@ -144,7 +164,9 @@ impl SessionCache {
         (certain.elapsed() < self.grace).then_some(known)
     }
 
-    /// Forgets everything, also what is just being read: for when what was worked out counts no more.
+    /// Forgets everything, also what is just being read: for when what was worked out counts no more. Whoever puts another
+    /// table of services in the place of one has to call this, once no request goes by the old one any more: what an app is
+    /// told is kept by the place of its service in the table.
     pub fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -181,13 +203,10 @@ impl SessionCache {
         })
     }
 
-    /// Whether all that happens is told, as far as that can be known.
-    #[must_use]
-    pub fn is_trusted(&self) -> bool {
-        self.is_told.load(Ordering::SeqCst)
-            && self
-                .last_heard()
-                .is_none_or(|heard| heard.elapsed() < TRUSTED_FOR)
+    /// Whether, at `now`, it is not too long ago that all that had happened was told.
+    fn was_heard_at(&self, now: Instant) -> bool {
+        self.last_heard()
+            .is_none_or(|heard| now.saturating_duration_since(heard) < TRUSTED_FOR)
     }
 
     fn last_heard(&self) -> Option<Instant> {
@@ -251,5 +270,6 @@ impl Listener for SessionCache {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+mod model_tests;
+#[cfg(test)]
 mod tests;

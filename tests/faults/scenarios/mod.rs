@@ -85,6 +85,7 @@ pub fn list() -> Vec<Scenario> {
         scenario("two instances, sign-outs",     |stage| Box::pin(replicas::revoked(stage, Trouble::None))),
         scenario("two instances, told nothing",  |stage| Box::pin(replicas::revoked(stage, Trouble::Deaf))),
         scenario("two instances, connections end", |stage| Box::pin(replicas::revoked(stage, Trouble::Closed))),
+        long("two instances, redis fails over",  |stage| Box::pin(replicas::revoked(stage, Trouble::FailsOver))),
         scenario("redis holds writes back",      |stage| Box::pin(redis_forms::writes_held(stage))),
         long("redis primary killed",             |stage| Box::pin(redis_forms::primary_killed(stage))),
         long("redis failover asked for",         |stage| Box::pin(redis_forms::failover_asked_for(stage))),
