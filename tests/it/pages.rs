@@ -7,6 +7,7 @@ use reqwest::Method;
 
 use crate::backchannel;
 use crate::redis::Shared;
+use crate::replicas::until;
 use crate::support::app::{Answer, TestApp, answer, owned, spawn_app, spawn_app_with};
 use crate::support::browser::Browser;
 use crate::support::issuer::{Answer as Lie, Endpoint, FakeIssuer};
@@ -311,6 +312,11 @@ async fn pages_without_a_store() -> Vec<Kind> {
     let provider = late.open(login.location()).await;
     let callback = late.open(provider.location()).await;
     shared.redis.kill();
+    // Until the connection that tells has ended here too, whoever was here goes on.
+    until("it is noticed", async || {
+        ben.ask(FILMS).fetch().send().await.status == 503
+    })
+    .await;
     vec![
         (
             "front page without a store",
