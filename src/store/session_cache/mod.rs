@@ -203,6 +203,12 @@ impl SessionCache {
         })
     }
 
+    /// Whether what is kept is used now.
+    #[cfg(test)]
+    pub(in crate::store) fn is_trusted(&self) -> bool {
+        self.is_told.load(Ordering::SeqCst) && self.was_heard_at(Instant::now())
+    }
+
     /// Whether, at `now`, it is not too long ago that all that had happened was told.
     fn was_heard_at(&self, now: Instant) -> bool {
         self.last_heard()
