@@ -17,12 +17,15 @@ mod kit;
 
 mod launch;
 mod ledger;
+mod load;
 mod people;
 mod probes;
+mod proc;
 mod provider;
 mod scenarios;
 mod seen;
 mod service;
+mod sites;
 mod sockets;
 mod stage;
 mod table;
@@ -58,16 +61,16 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(at_once);
     let table = Arc::new(Table::default());
     let list = scenarios::list();
-    let count = list.len();
+    let instances: Arc<[usize]> = list.iter().map(|scenario| scenario.instances).collect();
     let mut numbered: Vec<(usize, Scenario)> = list.into_iter().enumerate().collect();
     numbered
         .retain(|(_, scenario)| extent == Extent::Whole || scenario.length != Length::OnRequest);
     // Those that take long begin first, so that none is left alone at the end.
     numbered.sort_by_key(|(_, scenario)| scenario.length == Length::Short);
     let trials = numbered.into_iter().map(|(number, scenario)| {
-        let table = Arc::clone(&table);
+        let (table, instances) = (Arc::clone(&table), Arc::clone(&instances));
         Trial::ignorable_test(scenario.name, move || {
-            run(number, count, &scenario, extent, &table)
+            run(number, &instances, &scenario, extent, &table)
         })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
@@ -79,13 +82,13 @@ fn main() -> ExitCode {
 
 fn run(
     number: usize,
-    count: usize,
+    instances: &[usize],
     scenario: &Scenario,
     extent: Extent,
     table: &Table,
 ) -> std::result::Result<Completion, Failed> {
     let ledger = Arc::new(Ledger::default());
-    let mut outcome = play(number, count, scenario, extent, &ledger);
+    let mut outcome = play(number, instances, scenario, extent, &ledger);
     let figures = ledger.figures();
     // Whatever else a scenario comes to.
     if figures.forbidden_passes > 0 {
@@ -118,12 +121,12 @@ fn run(
 
 fn play(
     number: usize,
-    count: usize,
+    instances: &[usize],
     scenario: &Scenario,
     extent: Extent,
     ledger: &Arc<Ledger>,
 ) -> Result<Outcome> {
-    let world = World::of(count)?;
+    let world = World::of(instances)?;
     // Two threads: the visitors go on asking while a scenario waits for a program to end.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -3,6 +3,7 @@
 mod clock;
 mod endings;
 mod file;
+mod instances;
 mod names;
 mod provider;
 mod records;
@@ -60,15 +61,25 @@ pub enum Length {
 pub struct Scenario {
     pub name: &'static str,
     pub length: Length,
+    /// How many instances of the service Caddy asks.
+    pub instances: usize,
     pub play: Play,
 }
 
 /// All of them, in the order of the table.
 pub fn list() -> Vec<Scenario> {
-    let of_length = |length| move |name, play| Scenario { name, length, play };
-    let scenario = of_length(Length::Short);
-    let long = of_length(Length::Long);
-    let on_request = of_length(Length::OnRequest);
+    let of = |length, instances| {
+        move |name, play| Scenario {
+            name,
+            length,
+            instances,
+            play,
+        }
+    };
+    let scenario = of(Length::Short, 1);
+    let long = of(Length::Long, 1);
+    let on_request = of(Length::OnRequest, 1);
+    let two = of(Length::Long, 2);
     #[rustfmt::skip] // a table
     let list = vec![
         scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
@@ -86,6 +97,9 @@ pub fn list() -> Vec<Scenario> {
         scenario("two instances, told nothing",  |stage| Box::pin(replicas::revoked(stage, Trouble::Deaf))),
         scenario("two instances, connections end", |stage| Box::pin(replicas::revoked(stage, Trouble::Closed))),
         scenario("redis holds writes back",      |stage| Box::pin(redis_forms::writes_held(stage))),
+        two("one of two stops",                  |stage| Box::pin(instances::stopped(stage))),
+        two("one of two killed",                 |stage| Box::pin(instances::killed(stage))),
+        two("one of two cut off from redis",     |stage| Box::pin(instances::cut_off(stage))),
         long("redis primary killed",             |stage| Box::pin(redis_forms::primary_killed(stage))),
         long("redis failover asked for",         |stage| Box::pin(redis_forms::failover_asked_for(stage))),
         scenario("redis sentinel and replica down", |stage| Box::pin(redis_forms::others_down(stage))),
