@@ -1,6 +1,7 @@
 //! The composition root: a [`Config`] in, a running service out. What depends on what is decided here and
 //! nowhere else.
 
+pub mod files;
 mod room;
 mod socket;
 mod store;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::http::panics::log_panics;
 use crate::oidc::install_crypto_provider;
 use crate::startup::Application;
+use crate::startup::files::allow_many;
 use crate::telemetry::subscriber::{self, Log};
 
 /// Runs. 0 after a clean stop, 1 when the service could not start or broke.
@@ -31,6 +32,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
         }
     };
     log_panics();
+    allow_many();
     install_crypto_provider();
     match actix_web::rt::System::new().block_on(serve(config, &log)) {
         Ok(()) => ExitCode::SUCCESS,
