@@ -132,12 +132,13 @@ impl Ledger {
     }
 
     /// When the first of the last answers began that are all as `expect` says, and how many of `who`'s these
-    /// are. Counts what began after `since`.
+    /// are: none as long as one of these ways brings no answer. Counts what began after `since`.
     pub fn good_since(
         &self,
         since: Instant,
         expect: &Expect,
         who: Who,
+        routes: &[Route],
     ) -> Option<(Instant, usize)> {
         let pages = self.pages();
         let mut samples: Vec<&Sample> = pages.samples.iter().collect();
@@ -149,7 +150,13 @@ impl Ledger {
             .rposition(|sample| bad(sample))
             .map_or(0, |last| last + 1);
         let run = &samples[first..];
-        let count = run.iter().filter(|sample| sample.who == who).count();
+        let count_by = |route: &Route| {
+            let by = |sample: &&&Sample| sample.who == who && sample.route == *route;
+            run.iter().filter(by).count()
+        };
+        let counts: Vec<usize> = routes.iter().map(count_by).collect();
+        let all_answer = counts.iter().all(|count| *count > 0);
+        let count = if all_answer { counts.iter().sum() } else { 0 };
         run.first().map(|sample| (sample.begun, count))
     }
 

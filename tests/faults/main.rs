@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::kit::{Failure, Result};
 use crate::ledger::Ledger;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Ok("all") => Extent::Whole,
         _ => Extent::Brief,
     };
+    have_enough_files();
     let mut arguments = Arguments::from_args();
     let at_once = match extent {
         Extent::Brief => BRIEF_AT_ONCE,
@@ -78,6 +80,17 @@ fn main() -> ExitCode {
         table.print();
     }
     conclusion.exit_code()
+}
+
+/// Some faults are thousands of connections, at both ends. What is started here may have as many.
+fn have_enough_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it may not be, they make do with fewer.
+    let _ = setrlimit(Resource::Nofile, most);
 }
 
 fn run(

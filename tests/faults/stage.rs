@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::kit::{Failure, Result};
-use crate::ledger::{Figures, Kind, Ledger, Route};
+use crate::ledger::{Kind, Ledger, Route};
 use crate::probes::{Cookies, Probes, Targets};
 use crate::seen::{Expect, Who};
 use crate::service::{Plan, Service};
@@ -233,7 +233,8 @@ impl Stage {
         let wanted = self.rounds(12, 100);
         let since = self.phase_since;
         loop {
-            let good = self.ledger.good_since(since, &expect, Who::Valid);
+            let good = self.ledger
+                .good_since(since, &expect, Who::Valid, self.routes);
             let took = good.map(|(first, _)| first.duration_since(since));
             if let Some((first, count)) = good
                 && count >= wanted
@@ -261,11 +262,6 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// What was measured so far.
-    pub fn figures(&self) -> Figures {
-        self.ledger.figures()
     }
 
     /// What was seen last, for a message.

@@ -81,6 +81,7 @@ pub async fn stopped(stage: &mut Stage) -> Result<Outcome> {
             // Whoever signs in does so at the other one.
             stage.signed_in("ben", 200).await?;
             stage.hold(stage.time(0.5, 5.0)).await;
+            stage.fault_but(Expect::CALM, (instance.route, None));
             instance.service.start(&instance.plan).await?;
             stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
         }
@@ -143,6 +144,7 @@ pub async fn killed(stage: &mut Stage) -> Result<Outcome> {
             instance.service.kill();
             stage.hold(stage.time(1.0, 5.0)).await;
             stage.signed_in("ben", 200).await?;
+            stage.fault_but(expect, (instance.route, None));
             slowest = slowest.max(instance.service.start(&instance.plan).await?);
             stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
         }

@@ -1,6 +1,7 @@
 //! The faults, by what breaks.
 
 mod clock;
+mod crowds;
 mod endings;
 mod file;
 mod instances;
@@ -93,6 +94,7 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("redis takes no connections",   |stage| Box::pin(redis::crowded(stage))),
         scenario("two instances, sign-outs",     |stage| Box::pin(replicas::revoked(stage, Trouble::None))),
         scenario("two instances, told nothing",  |stage| Box::pin(replicas::revoked(stage, Trouble::Deaf))),
         scenario("two instances, connections end", |stage| Box::pin(replicas::revoked(stage, Trouble::Closed))),
@@ -123,6 +125,10 @@ pub fn list() -> Vec<Scenario> {
         long("logout tokens in thousands",       |stage| Box::pin(endings::flood(stage))),
         scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
         scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
+        long("connections in thousands",         |stage| Box::pin(crowds::connections(stage))),
+        long("too few files",                    |stage| Box::pin(crowds::few_files(stage))),
+        long("logins in thousands",              |stage| Box::pin(crowds::logins(stage))),
+        long("clients hang up",                  |stage| Box::pin(crowds::hanging_up(stage))),
         scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
         scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
         scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),
