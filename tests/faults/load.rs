@@ -194,7 +194,8 @@ impl Tally {
     }
 }
 
-fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+/// Of times in their order, the one within which so many of a hundred are.
+pub fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     let place = sorted.len() * percent / 100;
     let found = sorted.get(place.min(sorted.len().saturating_sub(1)));
     found.copied().unwrap_or_default()

@@ -24,6 +24,8 @@ const OWN: &str = env!("CARGO_BIN_EXE_portcullis");
 pub struct Plan {
     /// `session.store`.
     pub store: String,
+    /// TOML: further lines of `server`.
+    pub server: String,
     /// TOML: further lines of `session`.
     pub session: String,
     /// TOML: further lines of `oidc`.
@@ -42,6 +44,7 @@ impl Plan {
     pub fn new(issuer: &str, client_secret_file: &Path) -> Self {
         Self {
             store: "memory:".to_owned(),
+            server: String::new(),
             session: String::new(),
             oidc: String::new(),
             issuer: issuer.to_owned(),
@@ -301,6 +304,7 @@ listen = "{address}:{verify}"
 portal_listen = "{address}:{portal}"
 admin_listen = "{address}:{admin}"
 public_url = "{public_url}"
+{server}
 
 [oidc]
 issuer = "{issuer}"
@@ -330,6 +334,7 @@ paths = ["/open/*"]
         verify = ports.verify,
         portal = ports.portal,
         admin = ports.admin,
+        server = plan.server,
         issuer = plan.issuer,
         client_id = provider::CLIENT_ID,
         client_secret = plan.client_secret_file.display(),

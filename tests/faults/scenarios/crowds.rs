@@ -46,8 +46,8 @@ const FILES_FOR_MORE: usize = 192;
 /// Once there are files again, connections that were given up meanwhile are in the way: as many of them as there are files
 /// are taken every half second.
 const FILES_RECOVERY_LIMIT: Duration = Duration::from_secs(15);
-/// As long as Caddy waits for an answer, and for a connection before.
-const PROXY_LIMIT: Duration = Duration::from_secs(6);
+/// Caddy gives up after five seconds and one. Traefik does not, and the visitors do.
+const PROXY_LIMIT: Duration = Duration::from_secs(12);
 
 /// Thousands of connections within a second, and then clients that send their heads or bodies byte by byte, or do not read
 /// what they are sent.

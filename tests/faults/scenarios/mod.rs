@@ -5,6 +5,7 @@ mod crowds;
 mod endings;
 mod file;
 mod instances;
+mod many;
 mod names;
 mod provider;
 mod records;
@@ -12,6 +13,7 @@ mod redis;
 mod redis_forms;
 mod refresh;
 mod replicas;
+mod soak;
 mod within;
 
 use std::pin::Pin;
@@ -129,6 +131,8 @@ pub fn list() -> Vec<Scenario> {
         long("too few files",                    |stage| Box::pin(crowds::few_files(stage))),
         long("logins in thousands",              |stage| Box::pin(crowds::logins(stage))),
         long("clients hang up",                  |stage| Box::pin(crowds::hanging_up(stage))),
+        long("much of everything, for long",     |stage| Box::pin(soak::soak(stage))),
+        long("a million sessions",               |stage| Box::pin(many::sessions(stage))),
         scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
         scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
         scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),
