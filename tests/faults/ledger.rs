@@ -177,7 +177,8 @@ impl Ledger {
             .filter(|sample| {
                 let phase = pages.phase_of(sample);
                 phase.is_some_and(|phase| {
-                    phase.kind == Kind::Fault && phase.but.is_none_or(|(but, _)| but != sample.route)
+                    phase.kind == Kind::Fault
+                        && phase.but.is_none_or(|(but, _)| but != sample.route)
                 })
             })
             .collect();

@@ -111,7 +111,12 @@ impl Probes {
         }
         for route in routes.iter().filter(|route| **route != Route::Second) {
             let (client, ledger) = (client.clone(), Arc::clone(ledger));
-            tasks.spawn(keep_measuring(client, *route, targets.control(*route), ledger));
+            tasks.spawn(keep_measuring(
+                client,
+                *route,
+                targets.control(*route),
+                ledger,
+            ));
         }
         Ok(Self { _tasks: tasks })
     }

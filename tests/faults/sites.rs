@@ -55,7 +55,8 @@ pub fn caddy(folder: &Path, slots: &[Slot], https_port: u16, app_port: u16) -> R
             site = if slot.instances == 1 {
                 replaced(&site, &line, &one)?
             } else {
-                let lines = for_two.replace(&PORTS.admin.to_string(), &slot.ports.admin.to_string());
+                let lines =
+                    for_two.replace(&PORTS.admin.to_string(), &slot.ports.admin.to_string());
                 let two = format!("{one} {SECOND}:{to} {{\n{lines}");
                 match directive {
                     "forward_auth" => replaced(&site, &format!("{line} {{\n"), &two)?,
@@ -129,15 +130,13 @@ fn lines_for_two() -> Result<String> {
         let line = line.trim_start();
         line.starts_with("health_") || line.starts_with("lb_")
     };
-    let lines: String = block
-        .lines()
-        .filter(is_for_two)
-        .map(|line| format!("{line}\n"))
-        .collect();
-    match lines.lines().count() {
-        3.. => Ok(lines),
-        _ => Err(Failure(format!("too few lines for two instances:\n{lines}"))),
+    let lines: Vec<&str> = block.lines().filter(is_for_two).collect();
+    if lines.len() < 3 {
+        return Err(Failure(format!(
+            "too few lines for two instances: {lines:?}"
+        )));
     }
+    Ok(lines.join("\n") + "\n")
 }
 
 /// Traefik asks the first instance.

@@ -233,7 +233,8 @@ impl Stage {
         let wanted = self.rounds(12, 100);
         let since = self.phase_since;
         loop {
-            let good = self.ledger
+            let good = self
+                .ledger
                 .good_since(since, &expect, Who::Valid, self.routes);
             let took = good.map(|(first, _)| first.duration_since(since));
             if let Some((first, count)) = good

@@ -75,7 +75,11 @@ pub async fn connections(stage: &mut Stage) -> Result<Outcome> {
         if many < files + held.len() / 2 {
             return Err(Failure(format!("{many} files open beside {}", held.len())));
         }
-        remarks.push(format!("{} connections: {}", held.len(), paced(load).await?));
+        remarks.push(format!(
+            "{} connections: {}",
+            held.len(),
+            paced(load).await?
+        ));
         drop(held);
         files_back(&mut service, files, RECOVERY_LIMIT).await?;
         memory.push(service.memory_kib()?);
@@ -92,7 +96,10 @@ pub async fn connections(stage: &mut Stage) -> Result<Outcome> {
         stage.fault(Expect::CALM);
         let load = loads(stage)?;
         let took = kind.crowd(stage, slow).await?;
-        remarks.push(format!("{slow} {kind:?}: {took:.1?}, {}", paced(load).await?));
+        remarks.push(format!(
+            "{slow} {kind:?}: {took:.1?}, {}",
+            paced(load).await?
+        ));
         files_back(&mut service, files, RECOVERY_LIMIT).await?;
     }
     stage.recover(Expect::CALM).await?;
@@ -101,7 +108,10 @@ pub async fn connections(stage: &mut Stage) -> Result<Outcome> {
         return Err(Failure(format!("memory was {memory:?} KiB")));
     }
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("{}; memory {before}, then {memory:?} KiB", remarks.join("; ")))
+    Outcome::held(format!(
+        "{}; memory {before}, then {memory:?} KiB",
+        remarks.join("; ")
+    ))
 }
 
 /// Both ways of somebody who is signed in.
@@ -139,8 +149,9 @@ async fn storm(stage: &Stage, count: usize) -> Vec<TcpStream> {
     let mut connecting = JoinSet::new();
     for number in 0..count {
         let address = listener(ports[number % 2]);
-        let due = began + Duration::from_secs(1) * u32::try_from(number).unwrap_or(0)
-            / u32::try_from(count).unwrap_or(1);
+        let due = began
+            + Duration::from_secs(1) * u32::try_from(number).unwrap_or(0)
+                / u32::try_from(count).unwrap_or(1);
         connecting.spawn(async move {
             tokio::time::sleep_until(due).await;
             let mut stream = TcpStream::connect(address).await.ok()?;
@@ -156,7 +167,11 @@ async fn storm(stage: &Stage, count: usize) -> Vec<TcpStream> {
 }
 
 /// Waits until what was opened is closed again.
-pub(super) async fn files_back(service: &mut Service, before: usize, limit: Duration) -> Result<()> {
+pub(super) async fn files_back(
+    service: &mut Service,
+    before: usize,
+    limit: Duration,
+) -> Result<()> {
     let begun = Instant::now();
     loop {
         let open = service.open_files()?;
@@ -272,8 +287,18 @@ pub async fn few_files(stage: &mut Stage) -> Result<Outcome> {
     let held = storm(stage, 600).await;
     stage.fault(Expect {
         valid: &[Seen::Pass, Seen::Unavailable, Seen::NoGate, Seen::NoAnswer],
-        groupless: &[Seen::Forbidden, Seen::Unavailable, Seen::NoGate, Seen::NoAnswer],
-        logged_out: &[Seen::SignIn, Seen::Unavailable, Seen::NoGate, Seen::NoAnswer],
+        groupless: &[
+            Seen::Forbidden,
+            Seen::Unavailable,
+            Seen::NoGate,
+            Seen::NoAnswer,
+        ],
+        logged_out: &[
+            Seen::SignIn,
+            Seen::Unavailable,
+            Seen::NoGate,
+            Seen::NoAnswer,
+        ],
         anonymous: &[Seen::SignIn, Seen::NoGate, Seen::NoAnswer],
         bypassed: &[Seen::Pass, Seen::NoGate, Seen::NoAnswer],
     });

@@ -424,7 +424,9 @@ pub async fn disconnecting(stage: &mut Stage) -> Result<Outcome> {
 /// How many connections of services it has.
 fn clients(redis: &RedisServer) -> usize {
     let clients = redis.ask(&["CLIENT", "LIST"]);
-    let ours = clients.lines().filter(|line| line.contains("name=portcullis"));
+    let ours = clients
+        .lines()
+        .filter(|line| line.contains("name=portcullis"));
     ours.count()
 }
 
@@ -481,9 +483,10 @@ impl Administrator {
             self.0.read_line(&mut line).await
         };
         said.await.map_err(Failure::of(words))?;
-        match line.starts_with(['+', ':']) {
-            true => Ok(()),
-            false => Err(Failure(format!("{words}: {line}"))),
+        if line.starts_with(['+', ':']) {
+            Ok(())
+        } else {
+            Err(Failure(format!("{words}: {line}")))
         }
     }
 }

@@ -92,15 +92,21 @@ fn flat(memory: &[(Duration, usize)], stage: &Stage) -> Result<String> {
         return Err(Failure::new("memory was hardly looked at"));
     };
     let grown = mean(later) - mean(earlier);
-    let apart = (last.0 - first.0).as_secs_f64() / 2.0;
+    let apart = last.0.saturating_sub(first.0).as_secs_f64() / 2.0;
     let in_ten_minutes = grown * TEN_MINUTES.as_secs_f64() / apart;
     let is_flat = if stage.extent == Extent::Brief {
         grown < MOST_IN_BRIEF
     } else {
         grown < NOISE + MOST_IN_TEN_MINUTES * apart / TEN_MINUTES.as_secs_f64()
     };
-    let told = format!("grown by {grown:.0} KiB in {apart:.0} s, which is {in_ten_minutes:.0} in ten minutes");
-    if is_flat { Ok(told) } else { Err(Failure(told)) }
+    let told = format!(
+        "grown by {grown:.0} KiB in {apart:.0} s, which is {in_ten_minutes:.0} in ten minutes"
+    );
+    if is_flat {
+        Ok(told)
+    } else {
+        Err(Failure(told))
+    }
 }
 
 /// Far below what a float counts exactly.
