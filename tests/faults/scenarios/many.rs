@@ -468,10 +468,10 @@ async fn ends_soon(stage: &Stage, maker: &Maker, redis: &RedisServer) -> Result<
     tokio::time::sleep_until((begun + SOON).into()).await;
     // Of few among many it keeps what has ended until somebody comes across it.
     let walk = format!("redis-cli -s '{}' --scan | wc -l", redis.socket().display());
-    let walk = tokio::process::Command::new("sh")
-        .args(["-c", &walk])
-        .output();
-    let walked = walk.await.map_err(Failure::of("walk"))?;
+    let walked =
+        tokio::task::spawn_blocking(move || Command::new("sh").args(["-c", &walk]).output());
+    let walked = walked.await.map_err(Failure::of("walk"))?;
+    let walked = walked.map_err(Failure::of("walk"))?;
     let left = keys(redis)?;
     if left > before {
         let walked = String::from_utf8_lossy(&walked.stdout).into_owned();
