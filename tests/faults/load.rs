@@ -47,7 +47,7 @@ pub struct Tally {
     /// Of those who may not pass, who did.
     let_in: usize,
     times: Vec<Duration>,
-    /// Of requests that Portcullis has no part in.
+    /// Of requests that Portcullis has no part in, by the same way.
     controls: Vec<Duration>,
 }
 
@@ -88,7 +88,7 @@ impl Load {
             all.spawn(ask_on(Arc::clone(&asking), pause, until.clone()));
         }
         let mut control = JoinSet::new();
-        let app = format!("http://127.0.0.1:{}/", stage.world.app_port);
+        let app = stage.without_gate(route);
         let client = bare_client(&stage.world.root, PATIENCE)?;
         control.spawn(async move {
             let mut times = Vec::new();
@@ -144,7 +144,7 @@ impl Tally {
         quantile(&self.times, percent)
     }
 
-    /// The same for the app by itself.
+    /// The same for the app where there is no gate.
     pub fn control_within(&self, percent: usize) -> Duration {
         quantile(&self.controls, percent)
     }

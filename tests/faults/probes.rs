@@ -38,7 +38,7 @@ pub struct Targets {
 
 impl Targets {
     /// The app by such a way, without a gate.
-    fn control(&self, route: Route) -> String {
+    pub fn control(&self, route: Route) -> String {
         let host = self.open_host;
         match route {
             Route::Direct | Route::Second => format!("http://127.0.0.1:{}/", self.app_port),

@@ -163,15 +163,7 @@ impl Stage {
     /// When they cannot be set up.
     pub fn watch_expecting(&mut self, expect: Expect) -> Result<()> {
         self.begin(Kind::Other, Some(expect));
-        let targets = Targets {
-            verify_port: self.slot.ports.verify,
-            caddy_port: self.world.caddy.https_port,
-            traefik_port: self.world.traefik_port,
-            app_port: self.world.app_port,
-            open_host: OPEN_HOST,
-            host: self.slot.app_host.clone(),
-            login: format!("{}/login", self.public_url()),
-        };
+        let targets = self.targets();
         let probes = Probes::start(
             &self.world.root,
             &targets,
@@ -182,6 +174,23 @@ impl Stage {
         )?;
         self.probes = Some(probes);
         Ok(())
+    }
+
+    /// Where the app is by such a way, without a gate.
+    pub fn without_gate(&self, route: Route) -> String {
+        self.targets().control(route)
+    }
+
+    fn targets(&self) -> Targets {
+        Targets {
+            verify_port: self.slot.ports.verify,
+            caddy_port: self.world.caddy.https_port,
+            traefik_port: self.world.traefik_port,
+            app_port: self.world.app_port,
+            open_host: OPEN_HOST,
+            host: self.slot.app_host.clone(),
+            login: format!("{}/login", self.public_url()),
+        }
     }
 
     fn begin(&mut self, kind: Kind, expect: Option<Expect>) {

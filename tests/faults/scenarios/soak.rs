@@ -56,7 +56,8 @@ pub async fn soak(stage: &mut Stage) -> Result<Outcome> {
     let (mut sign_ins, mut sign_outs) = (0, 0);
     let mut memory = Vec::new();
     while began.elapsed() < time {
-        let browser = stage.signed_in("ben", 200).await?;
+        // Not who asks: of two hundred sessions of one person, the oldest ends.
+        let browser = stage.signed_in("ada", 200).await?;
         sign_ins += 1;
         if sign_ins % 3 == 0 {
             stage.sign_out(&browser).await?;
