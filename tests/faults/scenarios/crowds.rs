@@ -41,6 +41,8 @@ const BODY_LIMIT: Duration = Duration::from_secs(10);
 const FILES_SPARE: usize = 32;
 /// What a connection takes, which is kept for later ones (`docs/how-it-works.md`).
 const CONNECTION_KIB: usize = 20;
+/// What one takes beside that whose client does not read: each of them once, however often they come.
+const UNREAD_KIB: usize = 80;
 /// So many files are left to a service that has too few; and more where the visitors come more often, by a proxy that opens
 /// a connection for each.
 const FEW_FILES: usize = 64;
@@ -94,7 +96,7 @@ pub async fn connections(stage: &mut Stage) -> Result<Outcome> {
         )));
     }
     let slow = stage.rounds(200, 1_000).min(most_connections());
-    for kind in [Slow::Head, Slow::Body, Slow::Reader] {
+    for kind in [Slow::Head, Slow::Body, Slow::Reader, Slow::Reader] {
         stage.fault(Expect::CALM);
         let load = loads(stage)?;
         let took = kind.crowd(stage, slow).await?;
@@ -106,8 +108,11 @@ pub async fn connections(stage: &mut Stage) -> Result<Outcome> {
     }
     stage.recover(Expect::CALM).await?;
     memory.push(service.memory_kib()?);
-    if memory[3].saturating_sub(memory[2]) > MOST_MEMORY {
-        return Err(Failure(format!("memory was {memory:?} KiB")));
+    let most = most + slow * UNREAD_KIB;
+    if memory.iter().any(|memory| *memory > most) {
+        return Err(Failure(format!(
+            "memory was {before} KiB, then {memory:?}, and {most} is too much"
+        )));
     }
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held(format!(

@@ -217,6 +217,8 @@ fn through(relay: &Relay) -> String {
 /// It is far away, over a line that loses something now and then.
 pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
     let redis = RedisServer::start();
+    // So that nothing is kept, and each request has a session looked up.
+    redis.ask(&["ACL", "SETUSER", "default", "-client|tracking"]);
     let relay = Relay::start(redis.port)
         .await
         .map_err(Failure::of("relay"))?;
