@@ -25,9 +25,13 @@ test: check tools ## Format, lints, all tests, and the demo by itself
 	DEMO_CHECK=1 DEMO_PORT=0 $(BUILT)/examples/demo
 
 .PHONY: faults
-faults: tools ## Let each fault last, and print what was measured (some ten minutes; `make test` runs them briefly)
+faults: tools ## Let each fault last, and print what was measured (some twenty minutes; `make test` runs them briefly)
 	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults
 	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test it replicas -- --nocapture
+
+.PHONY: soak
+soak: tools ## Of the faults, only the one that lasts: five minutes of requests, strangers and sign-ins, and what memory does
+	PORTCULLIS_TOOLS=required PORTCULLIS_FAULTS=all cargo test --test faults 'much of everything'
 
 .PHONY: proxies
 proxies: tools ## Run every case behind every proxy, with what `snippet` prints, and print the table (`make test` runs it too)

@@ -10,12 +10,17 @@ use crate::seen::{Expect, Seen, Who};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     Direct,
+    /// To the second instance.
+    Second,
     Caddy,
     Traefik,
 }
 
 impl Route {
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Caddy, Self::Traefik];
+    /// To one instance.
+    pub const USUAL: &[Self] = &[Self::Direct, Self::Caddy, Self::Traefik];
+    /// To two, of which Traefik knows one.
+    pub const TO_TWO: &[Self] = &[Self::Direct, Self::Second, Self::Caddy];
 }
 
 pub struct Sample {
@@ -42,10 +47,22 @@ struct Phase {
     kind: Kind,
     /// `None` while things change: then the oracle alone holds.
     expect: Option<Expect>,
+    /// What holds by one of the ways in its place.
+    but: Option<(Route, Option<Expect>)>,
 }
 
-/// A request that has nothing to do with the service: how busy the machine is.
+impl Phase {
+    fn expect(&self, route: Route) -> Option<Expect> {
+        match self.but {
+            Some((other, expect)) if other == route => expect,
+            _ => self.expect,
+        }
+    }
+}
+
+/// A request that has nothing to do with the service: how busy the machine is, and a proxy.
 struct Control {
+    route: Route,
     begun: Instant,
     took: Duration,
 }
@@ -84,17 +101,29 @@ impl Ledger {
         self.pages().samples.push(sample);
     }
 
-    pub fn note_control(&self, begun: Instant) {
+    pub fn note_control(&self, route: Route, begun: Instant) {
         let took = begun.elapsed();
-        self.pages().controls.push(Control { begun, took });
+        let control = Control { route, begun, took };
+        self.pages().controls.push(control);
     }
 
     pub fn begin(&self, kind: Kind, expect: Option<Expect>) {
+        self.begin_but(kind, expect, None);
+    }
+
+    /// The same with a way by which something else holds.
+    pub fn begin_but(
+        &self,
+        kind: Kind,
+        expect: Option<Expect>,
+        but: Option<(Route, Option<Expect>)>,
+    ) {
         let since = Instant::now();
         self.pages().phases.push(Phase {
             since,
             kind,
             expect,
+            but,
         });
     }
 
@@ -103,12 +132,13 @@ impl Ledger {
     }
 
     /// When the first of the last answers began that are all as `expect` says, and how many of `who`'s these
-    /// are. Counts what began after `since`.
+    /// are: none as long as one of these ways brings no answer. Counts what began after `since`.
     pub fn good_since(
         &self,
         since: Instant,
         expect: &Expect,
         who: Who,
+        routes: &[Route],
     ) -> Option<(Instant, usize)> {
         let pages = self.pages();
         let mut samples: Vec<&Sample> = pages.samples.iter().collect();
@@ -120,7 +150,13 @@ impl Ledger {
             .rposition(|sample| bad(sample))
             .map_or(0, |last| last + 1);
         let run = &samples[first..];
-        let count = run.iter().filter(|sample| sample.who == who).count();
+        let count_by = |route: &Route| {
+            let by = |sample: &&&Sample| sample.who == who && sample.route == *route;
+            run.iter().filter(by).count()
+        };
+        let counts: Vec<usize> = routes.iter().map(count_by).collect();
+        let all_answer = counts.iter().all(|count| *count > 0);
+        let count = if all_answer { counts.iter().sum() } else { 0 };
         run.first().map(|sample| (sample.begun, count))
     }
 
@@ -139,9 +175,11 @@ impl Ledger {
             .samples
             .iter()
             .filter(|sample| {
-                pages
-                    .phase_of(sample)
-                    .is_some_and(|phase| phase.kind == Kind::Fault)
+                let phase = pages.phase_of(sample);
+                phase.is_some_and(|phase| {
+                    phase.kind == Kind::Fault
+                        && phase.but.is_none_or(|(but, _)| but != sample.route)
+                })
             })
             .collect();
         let share = |who: Who| {
@@ -169,13 +207,13 @@ impl Ledger {
         }
     }
 
-    /// Holds all that was seen against what must hold; `bound` is for each answer, and what the machine took for
-    /// something else at the same time is added.
+    /// Holds all that was seen by these ways against what must hold; `bound` is for each answer, and what the machine
+    /// took for something else at the same time is added.
     ///
     /// # Errors
     ///
     /// With the first few of what must not be.
-    pub fn verdict(&self, bound: Duration) -> Result<()> {
+    pub fn verdict(&self, bound: Duration, routes: &[Route]) -> Result<()> {
         let pages = self.pages();
         let mut wrong: Vec<String> = pages
             .forbidden()
@@ -189,14 +227,15 @@ impl Ledger {
             if let Some(complaint) = &sample.complaint {
                 wrong.push(pages.tell(complaint, sample));
             }
-            let expect = pages.phase_of(sample).and_then(|phase| phase.expect);
+            let expect = pages.phase_of(sample);
+            let expect = expect.and_then(|phase| phase.expect(sample.route));
             if expect.is_some_and(|expect| !expect.allows(sample.who, sample.seen)) {
                 wrong.push(pages.tell("not as it must be", sample));
             }
         }
         for who in Who::ALL {
-            for route in Route::ALL {
-                let asked = |sample: &&Sample| sample.who == who && sample.route == route;
+            for route in routes {
+                let asked = |sample: &&Sample| sample.who == who && sample.route == *route;
                 if pages.samples.iter().filter(asked).count() < 5 {
                     wrong.push(format!("{who:?} hardly asked by way of {route:?}"));
                 }
@@ -226,13 +265,14 @@ impl Pages {
         samples.filter(|sample| sample.seen == Seen::Pass && !sample.who.may_pass())
     }
 
-    /// The longest that something else took at the same time.
+    /// The longest that something else took at the same time, by the same proxy or by none.
     fn busy_during(&self, sample: &Sample) -> Duration {
         let end = sample.begun + sample.took;
-        let meanwhile = self
-            .controls
-            .iter()
-            .filter(|control| control.begun <= end && control.begun + control.took >= sample.begun);
+        let meanwhile = self.controls.iter().filter(|control| {
+            (control.route == sample.route || control.route == Route::Direct)
+                && control.begun <= end
+                && control.begun + control.took >= sample.begun
+        });
         meanwhile
             .map(|control| control.took)
             .max()

@@ -17,12 +17,15 @@ mod kit;
 
 mod launch;
 mod ledger;
+mod load;
 mod people;
 mod probes;
+mod proc;
 mod provider;
 mod scenarios;
 mod seen;
 mod service;
+mod sites;
 mod sockets;
 mod stage;
 mod table;
@@ -32,6 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::kit::{Failure, Result};
 use crate::ledger::Ledger;
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Ok("all") => Extent::Whole,
         _ => Extent::Brief,
     };
+    have_enough_files();
     let mut arguments = Arguments::from_args();
     let at_once = match extent {
         Extent::Brief => BRIEF_AT_ONCE,
@@ -58,16 +63,16 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(at_once);
     let table = Arc::new(Table::default());
     let list = scenarios::list();
-    let count = list.len();
+    let instances: Arc<[usize]> = list.iter().map(|scenario| scenario.instances).collect();
     let mut numbered: Vec<(usize, Scenario)> = list.into_iter().enumerate().collect();
     numbered
         .retain(|(_, scenario)| extent == Extent::Whole || scenario.length != Length::OnRequest);
     // Those that take long begin first, so that none is left alone at the end.
     numbered.sort_by_key(|(_, scenario)| scenario.length == Length::Short);
     let trials = numbered.into_iter().map(|(number, scenario)| {
-        let table = Arc::clone(&table);
+        let (table, instances) = (Arc::clone(&table), Arc::clone(&instances));
         Trial::ignorable_test(scenario.name, move || {
-            run(number, count, &scenario, extent, &table)
+            run(number, &instances, &scenario, extent, &table)
         })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
@@ -77,15 +82,26 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Some faults are thousands of connections, at both ends. What is started here may have as many.
+fn have_enough_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Where it may not be, they make do with fewer.
+    let _ = setrlimit(Resource::Nofile, most);
+}
+
 fn run(
     number: usize,
-    count: usize,
+    instances: &[usize],
     scenario: &Scenario,
     extent: Extent,
     table: &Table,
 ) -> std::result::Result<Completion, Failed> {
     let ledger = Arc::new(Ledger::default());
-    let mut outcome = play(number, count, scenario, extent, &ledger);
+    let mut outcome = play(number, instances, scenario, extent, &ledger);
     let figures = ledger.figures();
     // Whatever else a scenario comes to.
     if figures.forbidden_passes > 0 {
@@ -118,12 +134,12 @@ fn run(
 
 fn play(
     number: usize,
-    count: usize,
+    instances: &[usize],
     scenario: &Scenario,
     extent: Extent,
     ledger: &Arc<Ledger>,
 ) -> Result<Outcome> {
-    let world = World::of(count)?;
+    let world = World::of(instances)?;
     // Two threads: the visitors go on asking while a scenario waits for a program to end.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

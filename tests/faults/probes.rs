@@ -1,4 +1,4 @@
-//! Five kinds of visitors who ask all the time, each in three ways.
+//! Five kinds of visitors who ask all the time, each in several ways.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use crate::kit::browser::bare_client;
 use crate::ledger::{Ledger, Route, Sample};
 use crate::seen::{Answer, Seen, Who};
 use crate::stage::Extent;
+use crate::world::SECOND;
 
 /// Between two requests that only measure the machine.
 const CONTROL_EVERY: Duration = Duration::from_millis(100);
@@ -28,9 +29,23 @@ pub struct Targets {
     pub traefik_port: u16,
     /// The app by itself, without a gate before it.
     pub app_port: u16,
+    /// The same by way of the proxies.
+    pub open_host: &'static str,
     pub host: String,
     /// What the address of a login begins with.
     pub login: String,
+}
+
+impl Targets {
+    /// The app by such a way, without a gate.
+    pub fn control(&self, route: Route) -> String {
+        let host = self.open_host;
+        match route {
+            Route::Direct | Route::Second => format!("http://127.0.0.1:{}/", self.app_port),
+            Route::Caddy => format!("https://{host}:{}/", self.caddy_port),
+            Route::Traefik => format!("https://{host}:{}/", self.traefik_port),
+        }
+    }
 }
 
 /// What the visitors carry.
@@ -68,14 +83,14 @@ impl Probes {
         targets: &Targets,
         cookies: &Cookies,
         secrets: &[String],
-        extent: Extent,
+        (routes, extent): (&[Route], Extent),
         ledger: &Arc<Ledger>,
     ) -> Result<Self> {
         let client = bare_client(root, PATIENCE)?;
         let mut tasks = JoinSet::new();
-        for (place, (route, who)) in Route::ALL
-            .into_iter()
-            .flat_map(|route| Who::ALL.map(|who| (route, who)))
+        for (place, (route, who)) in routes
+            .iter()
+            .flat_map(|route| Who::ALL.map(|who| (*route, who)))
             .enumerate()
         {
             let visitor = Arc::new(Visitor {
@@ -94,7 +109,15 @@ impl Probes {
                 visitor.keep_asking(every).await;
             });
         }
-        tasks.spawn(keep_measuring(client, targets.app_port, Arc::clone(ledger)));
+        for route in routes.iter().filter(|route| **route != Route::Second) {
+            let (client, ledger) = (client.clone(), Arc::clone(ledger));
+            tasks.spawn(keep_measuring(
+                client,
+                *route,
+                targets.control(*route),
+                ledger,
+            ));
+        }
         Ok(Self { _tasks: tasks })
     }
 }
@@ -104,16 +127,15 @@ impl Probes {
 fn pause(extent: Extent, route: Route) -> Duration {
     Duration::from_millis(match (extent, route) {
         (Extent::Whole, _) => 50,
-        (Extent::Brief, Route::Direct) => 100,
+        (Extent::Brief, Route::Direct | Route::Second) => 100,
         (Extent::Brief, _) => 200,
     })
 }
 
-/// Asks the app by itself, to learn how busy the machine is.
-async fn keep_measuring(client: reqwest::Client, port: u16, ledger: Arc<Ledger>) {
+/// Asks for the app where there is no gate, to learn how busy the machine and the proxies are.
+async fn keep_measuring(client: reqwest::Client, route: Route, url: String, ledger: Arc<Ledger>) {
     let mut ticks = tokio::time::interval(CONTROL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let url = format!("http://127.0.0.1:{port}/");
     let mut waiting = JoinSet::new();
     loop {
         ticks.tick().await;
@@ -123,7 +145,7 @@ async fn keep_measuring(client: reqwest::Client, port: u16, ledger: Arc<Ledger>)
             let begun = Instant::now();
             // Whatever comes of it, it took its time.
             let _ = request.send().await;
-            ledger.note_control(begun);
+            ledger.note_control(route, begun);
         });
     }
 }
@@ -188,7 +210,8 @@ impl Visitor {
 
     fn judge(&self, answer: &Answer<'_>) -> (Seen, Option<String>) {
         let seen = answer.seen(&self.targets.login);
-        let is_the_apps = seen == Seen::Pass && self.route != Route::Direct;
+        let is_by_proxy = matches!(self.route, Route::Caddy | Route::Traefik);
+        let is_the_apps = seen == Seen::Pass && is_by_proxy;
         let complaint = match seen {
             Seen::NoGate => None,
             _ if is_the_apps => self.told_apart(answer),
@@ -215,8 +238,13 @@ impl Visitor {
             "/page"
         };
         let mut request = match self.route {
-            Route::Direct => {
-                let url = format!("http://127.0.0.1:{}/verify", self.targets.verify_port);
+            Route::Direct | Route::Second => {
+                let address = if self.route == Route::Second {
+                    SECOND
+                } else {
+                    "127.0.0.1"
+                };
+                let url = format!("http://{address}:{}/verify", self.targets.verify_port);
                 self.client
                     .get(url)
                     .header("x-forwarded-method", "GET")

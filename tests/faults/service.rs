@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use crate::kit::child::{Running, Stdout};
 use crate::kit::gate::plain_client;
 use crate::kit::provider::write_secret;
 use crate::kit::{Failure, Result, provider, tools};
+use crate::proc;
 use crate::world::Slot;
 
 /// For a start in a debug build on a busy machine. It takes some 50 ms on an idle one.
@@ -23,12 +24,16 @@ const OWN: &str = env!("CARGO_BIN_EXE_portcullis");
 pub struct Plan {
     /// `session.store`.
     pub store: String,
+    /// TOML: further lines of `server`.
+    pub server: String,
     /// TOML: further lines of `session`.
     pub session: String,
     /// TOML: further lines of `oidc`.
     pub oidc: String,
     pub issuer: String,
     pub client_secret_file: PathBuf,
+    /// Where it listens.
+    pub address: &'static str,
     /// A program and its arguments that start the service as their own last argument.
     pub launcher: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -39,10 +44,12 @@ impl Plan {
     pub fn new(issuer: &str, client_secret_file: &Path) -> Self {
         Self {
             store: "memory:".to_owned(),
+            server: String::new(),
             session: String::new(),
             oidc: String::new(),
             issuer: issuer.to_owned(),
             client_secret_file: client_secret_file.to_owned(),
+            address: "127.0.0.1",
             launcher: Vec::new(),
             environment: Vec::new(),
             stdout: Stdout::Kept,
@@ -53,7 +60,8 @@ impl Plan {
 /// The service, started and perhaps stopped again.
 pub struct Service {
     running: Option<Running>,
-    admin_port: u16,
+    /// Of the listener for administrators.
+    admin: String,
     client: reqwest::Client,
     log: PathBuf,
     config: PathBuf,
@@ -80,7 +88,7 @@ impl Service {
         }
         Ok(Self {
             running: None,
-            admin_port: slot.ports.admin,
+            admin: format!("{}:{}", plan.address, slot.ports.admin),
             client: plain_client()?,
             log: folder.join("portcullis.log"),
             config,
@@ -117,9 +125,9 @@ impl Service {
         };
         let running = Running::start_with("portcullis", &program, &self.log, plan.stdout, set_up)?;
         let running = self.running.insert(running);
-        let (client, port) = (&self.client, self.admin_port);
+        let (client, admin) = (&self.client, &self.admin);
         let alive = || async move {
-            match health(client, port, "live").await? {
+            match health(client, admin, "live").await? {
                 200 => Ok(()),
                 other => Err(Failure(format!("live is {other}"))),
             }
@@ -152,6 +160,27 @@ impl Service {
         if let Some(mut running) = self.running.take() {
             running.kill();
         }
+    }
+
+    /// Asks it to stop, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn ask_to_stop(&mut self) -> Result<()> {
+        self.running()?.ask_to_stop();
+        Ok(())
+    }
+
+    /// What it ended with, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.running.as_mut()?.has_ended()
+    }
+
+    /// Whether it is ready; `None` where it does not answer.
+    pub async fn is_ready(&self) -> Option<bool> {
+        let ready = health(&self.client, &self.admin, "ready").await;
+        ready.ok().map(|status| status == 200)
     }
 
     /// Asks it to stop; `false` when it had to be killed or ended with an error.
@@ -199,8 +228,8 @@ impl Service {
     /// When it is another one.
     pub async fn expect_health(&self, live: u16, ready: u16) -> Result<()> {
         let seen = (
-            health(&self.client, self.admin_port, "live").await?,
-            health(&self.client, self.admin_port, "ready").await?,
+            health(&self.client, &self.admin, "live").await?,
+            health(&self.client, &self.admin, "ready").await?,
         );
         if seen == (live, ready) {
             return Ok(());
@@ -219,7 +248,7 @@ impl Service {
     pub async fn ready_within(&self, limit: Duration) -> Result<Duration> {
         let begun = Instant::now();
         loop {
-            let ready = health(&self.client, self.admin_port, "ready").await;
+            let ready = health(&self.client, &self.admin, "ready").await;
             match ready {
                 Ok(200) => return Ok(begun.elapsed()),
                 _ if begun.elapsed() > limit => {
@@ -236,16 +265,30 @@ impl Service {
     ///
     /// When it does not run.
     pub fn memory_kib(&mut self) -> Result<usize> {
-        let status = format!("/proc/{}/status", self.running()?.id());
-        let text = std::fs::read_to_string(&status).map_err(Failure::of(&status))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .ok_or_else(|| Failure(format!("no VmRSS in {status}")))
+        proc::memory_kib(self.running()?.id())
+    }
+
+    /// How many files and connections it has open.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn open_files(&mut self) -> Result<usize> {
+        proc::open_files(self.running()?.id())
+    }
+
+    /// Processor time that it took so far.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn processor_time(&mut self) -> Result<Duration> {
+        proc::processor_time(self.running()?.id())
     }
 }
 
-async fn health(client: &reqwest::Client, port: u16, name: &str) -> Result<u16> {
-    let url = format!("http://127.0.0.1:{port}/health/{name}");
+async fn health(client: &reqwest::Client, admin: &str, name: &str) -> Result<u16> {
+    let url = format!("http://{admin}/health/{name}");
     let answer = client.get(&url).send().await.map_err(Failure::of(name))?;
     Ok(answer.status().as_u16())
 }
@@ -257,10 +300,11 @@ fn configuration(folder: &Path, slot: &Slot, public_url: &str, plan: &Plan) -> S
     let _ = write!(
         text,
         r#"[server]
-listen = "127.0.0.1:{verify}"
-portal_listen = "127.0.0.1:{portal}"
-admin_listen = "127.0.0.1:{admin}"
+listen = "{address}:{verify}"
+portal_listen = "{address}:{portal}"
+admin_listen = "{address}:{admin}"
 public_url = "{public_url}"
+{server}
 
 [oidc]
 issuer = "{issuer}"
@@ -286,9 +330,11 @@ policy = "media"
 [[services.films.bypass]]
 paths = ["/open/*"]
 "#,
+        address = plan.address,
         verify = ports.verify,
         portal = ports.portal,
         admin = ports.admin,
+        server = plan.server,
         issuer = plan.issuer,
         client_id = provider::CLIENT_ID,
         client_secret = plan.client_secret_file.display(),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::kit::{Failure, Result};
-use crate::ledger::{Figures, Kind, Ledger};
+use crate::ledger::{Kind, Ledger, Route};
 use crate::probes::{Cookies, Probes, Targets};
 use crate::seen::{Expect, Who};
 use crate::service::{Plan, Service};
-use crate::world::{Slot, World, folder};
+use crate::world::{OPEN_HOST, Slot, World, folder};
 
 /// After the cause is gone, all is well again within this, without a restart.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub struct Stage {
     pub slot: Slot,
     pub folder: TempDir,
     pub extent: Extent,
+    /// By which the visitors ask.
+    routes: &'static [Route],
     ledger: Arc<Ledger>,
     pub cookies: Cookies,
     /// What may stand on no page.
@@ -62,9 +64,15 @@ impl Stage {
         ledger: Arc<Ledger>,
     ) -> Result<Self> {
         let secret = std::fs::read_to_string(&world.provider.client_secret_file);
+        let slot = world.slot(number);
         Ok(Self {
             world,
-            slot: world.slot(number),
+            routes: if slot.instances == 1 {
+                Route::USUAL
+            } else {
+                Route::TO_TWO
+            },
+            slot,
             folder: folder()?,
             extent,
             ledger,
@@ -155,24 +163,34 @@ impl Stage {
     /// When they cannot be set up.
     pub fn watch_expecting(&mut self, expect: Expect) -> Result<()> {
         self.begin(Kind::Other, Some(expect));
-        let targets = Targets {
-            verify_port: self.slot.ports.verify,
-            caddy_port: self.world.caddy.https_port,
-            traefik_port: self.world.traefik_port,
-            app_port: self.world.app_port,
-            host: self.slot.app_host.clone(),
-            login: format!("{}/login", self.public_url()),
-        };
+        let targets = self.targets();
         let probes = Probes::start(
             &self.world.root,
             &targets,
             &self.cookies,
             &self.secrets,
-            self.extent,
+            (self.routes, self.extent),
             &self.ledger,
         )?;
         self.probes = Some(probes);
         Ok(())
+    }
+
+    /// Where the app is by such a way, without a gate.
+    pub fn without_gate(&self, route: Route) -> String {
+        self.targets().control(route)
+    }
+
+    fn targets(&self) -> Targets {
+        Targets {
+            verify_port: self.slot.ports.verify,
+            caddy_port: self.world.caddy.https_port,
+            traefik_port: self.world.traefik_port,
+            app_port: self.world.app_port,
+            open_host: OPEN_HOST,
+            host: self.slot.app_host.clone(),
+            login: format!("{}/login", self.public_url()),
+        }
     }
 
     fn begin(&mut self, kind: Kind, expect: Option<Expect>) {
@@ -189,6 +207,13 @@ impl Stage {
     /// The fault is there: this is what is seen from now on.
     pub fn fault(&mut self, expect: Expect) {
         self.begin(Kind::Fault, Some(expect));
+    }
+
+    /// The same, but by one way something else is seen, or nobody can say what.
+    pub fn fault_but(&mut self, expect: Expect, but: (Route, Option<Expect>)) {
+        self.failed = true;
+        self.phase_since = Instant::now();
+        self.ledger.begin_but(Kind::Fault, Some(expect), Some(but));
     }
 
     /// Waits until the phase is as old as that.
@@ -217,7 +242,9 @@ impl Stage {
         let wanted = self.rounds(12, 100);
         let since = self.phase_since;
         loop {
-            let good = self.ledger.good_since(since, &expect, Who::Valid);
+            let good = self
+                .ledger
+                .good_since(since, &expect, Who::Valid, self.routes);
             let took = good.map(|(first, _)| first.duration_since(since));
             if let Some((first, count)) = good
                 && count >= wanted
@@ -247,11 +274,6 @@ impl Stage {
         }
     }
 
-    /// What was measured so far.
-    pub fn figures(&self) -> Figures {
-        self.ledger.figures()
-    }
-
     /// What was seen last, for a message.
     fn news(&self) -> String {
         self.ledger.latest()
@@ -264,6 +286,6 @@ impl Stage {
     /// With what must not be.
     pub fn conclude(&mut self, bound: Duration) -> Result<()> {
         self.probes = None;
-        self.ledger.verdict(bound)
+        self.ledger.verdict(bound, self.routes)
     }
 }

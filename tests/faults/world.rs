@@ -12,10 +12,13 @@ use crate::kit::child::Running;
 use crate::kit::gate::Ports;
 use crate::kit::provider::{Provider, USUAL};
 use crate::kit::{Failure, Result, folder, ports, traefik};
+use crate::sites;
 
-const DOMAIN: &str = "faults.localhost";
-const OPEN_HOST: &str = "open.faults.localhost";
+pub const DOMAIN: &str = "faults.localhost";
+pub const OPEN_HOST: &str = "open.faults.localhost";
 pub const ISSUER_HOST: &str = "id.faults.localhost";
+/// Where a second instance listens, at the same ports as the first.
+pub const SECOND: &str = "127.0.0.2";
 
 /// Names and ports of one scenario.
 #[derive(Clone)]
@@ -25,15 +28,18 @@ pub struct Slot {
     pub portal_host: String,
     /// A port of the app's beside the portal's: Traefik's.
     pub other_port: u16,
+    /// How many instances Caddy knows of: one or two.
+    pub instances: usize,
 }
 
 impl Slot {
-    fn new(number: usize, other_port: u16) -> Self {
+    fn new(number: usize, other_port: u16, instances: usize) -> Self {
         Self {
             ports: Ports::free(),
             app_host: format!("films-{number}.{DOMAIN}"),
             portal_host: format!("auth-{number}.{DOMAIN}"),
             other_port,
+            instances,
         }
     }
 
@@ -64,17 +70,18 @@ pub struct World {
 }
 
 impl World {
-    /// The one of this run, with room for `scenarios`; started by whoever asks first.
+    /// The one of this run, with room for a scenario of each of these numbers of `instances`; started by whoever asks
+    /// first.
     ///
     /// # Errors
     ///
     /// When a part does not start, with what it said.
-    pub fn of(scenarios: usize) -> Result<&'static Self> {
+    pub fn of(instances: &[usize]) -> Result<&'static Self> {
         static WORLD: OnceLock<std::result::Result<World, String>> = OnceLock::new();
         let world = WORLD.get_or_init(|| {
             let runtime = tokio::runtime::Runtime::new().map_err(|cause| cause.to_string())?;
             runtime
-                .block_on(Self::start(scenarios))
+                .block_on(Self::start(instances))
                 .map_err(|cause| cause.to_string())
         });
         world.as_ref().map_err(Failure::new)
@@ -87,11 +94,13 @@ impl World {
         self.slots[number].clone()
     }
 
-    async fn start(scenarios: usize) -> Result<Self> {
+    async fn start(instances: &[usize]) -> Result<Self> {
         let folder = folder()?;
         let (https_port, traefik_port, app_port) = (ports::free(), ports::free(), ports::free());
-        let slot = |number| Slot::new(number, traefik_port);
-        let slots: Vec<Slot> = (1..=scenarios).map(slot).collect();
+        let numbered = instances.iter().enumerate();
+        let slots: Vec<Slot> = numbered
+            .map(|(number, instances)| Slot::new(number + 1, traefik_port, *instances))
+            .collect();
         let reserved = slots.iter().map(Slot::reserve).collect();
         let provider_port = ports::free();
         let issuer = format!("http://{ISSUER_HOST}:{provider_port}");
@@ -101,15 +110,11 @@ impl World {
             .collect();
         let mut provider =
             Provider::start_on(provider_port, folder.path(), &issuer, &portals, USUAL)?;
-        let sites: String = slots.iter().map(caddy_sites).collect();
-        let app = "respond \"app:{header.Remote-User}\"";
-        let sites = format!(
-            "http://:{app_port} {{\n\t{app}\n}}\n*.{DOMAIN} {{\n\trespond 404\n}}\n{sites}"
-        );
+        let sites = sites::caddy(folder.path(), &slots, https_port, app_port)?;
         let caddy = Caddy::start(folder.path(), https_port, &sites).await?;
         let root = std::fs::read(caddy.root_certificate()).map_err(Failure::of("root"))?;
         provider.metadata(&root).await?;
-        let routes = traefik_routes(&slots, &caddy, app_port);
+        let routes = sites::traefik(&slots, &caddy, app_port);
         // No gate runs yet, so this is a host without one.
         let probe = format!("https://{OPEN_HOST}:{traefik_port}/");
         let is_up = |status| status == 200;
@@ -141,71 +146,4 @@ impl World {
 /// When it cannot be made.
 pub fn folder() -> Result<TempDir> {
     folder::temporary(Path::new(env!("CARGO_TARGET_TMPDIR")), "faults-")
-}
-
-fn caddy_sites(slot: &Slot) -> String {
-    let Slot {
-        ports,
-        app_host,
-        portal_host,
-        ..
-    } = slot;
-    format!(
-        "{app_host} {{
-	forward_auth 127.0.0.1:{verify} {{
-		uri /verify?
-		copy_headers Remote-User Remote-Name Remote-Email Remote-Groups
-		transport http {{
-			dial_timeout 1s
-			response_header_timeout 5s
-		}}
-	}}
-	respond \"app:{{header.Remote-User}}\"
-}}
-{portal_host} {{
-	reverse_proxy 127.0.0.1:{portal}
-}}
-",
-        verify = ports.verify,
-        portal = ports.portal,
-    )
-}
-
-fn traefik_routes(slots: &[Slot], caddy: &Caddy, app_port: u16) -> String {
-    let numbered = || slots.iter().enumerate();
-    let middlewares: Vec<String> = numbered()
-        .map(|(number, slot)| {
-            format!(
-                "    gate{number}: {{ forwardAuth: {{ address: \"http://127.0.0.1:{}/verify\", \
-                 authResponseHeaders: [Remote-User, Remote-Name, Remote-Email, Remote-Groups, Cookie] }} }}\n",
-                slot.ports.verify
-            )
-        })
-        .collect();
-    let routers: Vec<String> = numbered()
-        .map(|(number, slot)| {
-            format!(
-                "    app{number}: {{ rule: \"Host(`{}`)\", service: app, middlewares: [gate{number}], tls: {{}} }}\n",
-                slot.app_host
-            )
-        })
-        .collect();
-    let (chain, key) = caddy.certificate_of(&format!("wildcard_.{DOMAIN}"));
-    format!(
-        "http:
-  middlewares:
-{middlewares}  routers:
-{routers}    open: {{ rule: \"Host(`{OPEN_HOST}`)\", service: app, tls: {{}} }}
-  services:
-    app: {{ loadBalancer: {{ servers: [{{ url: \"http://127.0.0.1:{app_port}\" }}] }} }}
-tls:
-  stores:
-    default:
-      defaultCertificate: {{ certFile: {chain}, keyFile: {key} }}
-",
-        middlewares = middlewares.concat(),
-        routers = routers.concat(),
-        chain = chain.display(),
-        key = key.display(),
-    )
 }

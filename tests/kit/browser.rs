@@ -316,6 +316,8 @@ pub fn bare_client(root_pem: &[u8], time_limit: Duration) -> Result<reqwest::Cli
         .no_proxy()
         .redirect(redirect::Policy::none())
         .timeout(time_limit)
+        // What a crowd opened at once is not kept.
+        .pool_max_idle_per_host(8)
         .build()
         .map_err(Failure::of("HTTP client"))
 }

@@ -178,6 +178,11 @@ impl Running {
         let _ = self.child.wait();
     }
 
+    /// Asks the program to stop, and does not wait for it.
+    pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended meanwhile; then there is nobody to tell.

@@ -1,8 +1,11 @@
 //! The faults, by what breaks.
 
 mod clock;
+mod crowds;
 mod endings;
 mod file;
+mod instances;
+mod many;
 mod names;
 mod provider;
 mod records;
@@ -10,6 +13,7 @@ mod redis;
 mod redis_forms;
 mod refresh;
 mod replicas;
+mod soak;
 mod within;
 
 use std::pin::Pin;
@@ -60,15 +64,25 @@ pub enum Length {
 pub struct Scenario {
     pub name: &'static str,
     pub length: Length,
+    /// How many instances of the service Caddy asks.
+    pub instances: usize,
     pub play: Play,
 }
 
 /// All of them, in the order of the table.
 pub fn list() -> Vec<Scenario> {
-    let of_length = |length| move |name, play| Scenario { name, length, play };
-    let scenario = of_length(Length::Short);
-    let long = of_length(Length::Long);
-    let on_request = of_length(Length::OnRequest);
+    let of = |length, instances| {
+        move |name, play| Scenario {
+            name,
+            length,
+            instances,
+            play,
+        }
+    };
+    let scenario = of(Length::Short, 1);
+    let long = of(Length::Long, 1);
+    let on_request = of(Length::OnRequest, 1);
+    let two = of(Length::Long, 2);
     #[rustfmt::skip] // a table
     let list = vec![
         scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
@@ -82,11 +96,15 @@ pub fn list() -> Vec<Scenario> {
         scenario("redis cannot save",            |stage| Box::pin(redis::cannot_save(stage))),
         scenario("redis password changed",       |stage| Box::pin(redis::password_changed(stage))),
         scenario("redis ends connections",       |stage| Box::pin(redis::disconnecting(stage))),
+        scenario("redis takes no connections",   |stage| Box::pin(redis::crowded(stage))),
         scenario("two instances, sign-outs",     |stage| Box::pin(replicas::revoked(stage, Trouble::None))),
         scenario("two instances, told nothing",  |stage| Box::pin(replicas::revoked(stage, Trouble::Deaf))),
         scenario("two instances, connections end", |stage| Box::pin(replicas::revoked(stage, Trouble::Closed))),
         long("two instances, redis fails over",  |stage| Box::pin(replicas::revoked(stage, Trouble::FailsOver))),
         scenario("redis holds writes back",      |stage| Box::pin(redis_forms::writes_held(stage))),
+        two("one of two stops",                  |stage| Box::pin(instances::stopped(stage))),
+        two("one of two killed",                 |stage| Box::pin(instances::killed(stage))),
+        two("one of two cut off from redis",     |stage| Box::pin(instances::cut_off(stage))),
         long("redis primary killed",             |stage| Box::pin(redis_forms::primary_killed(stage))),
         long("redis failover asked for",         |stage| Box::pin(redis_forms::failover_asked_for(stage))),
         scenario("redis sentinel and replica down", |stage| Box::pin(redis_forms::others_down(stage))),
@@ -110,6 +128,12 @@ pub fn list() -> Vec<Scenario> {
         long("logout tokens in thousands",       |stage| Box::pin(endings::flood(stage))),
         scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
         scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
+        long("connections in thousands",         |stage| Box::pin(crowds::connections(stage))),
+        long("too few files",                    |stage| Box::pin(crowds::few_files(stage))),
+        long("logins in thousands",              |stage| Box::pin(crowds::logins(stage))),
+        long("clients hang up",                  |stage| Box::pin(crowds::hanging_up(stage))),
+        long("much of everything, for long",     |stage| Box::pin(soak::soak(stage))),
+        long("a million sessions",               |stage| Box::pin(many::sessions(stage))),
         scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
         scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
         scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),

@@ -3,15 +3,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
 
 use crate::kit::page::Page;
 use crate::kit::provider::write_secret;
 use crate::kit::redis_server::RedisServer;
 use crate::kit::relay::{Relay, Weather};
 use crate::kit::{Failure, Result};
+use crate::ledger::Route;
+use crate::load::Load;
 use crate::provider::{Login, expect_page};
 use crate::scenarios::Outcome;
+use crate::scenarios::crowds::files_back;
 use crate::seen::Expect;
 use crate::service::{Plan, Service};
 use crate::sockets::connections_to;
@@ -21,9 +27,9 @@ use crate::stage::{DECISION_LIMIT, MARGIN, NOTICE_LIMIT, RECOVERY_LIMIT, START_L
 pub(super) const NOT_STORED: &str = "You are not signed in";
 const NOT_NOW: &str = "Not available right now";
 /// What an outage may leave behind in memory, in KiB.
-const MOST_MEMORY: usize = 50 * 1024;
+pub(super) const MOST_MEMORY: usize = 50 * 1024;
 /// Three are kept, and others may just be tried.
-const MOST_CONNECTIONS: usize = 6;
+pub(super) const MOST_CONNECTIONS: usize = 6;
 
 /// A Redis that loses nothing by being killed.
 fn durable() -> RedisServer {
@@ -142,19 +148,27 @@ pub async fn frozen(stage: &mut Stage) -> Result<Outcome> {
     let mut service = stage.start(&plan(stage, &redis.url())).await?;
     stage.gather().await?;
     stage.watch().await?;
-    let before = service.memory_kib()?;
+    let (before, files) = (service.memory_kib()?, service.open_files()?);
     stage.changing();
     redis.freeze();
     stage.hold(NOTICE_LIMIT).await;
     stage.fault(Expect::STORE_DOWN);
     stage.hold(stage.time(2.5, 60.0)).await;
     service.expect_health(200, 503).await?;
+    // Nothing waits for it: neither requests nor connections add up.
+    let open = connections_to(redis.port);
+    if open > MOST_CONNECTIONS {
+        return Err(Failure(format!("{open} connections to Redis")));
+    }
     stage.changing();
     redis.thaw();
     stage.recover(Expect::CALM).await?;
     let grown = memory_grown(&mut service, before)?;
+    files_back(&mut service, files, RECOVERY_LIMIT).await?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held(format!("memory grew by {grown} KiB"))
+    Outcome::held(format!(
+        "{open} connections to Redis at its end; memory grew by {grown} KiB"
+    ))
 }
 
 fn memory_grown(service: &mut Service, before: usize) -> Result<usize> {
@@ -174,7 +188,7 @@ pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
     let mut service = stage.start(&plan(stage, &through(&relay))).await?;
     stage.gather().await?;
     stage.watch().await?;
-    let before = service.memory_kib()?;
+    let (before, files) = (service.memory_kib()?, service.open_files()?);
     stage.changing();
     relay.set(Weather::Silent);
     stage.hold(NOTICE_LIMIT).await;
@@ -189,6 +203,7 @@ pub async fn silent(stage: &mut Stage) -> Result<Outcome> {
     relay.set(Weather::Fine);
     stage.recover(Expect::CALM).await?;
     let grown = memory_grown(&mut service, before)?;
+    files_back(&mut service, files, RECOVERY_LIMIT).await?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held(format!(
         "by a relay that hands nothing on; {open} connections to Redis at its end; memory grew by {grown} KiB"
@@ -202,6 +217,8 @@ fn through(relay: &Relay) -> String {
 /// It is far away, over a line that loses something now and then.
 pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
     let redis = RedisServer::start();
+    // So that nothing is kept, and each request has a session looked up.
+    redis.ask(&["ACL", "SETUSER", "default", "-client|tracking"]);
     let relay = Relay::start(redis.port)
         .await
         .map_err(Failure::of("relay"))?;
@@ -214,16 +231,21 @@ pub async fn slow(stage: &mut Stage) -> Result<Outcome> {
         lost_percent: 1,
     });
     stage.fault(Expect::CALM);
+    let load = Load::start(stage, Route::Direct, 2, Duration::from_millis(20))?;
     let browser = stage.browser()?;
     let (page, took) = stage.sign_in_with(&browser, "ben").await?;
     expect_page(&page, 200, "app:ben")?;
     stage.hold(stage.time(2.5, 60.0)).await;
+    let tally = load.end().await?;
+    tally.must_pass(1.0)?;
+    tally.must_take(DECISION_LIMIT)?;
     relay.set(Weather::Fine);
     stage.recover(Expect::CALM).await?;
     service.running()?;
     stage.conclude(DECISION_LIMIT + MARGIN)?;
     Outcome::held(format!(
-        "by a relay: 100 ms each way, one chunk in a hundred 200 ms later; a login took {took:.1?}"
+        "by a relay: 100 ms each way, one chunk in a hundred 200 ms later; {}; a login took {took:.1?}",
+        tally.pace()
     ))
 }
 
@@ -377,16 +399,96 @@ pub async fn disconnecting(stage: &mut Stage) -> Result<Outcome> {
     stage.gather().await?;
     stage.watch().await?;
     stage.fault(Expect::STORE_SHAKY);
-    for _ in 0..stage.rounds(4, 60) {
+    let load = Load::start(stage, Route::Direct, 4, Duration::from_millis(5))?;
+    let mut most = 0;
+    for _ in 0..stage.rounds(3, 60) {
         redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            most = most.max(clients(&redis));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
+    let tally = load.end().await?;
     stage.recover(Expect::CALM).await?;
     service.running()?;
-    let share = stage.figures().valid_passed.unwrap_or(0.0);
-    if share < 0.95 {
-        return Err(Failure(format!("only {share:.3} of the valid got in")));
+    tally.must_pass(0.999)?;
+    if most == 0 || most > MOST_CONNECTIONS {
+        return Err(Failure(format!("{most} connections to Redis")));
     }
     stage.conclude(DECISION_LIMIT + MARGIN)?;
-    Outcome::held("all connections ended twice a second")
+    Outcome::held(format!(
+        "all connections ended every second; {} of {} requests of who is signed in passed; {most} connections at most",
+        tally.passed, tally.valid
+    ))
+}
+
+/// How many connections of services it has.
+fn clients(redis: &RedisServer) -> usize {
+    let clients = redis.ask(&["CLIENT", "LIST"]);
+    let ours = clients
+        .lines()
+        .filter(|line| line.contains("name=portcullis"));
+    ours.count()
+}
+
+/// It takes hardly any connections, and then none.
+pub async fn crowded(stage: &mut Stage) -> Result<Outcome> {
+    let redis = RedisServer::start();
+    let mut service = stage.start(&plan(stage, &redis.url())).await?;
+    stage.gather().await?;
+    stage.watch().await?;
+    let mut administrator = Administrator::of(&redis).await?;
+    // Three for the service and one for the administrator, who counts too.
+    administrator.say("CONFIG SET maxclients 5").await?;
+    stage.fault(Expect::CALM);
+    stage.signed_in("ben", 200).await?;
+    stage.hold(stage.time(1.0, 10.0)).await;
+    stage.changing();
+    administrator.say("CONFIG SET maxclients 1").await?;
+    administrator.say("CLIENT KILL TYPE normal").await?;
+    stage.hold(NOTICE_LIMIT).await;
+    stage.fault(Expect::STORE_DOWN);
+    stage.hold(stage.time(1.5, 30.0)).await;
+    service.expect_health(200, 503).await?;
+    // Attempts are made one after the other.
+    let open = connections_to(redis.port);
+    if open > MOST_CONNECTIONS {
+        return Err(Failure(format!("{open} connections to Redis")));
+    }
+    stage.changing();
+    administrator.say("CONFIG SET maxclients 5").await?;
+    stage.until_calm(Expect::CALM, RECOVERY_LIMIT).await?;
+    let most = clients(&redis);
+    service.running()?;
+    stage.conclude(DECISION_LIMIT + MARGIN)?;
+    Outcome::held(format!(
+        "five connections are enough; without one 503, and {open} attempts at once; then {most} again"
+    ))
+}
+
+/// Holds on to a connection, where others get none.
+struct Administrator(BufStream<TcpStream>);
+
+impl Administrator {
+    async fn of(redis: &RedisServer) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", redis.port)).await;
+        Ok(Self(BufStream::new(stream.map_err(Failure::of("Redis"))?)))
+    }
+
+    /// Says something that is answered with a line, and no error.
+    async fn say(&mut self, words: &str) -> Result<()> {
+        let (mut line, talk) = (String::new(), format!("{words}\r\n"));
+        let said = async {
+            self.0.write_all(talk.as_bytes()).await?;
+            self.0.flush().await?;
+            self.0.read_line(&mut line).await
+        };
+        said.await.map_err(Failure::of(words))?;
+        if line.starts_with(['+', ':']) {
+            Ok(())
+        } else {
+            Err(Failure(format!("{words}: {line}")))
+        }
+    }
 }
