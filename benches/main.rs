@@ -16,6 +16,7 @@ mod kit;
 mod client;
 mod compare;
 mod filled;
+mod instructions;
 mod load;
 mod machine;
 mod people;
@@ -28,11 +29,16 @@ mod service;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::kit::{Result, folder, tools};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::kit::{Failure, Result, folder, tools};
 use crate::report::Row;
 
 /// What cargo adds for benchmarks of its own.
 const CARGOS: &str = "--bench";
+
+/// Of the folder for the files of a run.
+const PREFIX: &str = "portcullis-bench-";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.filter(|argument| *argument != CARGOS).collect();
     let done = match arguments[..] {
         ["reference", ref which @ ..] => reference::serve(which).map(|()| true),
+        ["decisions", ref which @ ..] => instructions::work(which).map(|()| true),
+        ["instructions"] => count_instructions(),
         ref wanted => measure(wanted),
     };
     match done {
@@ -60,12 +68,8 @@ fn say(text: &str) {
 /// Takes the measures that are wanted, or all of them. Tells whether every target is met.
 fn measure(wanted: &[&str]) -> Result<bool> {
     machine::check()?;
-    let folder = folder::temporary(&std::env::temp_dir(), "portcullis-bench-")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(kit::Failure::of("runtime"))?;
-    let rows = runtime.block_on(rows(folder.path(), wanted))?;
+    let folder = folder::temporary(&std::env::temp_dir(), PREFIX)?;
+    let rows = runtime()?.block_on(rows(folder.path(), wanted))?;
     report::print(&rows);
     report::write(&rows, None)?;
     say(&format!(
@@ -73,6 +77,20 @@ fn measure(wanted: &[&str]) -> Result<bool> {
         tools::source_root().join("target/bench.json").display()
     ));
     Ok(rows.iter().all(Row::is_met))
+}
+
+/// Counts the instructions of decisions. Tells whether every bound is kept.
+fn count_instructions() -> Result<bool> {
+    let folder = folder::temporary(&std::env::temp_dir(), PREFIX)?;
+    let counted = instructions::measure(folder.path());
+    let (instructions, are_met) = runtime()?.block_on(counted)?;
+    report::write(&[], Some(instructions))?;
+    Ok(are_met)
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::of("runtime"))
 }
 
 async fn rows(folder: &Path, wanted: &[&str]) -> Result<Vec<Row>> {

@@ -14,6 +14,8 @@ use portcullis::config::{Config, StoreLocation};
 use portcullis::domain::identity::Identity;
 use portcullis::domain::session::SessionId;
 use portcullis::domain::upstream_key::Tokens;
+use portcullis::store::Store;
+use portcullis::store::embedded::EmbeddedStore;
 use portcullis::store::redis::RedisStore;
 use portcullis::store::sealing::{Keyring, Purpose};
 use portcullis::store::sessions::{EndingsSoFar, Login, Sessions};
@@ -32,9 +34,10 @@ const AT_ONCE: usize = 256;
 /// The value of a cookie has so many characters.
 pub const COOKIE_LENGTH: usize = 86;
 
-/// The sessions of a configuration's Redis.
+/// The sessions of a configuration's store.
 pub struct People {
     sessions: Sessions,
+    store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     before: EndingsSoFar,
 }
@@ -43,22 +46,31 @@ impl People {
     /// Opens the store with the service's own key.
     pub async fn of(configuration: &Path) -> Result<Self> {
         let config = Config::load(Some(configuration)).map_err(Failure::new)?;
-        let StoreLocation::Redis(settings) = config.session.store else {
-            return Err(Failure::new("this store is the service's alone"));
-        };
         let keys = config.session.secret.into_keys().map_err(Failure::new)?;
         let (first, others) = keys.split_first().ok_or(Failure::new("no session key"))?;
         let keyring = Arc::new(Keyring::new(first, others));
-        let store = RedisStore::open(settings).map_err(Failure::new)?;
+        let clock = Arc::new(SystemClock);
+        let store: Arc<dyn Store> = match config.session.store {
+            StoreLocation::Redis(settings) => {
+                Arc::new(RedisStore::open(settings).map_err(Failure::new)?)
+            }
+            StoreLocation::File(file) => {
+                Arc::new(EmbeddedStore::open(&file, clock.clone()).map_err(Failure::new)?)
+            }
+            StoreLocation::Memory => {
+                return Err(Failure::new("this store is the service's alone"));
+            }
+        };
         let sessions = Sessions::new(
-            Arc::new(store),
+            Arc::clone(&store),
             Arc::clone(&keyring),
-            Arc::new(SystemClock),
+            clock,
             config.session.lifetime,
         );
         let before = sessions.endings_so_far().await.map_err(Failure::new)?;
         Ok(Self {
             sessions,
+            store,
             keyring,
             before,
         })
@@ -69,6 +81,11 @@ impl People {
         let begun = self.sessions.begin(login(number / EACH), self.before);
         let id = begun.await.map_err(Failure::new)?;
         Ok(cookie_of(&self.keyring, &id))
+    }
+
+    /// Has all of it written.
+    pub async fn close(self) {
+        self.store.close().await;
     }
 
     /// Signs in so many; their cookies go to `file`.
@@ -91,13 +108,13 @@ impl People {
 }
 
 /// A cookie of one host: the session's id, and a code that binds it to the host.
-pub fn cookie_of(keyring: &Keyring, id: &SessionId) -> String {
+fn cookie_of(keyring: &Keyring, id: &SessionId) -> String {
     let code = keyring.mac(Purpose::HostCookie, &[id.as_bytes(), HOST.as_bytes()]);
     URL_SAFE_NO_PAD.encode([id.as_bytes().as_slice(), code.as_slice()].concat())
 }
 
 /// What a login brings of somebody with a few groups, and with tokens of the usual size.
-pub fn login(number: usize) -> Login {
+fn login(number: usize) -> Login {
     let token = |length: usize| Some(SecretString::from("t".repeat(length)));
     Login {
         identity: Identity {

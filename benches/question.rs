@@ -46,7 +46,7 @@ pub fn cookie(value: &str) -> String {
 
 /// What the browser sends to the proxy.
 pub fn browser_headers(cookie: Option<&str>) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("User-Agent", AGENT.to_owned())];
+    let mut headers = vec![("Host", HOST.to_owned()), ("User-Agent", AGENT.to_owned())];
     headers.extend(BROWSER.map(|(name, value)| (name, value.to_owned())));
     headers.extend(cookie.map(|cookie| ("Cookie", cookie.to_owned())));
     headers
@@ -54,8 +54,7 @@ pub fn browser_headers(cookie: Option<&str>) -> Vec<(&'static str, String)> {
 
 /// What Caddy 2.11 asks `/verify` for that, but for the order.
 pub fn verify_headers(cookie: Option<&str>) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("Host", HOST.to_owned())];
-    headers.extend(browser_headers(cookie));
+    let mut headers = browser_headers(cookie);
     headers.extend(PROXY.map(|(name, value)| (name, value.to_owned())));
     headers
 }

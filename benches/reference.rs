@@ -112,9 +112,9 @@ pub fn serve(arguments: &[&str]) -> Result<()> {
     }
 }
 
-fn run<S: 'static, F>(port: u16, state: S, handler: F) -> Result<()>
+fn run<S, F>(port: u16, state: S, handler: F) -> Result<()>
 where
-    S: Send + Sync,
+    S: Send + Sync + 'static,
     F: Handler<(Data<S>,), Output = HttpResponse> + Send + Sync,
 {
     let state = Data::new(state);
