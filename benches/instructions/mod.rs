@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use self::bounds::Bounds;
 pub use self::work::{Decision, work};
 use crate::kit::{Failure, Result, tools};
+use crate::machine;
 use crate::people::People;
 use crate::service::{Configuration, Store};
 
@@ -60,7 +61,10 @@ fn instructions(
     cookies: &Path,
 ) -> Result<u64> {
     let this = std::env::current_exe().map_err(Failure::of("this program"))?;
-    let output = Command::new(tools::find("valgrind")?)
+    // On one core, so that there are as many threads on every machine.
+    let output = Command::new(tools::find("taskset")?)
+        .args(["-c", &machine::MEASURED.to_string()])
+        .arg(tools::find("valgrind")?)
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(this)
         .args(["decisions", decision.name(), &count.to_string()])

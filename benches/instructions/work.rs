@@ -18,8 +18,8 @@ use crate::kit::{Failure, Result};
 use crate::question::{cookie, verify_headers, verify_headers_at};
 
 /// How many decisions, of those that cost little, and of those that need somebody else each time.
-const COUNT: usize = 2_000;
-const READ_COUNT: usize = 250;
+const COUNT: usize = 5_000;
+const READ_COUNT: usize = 1_000;
 
 /// How many people there are: one for each decision of the second kind, twice as many of them, and one to begin with.
 pub const PEOPLE: usize = 2 * READ_COUNT + 1;
@@ -96,8 +96,8 @@ impl Decision {
     }
 }
 
-/// The program that is counted: its arguments are the kind, how many, the configuration and the cookies. All requests are
-/// made first, as many whatever the count, so that they do not count.
+/// The program that is counted: its arguments are the kind, how many, the configuration and the cookies. As many requests
+/// are made whatever the count, so that making them does not count.
 pub fn work(arguments: &[&str]) -> Result<()> {
     let [kind, count, configuration, cookies] = arguments else {
         return Err(Failure::new("a kind, a count, a configuration and cookies"));
@@ -117,11 +117,7 @@ pub fn work(arguments: &[&str]) -> Result<()> {
         let routes = move |config: &mut ServiceConfig| routes::verify(&dialects, config);
         let service = init_service(app(application.http(), &Data::default(), routes)).await;
         let (first, others) = cookies.split_once('\n').unwrap_or_default();
-        let others = others.lines().cycle();
-        let requests = others.take(2 * decision.count());
-        let requests: Vec<_> = requests
-            .map(|another| decision.request(first, another).to_request())
-            .collect();
+        let others = others.lines().cycle().take(2 * decision.count());
         // Whatever is done once is done.
         decide(
             &service,
@@ -129,8 +125,11 @@ pub fn work(arguments: &[&str]) -> Result<()> {
             decision.request(first, first).to_request(),
         )
         .await?;
-        for request in requests.into_iter().take(count) {
-            decide(&service, decision, request).await?;
+        for (number, another) in others.enumerate() {
+            let request = decision.request(first, another).to_request();
+            if number < count {
+                decide(&service, decision, request).await?;
+            }
         }
         Ok(())
     })
