@@ -37,7 +37,7 @@ use crate::config::{
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::refresh::Refresher;
-use crate::flows::{Gate, Warnings};
+use crate::flows::{CompleteLists, Gate, Warnings};
 use crate::http::control::SocketPeer;
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
@@ -163,6 +163,7 @@ impl Application {
             decisions: metrics.decision_counters(&config.services),
             metrics: metrics.clone(),
             denials: denials.clone(),
+            complete_lists: CompleteLists::of_none(&config.services),
             services: config.services,
             policies: config.policies,
             sessions,
