@@ -34,6 +34,9 @@ pub struct Comparison {
     /// How much of its core each side took, from 0 to 1. Far from 1, something else was the limit.
     pub busy: f64,
     pub reference_busy: f64,
+    /// Processor time of a request, in microseconds. It says something also where another program took the core.
+    pub cost: f64,
+    pub reference_cost: f64,
     pub rounds: usize,
     /// How often we were asked, the warm-up included.
     pub asked: u64,
@@ -110,6 +113,10 @@ pub fn in_turns(folder: &Path, ours: &Side<'_>, reference: &Side<'_>) -> Result<
                 .collect(),
         )
     };
+    let cost = |runs: &[Run]| {
+        let costs = runs.iter().map(|run| run.1 / run.0.rate * 1e6);
+        Spread::of(costs.collect()).median
+    };
     let busy = |runs: &[Run]| Spread::of(runs.iter().map(|run| run.1).collect()).median;
     Ok(Comparison {
         rate: spread(&our_runs, |run| run.rate),
@@ -120,6 +127,8 @@ pub fn in_turns(folder: &Path, ours: &Side<'_>, reference: &Side<'_>) -> Result<
         p99_ratio: ratio(|run| run.p99),
         busy: busy(&our_runs),
         reference_busy: busy(&their_runs),
+        cost: cost(&our_runs),
+        reference_cost: cost(&their_runs),
         rounds: our_runs.len(),
         asked,
     })

@@ -48,6 +48,8 @@ impl Row {
             p99_ratio,
             busy,
             reference_busy,
+            cost,
+            reference_cost,
             rounds,
             ..
         } = comparison;
@@ -59,6 +61,7 @@ impl Row {
             "p99_us": { "ours": figure(p99.median), "reference": figure(reference_p99.median),
                 "ratio": figure(p99_ratio.median),
                 "ratio_quartiles": [figure(p99_ratio.lower), figure(p99_ratio.upper)] },
+            "processor_us": { "ours": figure(*cost), "reference": figure(*reference_cost) },
             "busy": { "ours": figure(*busy), "reference": figure(*reference_busy) },
         });
         Self {
@@ -72,7 +75,8 @@ impl Row {
             is_met_otherwise: true,
             further: members(further),
             remark: format!(
-                "quartiles {:.3} to {:.3}; p99 {:.0} µs against {:.0} µs, {:.2} times; core {:.0} % and {:.0} % busy",
+                "quartiles {:.3} to {:.3}; p99 {:.0} µs against {:.0} µs, {:.2} times; core {:.0} % and {:.0} % busy, {cost:.1} µs and \
+                 {reference_cost:.1} µs of it a request",
                 ratio.lower,
                 ratio.upper,
                 p99.median,
