@@ -12,7 +12,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .PHONY: help
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 27
 
 .PHONY: demo
 demo: tools-demo ## Run the whole chain here and print what to try (DEMO_CHECK=1: try it and exit; DEMO_PORT=8443)
@@ -37,6 +37,14 @@ soak: tools ## Of the faults, only the one that lasts: five minutes of requests,
 proxies: tools ## Run every case behind every proxy, with what `snippet` prints, and print the table (`make test` runs it too)
 	PORTCULLIS_TOOLS=required cargo test --test proxies -- --quiet
 
+.PHONY: bench
+bench: tools-bench ## Measure what a decision costs beside references, and print the table (some ten minutes; two idle cores)
+	cargo bench --bench cost
+
+.PHONY: bench-instructions
+bench-instructions: tools-bench ## Count the instructions of a decision, and fail above the bounds (holds on a busy machine too)
+	cargo bench --bench cost -- instructions
+
 .PHONY: compose-test
 compose-test: compose-ready ## One login through docker-compose.yml, with real containers ("Error 77": no engine can run here)
 	@$(SUDO) env PATH="$$PATH" tests/compose/run.sh $(BUILT)
@@ -60,6 +68,10 @@ tools: tools-demo $(TOOLS)/caddy-2.6.stamp $(TOOLS)/nginx.stamp $(TOOLS)/redis.s
 
 .PHONY: tools-demo
 tools-demo: $(TOOLS)/proxies.stamp $(PROVIDER)/node_modules/.package-lock.json
+
+.PHONY: tools-bench
+tools-bench: $(TOOLS)/proxies.stamp $(TOOLS)/redis.stamp
+	@type wrk valgrind >/dev/null 2>&1 || { $(APT_UPDATE); $(APT_INSTALL) wrk valgrind; }
 
 # With debootstrap a whole Debian, the base of the images; Redis is in it, since its image is made of that.
 COMPOSE_PACKAGES := docker.io docker-compose debootstrap iptables iproute2 openssl

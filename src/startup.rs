@@ -17,10 +17,13 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_web::body::MessageBody;
+use actix_web::dev::{
+    Extensions, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse,
+};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, HttpServer, rt};
+use actix_web::{App, Error as ActixError, HttpServer, rt};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 use tokio::net::UnixStream;
@@ -38,7 +41,7 @@ use crate::config::{
 use crate::domain::cookie_scope::CookieDomains;
 use crate::flows::handover::Handover;
 use crate::flows::refresh::Refresher;
-use crate::flows::{Gate, Warnings};
+use crate::flows::{CompleteLists, Gate, Warnings};
 use crate::http::control::SocketPeer;
 use crate::http::head_limit::refuse_large_heads;
 use crate::http::panics::answer_panics;
@@ -96,6 +99,7 @@ pub enum StartError {
 /// A service that listens, but does not answer yet.
 pub struct Application {
     servers: Vec<Server>,
+    http: Data<Http>,
     relying_party: Arc<RelyingParty>,
     refresher: Refresher,
     store: Arc<dyn Store>,
@@ -150,6 +154,7 @@ impl Application {
             decisions: metrics.decision_counters(&config.services),
             metrics: metrics.clone(),
             denials: denials.clone(),
+            complete_lists: CompleteLists::of_none(&config.services),
             services: config.services,
             policies: config.policies,
             sessions,
@@ -203,6 +208,7 @@ impl Application {
         });
         Ok(Self {
             servers,
+            http,
             relying_party,
             refresher,
             store,
@@ -221,6 +227,12 @@ impl Application {
     #[must_use]
     pub fn verify_address(&self) -> Option<SocketAddr> {
         self.verify
+    }
+
+    /// What the handlers share, for an [`app`] without a socket.
+    #[must_use]
+    pub fn http(&self) -> &Data<Http> {
+        &self.http
     }
 
     /// Where the portal is; `None` on a Unix socket.
@@ -337,6 +349,31 @@ fn serve_control(
     }
 }
 
+/// What every request to a listener goes through, and then its table of URLs.
+pub fn app<R: FnOnce(&mut ServiceConfig)>(
+    http: &Data<Http>,
+    stopping: &Data<Stopping>,
+    routes: R,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<R>>,
+        Error = ActixError,
+        InitError = (),
+    > + use<R>,
+> {
+    App::new()
+        .app_data(http.clone())
+        .app_data(stopping.clone())
+        .app_data(Data::from(Arc::clone(http.metrics())))
+        .wrap(from_fn(refuse_large_heads))
+        .wrap(from_fn(answer_panics))
+        .wrap(from_fn(keep_to_its_statuses))
+        .wrap(from_fn(close_after_upgrades))
+        .configure(routes)
+}
+
 fn serve(
     listen: &Listen,
     sockets: SocketAccess,
@@ -345,18 +382,7 @@ fn serve(
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(Server, Option<SocketAddr>), StartError> {
     let (http, stopping) = (http.clone(), stopping.clone());
-    let metrics = Data::from(Arc::clone(http.metrics()));
-    let app = move || {
-        App::new()
-            .app_data(http.clone())
-            .app_data(stopping.clone())
-            .app_data(metrics.clone())
-            .wrap(from_fn(refuse_large_heads))
-            .wrap(from_fn(answer_panics))
-            .wrap(from_fn(keep_to_its_statuses))
-            .wrap(from_fn(close_after_upgrades))
-            .configure(routes.clone())
-    };
+    let app = move || app(&http, &stopping, routes.clone());
     let server = HttpServer::new(app)
         .on_connect(note_connection)
         .workers(workers)

@@ -17,6 +17,7 @@ use crate::domain::session::SessionId;
 use crate::flows::handover::{Flow, Handover};
 use crate::flows::refresh::Refresher;
 use crate::flows::step_up::For;
+pub use crate::flows::tell::CompleteLists;
 use crate::oidc::RelyingParty;
 use crate::store::sealing::Keyring;
 use crate::store::sessions::Sessions;
@@ -74,6 +75,8 @@ pub struct Gate {
     pub cookie_domains: CookieDomains,
     /// What has been warned about.
     pub warnings: Warnings,
+    /// What proxies say that they copy.
+    pub complete_lists: CompleteLists,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where decisions about `services` are counted.

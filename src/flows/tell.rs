@@ -1,10 +1,11 @@
 //! Telling the app who comes: the session's tokens, where they are needed, and the header plan's values.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::service::Service;
+use crate::domain::service_table::ServiceTable;
 use crate::domain::session::SessionId;
 use crate::domain::telling::{Prepared, allow_not_copied, headers, not_copied};
 use crate::domain::upstream_key::{Tokens, UpstreamHeader};
@@ -66,7 +67,16 @@ fn check_copy_list<'g>(
     request: &ForwardedRequest,
     service: &'g Service,
 ) -> Result<(), Decision<'g>> {
+    let Some(list) = request.copy_list.as_deref() else {
+        return Ok(());
+    };
+    let before = gate.complete_lists.of(service);
+    if before.get().is_some_and(|before| before == list) {
+        return Ok(());
+    }
+    let mut is_complete = true;
     for name in not_copied(request, service) {
+        is_complete = false;
         if gate.warnings.is_new(&service.name, name) {
             tracing::warn!(
                 service = service.name,
@@ -76,5 +86,27 @@ fn check_copy_list<'g>(
         }
         allow_not_copied(service, name)?;
     }
+    if is_complete {
+        // Somebody else may just have kept one, which is as good.
+        let _ = before.set(list.to_owned());
+    }
     Ok(())
+}
+
+/// Of each service, a list of a proxy's that was found to hold all that the service sets. A proxy says the same with every
+/// request.
+#[derive(Debug)]
+pub struct CompleteLists(Vec<OnceLock<String>>);
+
+impl CompleteLists {
+    /// None yet, for each of `services`.
+    #[must_use]
+    pub fn of_none(services: &ServiceTable) -> Self {
+        let lists = services.services().iter().map(|_| OnceLock::new());
+        Self(lists.collect())
+    }
+
+    fn of(&self, service: &Service) -> &OnceLock<String> {
+        &self.0[service.place]
+    }
 }
