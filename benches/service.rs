@@ -96,23 +96,32 @@ pub struct Service {
 }
 
 impl Service {
-    /// What it has counted so far, of the samples of this name whose labels hold `label`.
-    pub fn counted(&self, name: &str, label: &str) -> Result<u64> {
-        let answer = client::ask(self.ports.admin, &get("/metrics"))?;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let of_name = text.lines().filter_map(|line| line.strip_prefix(name));
-        let counts = of_name
-            .filter(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
-            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
-        Ok(counts.sum())
+    /// What it has counted so far.
+    pub fn counted(&self, name: &str) -> Result<u64> {
+        Ok(sum(&self.metrics()?, name, ""))
     }
 
     /// How many decisions there were: those that let somebody in, and all.
     pub fn decisions(&self) -> Result<(u64, u64)> {
-        let name = "portcullis_decisions_total";
-        let allowed = self.counted(name, "outcome=\"allow\"")?;
-        Ok((allowed, self.counted(name, "")?))
+        // At one moment: some may still be under way.
+        let (metrics, name) = (self.metrics()?, "portcullis_decisions_total");
+        let allowed = sum(&metrics, name, "outcome=\"allow\"");
+        Ok((allowed, sum(&metrics, name, "")))
     }
+
+    fn metrics(&self) -> Result<String> {
+        let answer = client::ask(self.ports.admin, &get("/metrics"))?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
+/// The samples of this name whose labels hold `label`.
+fn sum(metrics: &str, name: &str, label: &str) -> u64 {
+    let of_name = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    of_name
+        .filter(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
 }
 
 /// A request to a listener that is not behind a proxy.

@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response};
 
 use super::{answer_about, check_allowed};
 use crate::compare::{Side, in_turns};
 use crate::filled::Filled;
+use crate::kit::browser::bare_client;
 use crate::kit::caddy::{self, Caddy};
 use crate::kit::example::snippet_in;
 use crate::kit::printed::Places;
@@ -20,6 +24,8 @@ use crate::service::{Configuration, Service, Store, program};
 const TARGET: f64 = 0.97;
 /// Of the page.
 const BYTES: usize = 4_096;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 pub async fn measure(folder: &Path) -> Result<Vec<Row>> {
     let filled = Filled::start(folder, "caddy", 100).await?;
@@ -56,8 +62,11 @@ pub async fn measure(folder: &Path) -> Result<Vec<Row>> {
     let own = folder.join("caddy-sites");
     fs::create_dir_all(&own).map_err(Failure::of(own.display()))?;
     let program = machine::pinned(folder, machine::MEASURED, &tools::find(caddy::CURRENT)?)?;
-    let caddy = Caddy::start_program(&program.to_string_lossy(), &own, port, &sites).await?;
+    let mut caddy = Caddy::start_program(&program.to_string_lossy(), &own, port, &sites).await?;
     let headers = browser_headers(Some(&cookie(&value)));
+    for port in [port, reference_port] {
+        wait_for_page(&mut caddy, port, &headers).await?;
+    }
     let load = |port: u16| Load {
         url: format!("https://{HOST}:{port}/api/library/items?limit=50&offset=100"),
         asks: Asks::The(&headers),
@@ -80,6 +89,21 @@ pub async fn measure(folder: &Path) -> Result<Vec<Row>> {
     Ok(vec![row.about(
         "a page through Caddy (https, the printed block), forward_auth to us against a static 200, all on one core",
     )])
+}
+
+/// Until the certificate is there too.
+async fn wait_for_page(caddy: &mut Caddy, port: u16, headers: &[(&str, String)]) -> Result<()> {
+    let file = caddy.root_certificate();
+    let root = fs::read(&file).map_err(Failure::of(file.display()))?;
+    let client = bare_client(&root, START_LIMIT)?;
+    let page = || async {
+        let ask = client.get(format!("https://{HOST}:{port}/"));
+        let with = |ask: RequestBuilder, (name, value): &(&str, String)| ask.header(*name, value);
+        let answer = headers.iter().fold(ask, with).send().await;
+        let answer = answer.and_then(Response::error_for_status);
+        answer.map(drop).map_err(Failure::new)
+    };
+    caddy.running.wait_for(START_LIMIT, page).await
 }
 
 /// The block that an operator is given.

@@ -78,5 +78,5 @@ pub async fn measure(folder: &Path) -> Result<Vec<Row>> {
 }
 
 fn hits(service: &crate::service::Service) -> Result<u64> {
-    service.counted("portcullis_session_cache_hits_total", "")
+    service.counted("portcullis_session_cache_hits_total")
 }

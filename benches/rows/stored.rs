@@ -78,7 +78,7 @@ async fn against_a_get(folder: &Path, filled: &Filled) -> Result<Row> {
     let reference = Reference::start(folder, "redis-get", &kind, &answer).await?;
     let text = text();
     let before = service.decisions()?;
-    let hits = service.counted("portcullis_session_cache_hits_total", "")?;
+    let hits = service.counted("portcullis_session_cache_hits_total")?;
     let comparison = in_turns(
         folder,
         &Side {
@@ -91,7 +91,7 @@ async fn against_a_get(folder: &Path, filled: &Filled) -> Result<Row> {
         },
     )?;
     check_allowed(&service, before, &comparison)?;
-    let hits = service.counted("portcullis_session_cache_hits_total", "")? - hits;
+    let hits = service.counted("portcullis_session_cache_hits_total")? - hits;
     let read = 1.0 - share(hits, service.decisions()?.0 - before.0);
     let row = Row::compared("redis", REDIS_TARGET, &comparison);
     let about = format!(
@@ -152,7 +152,7 @@ async fn deaf(folder: &Path, name: &str, filled: &Filled) -> Result<Service> {
     let value = filled.first_cookie()?;
     answer_about(&service, &value)?;
     answer_about(&service, &value)?;
-    if service.counted("portcullis_session_cache_hits_total", "")? > 0 {
+    if service.counted("portcullis_session_cache_hits_total")? > 0 {
         return Err(Failure::new("the session was in memory"));
     }
     Ok(service)
