@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use crate::kit::{Failure, Result};
 use crate::seen::{Expect, Seen, Who};
 
+/// So long Caddy waits for a connection to the service, as it is printed.
+const DIAL_LIMIT: Duration = Duration::from_secs(1);
+
 /// How a request got to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -90,6 +93,8 @@ pub struct Figures {
     pub slowest_control: Duration,
     pub recovery: Option<Duration>,
     pub forbidden_passes: usize,
+    /// What Caddy gave up because the machine was too busy.
+    pub given_up: usize,
 }
 
 impl Ledger {
@@ -204,6 +209,11 @@ impl Ledger {
                 .unwrap_or_default(),
             recovery: pages.recovery,
             forbidden_passes: pages.forbidden().count(),
+            given_up: pages
+                .samples
+                .iter()
+                .filter(|sample| pages.is_given_up(sample))
+                .count(),
         }
     }
 
@@ -229,7 +239,8 @@ impl Ledger {
             }
             let expect = pages.phase_of(sample);
             let expect = expect.and_then(|phase| phase.expect(sample.route));
-            if expect.is_some_and(|expect| !expect.allows(sample.who, sample.seen)) {
+            let is_wrong = expect.is_some_and(|expect| !expect.allows(sample.who, sample.seen));
+            if is_wrong && !pages.is_given_up(sample) {
                 wrong.push(pages.tell("not as it must be", sample));
             }
         }
@@ -263,6 +274,15 @@ impl Pages {
     fn forbidden(&self) -> impl Iterator<Item = &Sample> {
         let samples = self.samples.iter();
         samples.filter(|sample| sample.seen == Seen::Pass && !sample.who.may_pass())
+    }
+
+    /// Whether Caddy gave up, as it does after a second, while the app by itself took as long by the same way. Nobody is
+    /// let in by that, and it says nothing of the service.
+    fn is_given_up(&self, sample: &Sample) -> bool {
+        sample.seen == Seen::NoGate
+            && sample.route == Route::Caddy
+            && sample.took >= DIAL_LIMIT
+            && self.busy_during(sample) >= DIAL_LIMIT
     }
 
     /// The longest that something else took at the same time, by the same proxy or by none.

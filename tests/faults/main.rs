@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
 
 use crate::kit::{Failure, Result};
 use crate::ledger::Ledger;
@@ -46,6 +47,8 @@ use crate::world::World;
 
 /// Scenarios at once, unless the command line says otherwise: they wait more than they work.
 const BRIEF_AT_ONCE: usize = 8;
+/// How many of these may be of those that keep the machine busy.
+static BUSY: Semaphore = Semaphore::const_new(2);
 /// Four times as many requests a second come from each then.
 const WHOLE_AT_ONCE: usize = 2;
 
@@ -67,8 +70,7 @@ fn main() -> ExitCode {
     let mut numbered: Vec<(usize, Scenario)> = list.into_iter().enumerate().collect();
     numbered
         .retain(|(_, scenario)| extent == Extent::Whole || scenario.length != Length::OnRequest);
-    // Those that take long begin first, so that none is left alone at the end.
-    numbered.sort_by_key(|(_, scenario)| scenario.length == Length::Short);
+    let numbered = in_turn(numbered);
     let trials = numbered.into_iter().map(|(number, scenario)| {
         let (table, instances) = (Arc::clone(&table), Arc::clone(&instances));
         Trial::ignorable_test(scenario.name, move || {
@@ -80,6 +82,20 @@ fn main() -> ExitCode {
         table.print();
     }
     conclusion.exit_code()
+}
+
+/// Those that take long begin first, so that none is left alone at the end. Those that keep the machine busy are spread
+/// among the others.
+fn in_turn(list: Vec<(usize, Scenario)>) -> Vec<(usize, Scenario)> {
+    let is_busy = |(_, scenario): &(usize, Scenario)| scenario.length == Length::Busy;
+    let (busy, mut others): (Vec<_>, Vec<_>) = list.into_iter().partition(is_busy);
+    others.sort_by_key(|(_, scenario)| scenario.length == Length::Short);
+    let apart = others.len() / (busy.len() + 1) + 1;
+    for (place, scenario) in busy.into_iter().enumerate() {
+        let place = (place * apart).min(others.len());
+        others.insert(place, scenario);
+    }
+    others
 }
 
 /// Some faults are thousands of connections, at both ends. What is started here may have as many.
@@ -112,6 +128,12 @@ fn run(
         outcome = Err(Failure(format!(
             "LET IN {count} times who may not be let in\n{before}"
         )));
+    }
+    if let Ok(Outcome::Held(remark)) = &mut outcome
+        && figures.given_up > 0
+    {
+        let count = figures.given_up.to_string();
+        remark.extend(["; ", &count, " given up by Caddy on a busy machine"]);
     }
     let (verdict, remark) = match &outcome {
         Ok(Outcome::Held(remark)) => (Verdict::Held, remark.clone()),
@@ -147,7 +169,13 @@ fn play(
         .build()
         .map_err(Failure::of("runtime"))?;
     let mut stage = Stage::new(world, number, extent, Arc::clone(ledger))?;
-    let outcome = runtime.block_on((scenario.play)(&mut stage));
+    let outcome = runtime.block_on(async {
+        let _place = match scenario.length {
+            Length::Busy => Some(BUSY.acquire().await.map_err(Failure::new)?),
+            _ => None,
+        };
+        (scenario.play)(&mut stage).await
+    });
     runtime.shutdown_background();
     outcome
 }

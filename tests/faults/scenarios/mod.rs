@@ -57,6 +57,8 @@ pub enum Length {
     Short,
     /// Time-outs have to pass.
     Long,
+    /// It keeps the machine busy by itself.
+    Busy,
     /// It is left out of a brief run, where others show nearly the same.
     OnRequest,
 }
@@ -82,7 +84,8 @@ pub fn list() -> Vec<Scenario> {
     let scenario = of(Length::Short, 1);
     let long = of(Length::Long, 1);
     let on_request = of(Length::OnRequest, 1);
-    let two = of(Length::Long, 2);
+    let two = of(Length::Busy, 2);
+    let busy = of(Length::Busy, 1);
     #[rustfmt::skip] // a table
     let list = vec![
         scenario("redis down at start",          |stage| Box::pin(redis::down_at_start(stage))),
@@ -128,12 +131,12 @@ pub fn list() -> Vec<Scenario> {
         long("logout tokens in thousands",       |stage| Box::pin(endings::flood(stage))),
         scenario("provider's certificate",       |stage| Box::pin(names::certificates(stage))),
         scenario("names fail and move",          |stage| Box::pin(names::fail_and_move(stage))),
-        long("connections in thousands",         |stage| Box::pin(crowds::connections(stage))),
-        long("too few files",                    |stage| Box::pin(crowds::few_files(stage))),
-        long("logins in thousands",              |stage| Box::pin(crowds::logins(stage))),
-        long("clients hang up",                  |stage| Box::pin(crowds::hanging_up(stage))),
-        long("much of everything, for long",     |stage| Box::pin(soak::soak(stage))),
-        long("a million sessions",               |stage| Box::pin(many::sessions(stage))),
+        busy("connections in thousands",         |stage| Box::pin(crowds::connections(stage))),
+        busy("too few files",                    |stage| Box::pin(crowds::few_files(stage))),
+        busy("logins in thousands",              |stage| Box::pin(crowds::logins(stage))),
+        busy("clients hang up",                  |stage| Box::pin(crowds::hanging_up(stage))),
+        busy("much of everything, for long",     |stage| Box::pin(soak::soak(stage))),
+        busy("a million sessions",               |stage| Box::pin(many::sessions(stage))),
         scenario("clocks differ",                |stage| Box::pin(clock::skewed(stage))),
         scenario("clock jumps",                  |stage| Box::pin(clock::jumps(stage))),
         scenario("log not read",                 |stage| Box::pin(within::log_unread(stage))),
