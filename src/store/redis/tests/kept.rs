@@ -142,6 +142,11 @@ impl Pair {
         let (old, new) = (RedisServer::start(), RedisServer::start());
         old.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         new.ask(&["REPLICAOF", "127.0.0.1", &old.port.to_string()]);
+        until("the replica is there", async || {
+            let said = new.ask(&["INFO", "replication"]);
+            said.contains("master_link_status:up")
+        })
+        .await;
         let address = Relay::start(old.port).await.expect("a port");
         Self { old, new, address }
     }
