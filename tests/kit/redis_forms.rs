@@ -2,6 +2,7 @@
 //!
 //! Needs `redis_server` beside it and nothing else, since the tests within the crate use it too.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -290,11 +291,22 @@ impl Cluster {
         });
     }
 
-    /// Waits until all nodes that run find the cluster in order.
+    /// Waits until all nodes that run find the cluster in order, and agree on who has which slots: one that finds it in
+    /// order may not have heard of all slots yet, and refuses what it is asked for in those.
     pub fn until_whole(&self) {
+        let whole = [
+            "cluster_state:ok",
+            &format!("cluster_slots_assigned:{SLOTS}"),
+        ];
         until("the cluster is whole", || {
-            let mut said = self.nodes.iter().map(|node| node.ask(&["CLUSTER", "INFO"]));
-            said.all(|said| said.is_empty() || said.contains("cluster_state:ok"))
+            let said = self.nodes.iter().map(|node| node.ask(&["CLUSTER", "INFO"]));
+            let mut said = said.filter(|said| !said.is_empty());
+            said.all(|said| whole.iter().all(|fact| said.contains(fact)))
+        });
+        until("the nodes agree", || {
+            let mut views = self.nodes.iter().filter_map(owners);
+            let first = views.next();
+            views.all(|view| Some(view) == first)
         });
     }
 
@@ -306,33 +318,69 @@ impl Cluster {
     /// Moves a slot with all that is in it from one node to another, in the steps in which `redis-cli` does it; `between`
     /// is called when half of the keys are there.
     pub fn migrate(&self, slot: u16, from: usize, to: usize, between: impl FnOnce()) {
-        let id = |place: usize| self.nodes[place].ask(&["CLUSTER", "MYID"]);
-        let (slot, source, target) = (slot.to_string(), id(from), id(to));
-        let set = |place: usize, words: &[&str]| {
-            let words = [&["CLUSTER", "SETSLOT", &slot], words].concat();
-            assert_eq!(self.nodes[place].ask(&words), "OK");
-        };
-        set(to, &["IMPORTING", &source]);
-        set(from, &["MIGRATING", &target]);
-        let keys = self.nodes[from].ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
-        let keys: Vec<&str> = keys.lines().collect();
-        let port = self.nodes[to].port.to_string();
-        let carry = |keys: &[&str]| {
-            if !keys.is_empty() {
-                let words = ["MIGRATE", LOCALHOST, &port, "", "0", "5000", "KEYS"];
-                let said = self.nodes[from].ask(&[&words[..], keys].concat());
-                // Somebody may have deleted it meanwhile.
-                assert!(matches!(said.as_str(), "OK" | "NOKEY"), "{said}");
-            }
-        };
+        self.open_slot(slot, from, to);
+        let keys = self.keys_in(slot, from);
         let (first, second) = keys.split_at(keys.len() / 2);
-        carry(first);
+        self.carry(first, from, to);
         between();
-        carry(second);
+        self.carry(second, from, to);
+        let target = self.id(to);
         for place in [to, from] {
-            set(place, &["NODE", &target]);
+            self.set_slot(place, slot, &["NODE", &target]);
         }
     }
+
+    /// The first half of that: all that is in the slot is at the other node, and the slot is not yet.
+    pub fn begin_to_migrate(&self, slot: u16, from: usize, to: usize) {
+        self.open_slot(slot, from, to);
+        self.carry(&self.keys_in(slot, from), from, to);
+    }
+
+    fn open_slot(&self, slot: u16, from: usize, to: usize) {
+        self.set_slot(to, slot, &["IMPORTING", &self.id(from)]);
+        self.set_slot(from, slot, &["MIGRATING", &self.id(to)]);
+    }
+
+    fn id(&self, place: usize) -> String {
+        self.nodes[place].ask(&["CLUSTER", "MYID"])
+    }
+
+    fn set_slot(&self, place: usize, slot: u16, words: &[&str]) {
+        let slot = slot.to_string();
+        let words = [&["CLUSTER", "SETSLOT", &slot], words].concat();
+        assert_eq!(self.nodes[place].ask(&words), "OK");
+    }
+
+    fn keys_in(&self, slot: u16, place: usize) -> Vec<String> {
+        let slot = slot.to_string();
+        let keys = self.nodes[place].ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
+        keys.lines().map(str::to_owned).collect()
+    }
+
+    fn carry(&self, keys: &[String], from: usize, to: usize) {
+        if keys.is_empty() {
+            return;
+        }
+        let port = self.nodes[to].port.to_string();
+        let mut words = vec!["MIGRATE", LOCALHOST, &port, "", "0", "5000", "KEYS"];
+        words.extend(keys.iter().map(String::as_str));
+        let said = self.nodes[from].ask(&words);
+        // Somebody may have deleted it meanwhile.
+        assert!(matches!(said.as_str(), "OK" | "NOKEY"), "{said}");
+    }
+}
+
+/// Which slots each primary has, as a node says; `None` from one that does not run.
+fn owners(node: &RedisServer) -> Option<BTreeSet<String>> {
+    let said = node.ask(&["CLUSTER", "NODES"]);
+    let owner = |line: &str| {
+        // Id, address, flags, primary, two times, epoch, link, and then the slots, those on their way in brackets.
+        let words: Vec<&str> = line.split(' ').collect();
+        let slots = words.get(8..)?.iter().filter(|word| !word.starts_with('['));
+        let slots: Vec<&str> = slots.copied().collect();
+        (!slots.is_empty()).then(|| format!("{} {}", words[0], slots.join(" ")))
+    };
+    (!said.is_empty()).then(|| said.lines().filter_map(owner).collect())
 }
 
 /// A node that may be one of a cluster.

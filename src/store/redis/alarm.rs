@@ -25,6 +25,17 @@ struct Watched {
     listener: Option<Arc<dyn Listener>>,
 }
 
+impl Watched {
+    fn turn(&mut self, turns: &watch::Sender<Turn>, change: impl FnOnce()) {
+        self.turn.0 += 1;
+        if let Some(listener) = &self.listener {
+            listener.told(Event::Lost);
+        }
+        change();
+        turns.send_replace(self.turn);
+    }
+}
+
 impl Alarm {
     /// A connection is lost, or a call was sent elsewhere: what is known of the servers may be wrong.
     pub(super) fn ring(&self) {
@@ -39,16 +50,28 @@ impl Alarm {
     /// Has `change` done, after which a server may be asked that was not asked before. A name may lead to another one by
     /// now, which nobody listens to. Whoever keeps what is read is told so before.
     pub(super) fn elsewhere(&self, change: impl FnOnce()) {
-        let mut watched = self.watched();
-        watched.turn.0 += 1;
-        if let Some(listener) = &watched.listener {
-            listener.told(Event::Lost);
-        }
-        change();
-        self.turns.send_replace(watched.turn);
+        self.elsewhere_if(|| true, change);
     }
 
-    /// Has `listener` told of that from now on.
+    /// Has `change` done in the same way if `is_watched` says so, and else without a word to anybody. Nothing comes between.
+    pub(super) fn elsewhere_if(&self, is_watched: impl FnOnce() -> bool, change: impl FnOnce()) {
+        let mut watched = self.watched();
+        if is_watched() {
+            watched.turn(&self.turns, change);
+        } else {
+            change();
+        }
+    }
+
+    /// The record of this key is about to be looked for where nobody listens: what is known of it is not to be gone by, nor
+    /// what is read there to be kept.
+    pub(super) fn unheard(&self, key: &str) {
+        if let Some(listener) = &self.watched().listener {
+            listener.told(Event::Changed(key));
+        }
+    }
+
+    /// Has `listener` told of all that from now on.
     pub(super) fn watch(&self, listener: &Arc<dyn Listener>) {
         self.watched().listener = Some(Arc::clone(listener));
     }

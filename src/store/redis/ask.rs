@@ -103,8 +103,7 @@ impl Directory {
             };
             let up = node.link(access).connection().await?;
             let number = up.number;
-            let may_lead_elsewhere = |up: &Up| up.is_settled() || self.is_found_out();
-            let is_left = may_lead_elsewhere(&up);
+            let is_left = up.is_settled() || self.is_found_out();
             let mut connection = up.connection.clone();
             *asked = Some(Asked {
                 node: Arc::clone(&node),
@@ -125,10 +124,9 @@ impl Directory {
             match fault(&error, access) {
                 Fault::Answered(error) => return Err(error),
                 Fault::Demoted(error) => {
-                    if is_left {
-                        node.link(access).leave(number);
-                        // What is written to its successor is not to be looked for there.
-                        node.link(Access::Reads).leave_if(may_lead_elsewhere);
+                    // What is written to its successor is not to be looked for there, however young that connection is.
+                    if is_left && node.link(access).leave(number) {
+                        node.link(Access::Reads).leave_any();
                     }
                     return Err(error);
                 }
@@ -146,7 +144,7 @@ impl Directory {
                         self.alarm.ring();
                     }
                     is_for_once = to.is_for_once;
-                    sent_to = Some(self.guest(&to.address(&node.address)));
+                    sent_to = Some(self.guest(&to.address(&node.address), key));
                 }
                 Fault::Elsewhere(_) => return Err(self.astray()),
             }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::{Access, Fault, connection_words, fault, greeting_words};
 use super::push::PushSender;
-use super::server_id::{self, ServerId};
+use super::server_id::{self, ServerId, Unknown};
 use super::tls;
 use crate::domain::redis_settings::{RedisAddress, RedisCredentials, RedisServers, RedisSettings};
 
@@ -76,8 +76,8 @@ pub(super) struct Target {
 pub(super) struct Made {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Driver,
-    /// Where it leads to; `None` where nobody needs to know, or that is not told.
-    pub(super) server: Option<ServerId>,
+    /// Where it leads to, or why that is not known.
+    pub(super) server: Result<ServerId, Unknown>,
 }
 
 /// Makes a connection over which has been answered. Where sentinels tell who is the primary, it leads to one that
@@ -186,7 +186,7 @@ async fn log_in(connection: &mut MultiplexedConnection, who: &Identity<'_>) -> R
 async fn greet(
     connection: &mut MultiplexedConnection,
     target: &Target,
-) -> Result<Option<ServerId>, String> {
+) -> Result<Result<ServerId, Unknown>, String> {
     let mut name = ::redis::cmd("CLIENT");
     name.arg("SETNAME").arg(target.purpose.name());
     match name.exec_async(connection).await {
@@ -196,7 +196,7 @@ async fn greet(
         Err(error) => return Err(greeting_words(&error)),
     }
     if target.purpose == Purpose::Sentinel {
-        return Ok(None);
+        return Ok(Err(Unknown::Unasked));
     }
     if target.settings.database != 0 {
         let mut command = ::redis::cmd("SELECT");
@@ -208,19 +208,23 @@ async fn greet(
         .await
         .map_err(|found| found.words())?;
     if target.purpose == Purpose::Look {
-        return Ok(None);
+        return Ok(Err(Unknown::Unasked));
     }
     let server = server_id::ask(connection).await;
     server.map_err(|error| greeting_words(&error))
 }
 
 const REPLICA: &str = "it is a replica now, and no primary";
+const ROLE_REFUSED: &str =
+    "our Redis user may not ask whether it is the primary (NOPERM): it needs +role";
 
 /// What is in the way of using a connection.
 enum Found {
     Error(RedisError),
     /// Another server is the primary by now.
     Replica,
+    /// Whether it is, our user may not ask.
+    RoleRefused,
 }
 
 impl Found {
@@ -228,6 +232,7 @@ impl Found {
         match self {
             Self::Error(error) => greeting_words(error),
             Self::Replica => REPLICA.to_owned(),
+            Self::RoleRefused => ROLE_REFUSED.to_owned(),
         }
     }
 }
@@ -248,11 +253,11 @@ async fn check(connection: &mut MultiplexedConnection, target: &Target) -> Resul
         if !asks_role {
             return Ok(());
         }
-        let role: Value = ::redis::cmd("ROLE").query_async(&mut also).await?;
-        if is_primary(&role) {
-            Ok(())
-        } else {
-            Err(Found::Replica)
+        match ::redis::cmd("ROLE").query_async(&mut also).await {
+            Ok(role) if is_primary(&role) => Ok(()),
+            Ok(_) => Err(Found::Replica),
+            Err(error) if error.code() == Some("NOPERM") => Err(Found::RoleRefused),
+            Err(error) => Err(error.into()),
         }
     };
     // Both are sent at once.
@@ -294,7 +299,7 @@ pub(super) async fn probe(
     target: &Target,
 ) -> Result<(), String> {
     match check(connection, target).await {
-        Ok(()) => Ok(()),
+        Ok(()) | Err(Found::RoleRefused) => Ok(()),
         Err(Found::Replica) => Err(REPLICA.to_owned()),
         Err(Found::Error(error)) => match fault(&error, Access::Reads) {
             Fault::Lost(_) => Err(connection_words(&error)),

@@ -23,7 +23,7 @@ use super::alarm::Turn;
 use super::connect::{Target, stands};
 use super::node::Node;
 use super::push::PushLine;
-use super::server_id::UNKNOWN;
+use super::server_id::Unknown;
 use super::servers::{Directory, Primaries};
 use crate::clock::Instant;
 use crate::store::coherence::{Event, Listener};
@@ -31,8 +31,9 @@ use crate::store::coherence::{Event, Listener};
 /// The records that are told of: those that are kept somewhere.
 const KINDS: [&str; 2] = ["session:", "tokens:"];
 
-/// How often each server is asked whether it is there, and how long the answer may take: together less than what was
-/// heard is believed for.
+/// How often each server is asked whether it is there, and how long the answer may take. What was heard counts from when
+/// it was asked for, and is believed for a second: where two answers in a row take 375 ms each, it is believed no more just
+/// before the second comes, and sessions are looked up until it does.
 const BEAT: Duration = Duration::from_millis(250);
 const ANSWER: Duration = Duration::from_millis(700);
 
@@ -66,11 +67,14 @@ pub(super) async fn follow(directory: Arc<Directory>, listener: Arc<dyn Listener
         let _ = primaries.now();
         let begun = Instant::now();
         let reason = match listen(&directory, &primaries).await {
-            Ok((turn, mut lines)) => {
-                let heard = Instant::now();
+            Ok(Listening {
+                turn,
+                asked,
+                mut lines,
+            }) => {
                 let is_back = directory.alarm.if_still(turn, || {
                     listener.told(Event::Back);
-                    listener.heard(Some(heard));
+                    listener.heard(Some(asked));
                 });
                 if is_back {
                     if told.take().is_some() {
@@ -100,16 +104,27 @@ pub(super) async fn follow(directory: Arc<Directory>, listener: Arc<dyn Listener
         }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            is_there = primaries.changed() => if !is_there { return },
+            is_there = primaries.changed() => {
+                if !is_there {
+                    return;
+                }
+                // Where they change on and on, too.
+                sleep(FIRST_PAUSE).await;
+            }
         }
     }
 }
 
+/// All of the servers tell.
+struct Listening {
+    turn: Turn,
+    /// Before the first of them was asked to.
+    asked: Instant,
+    lines: Vec<PushLine>,
+}
+
 /// Has each of the servers tell, once it is certain that all that is read and written there goes to them and to no others.
-async fn listen(
-    directory: &Directory,
-    primaries: &Primaries,
-) -> Result<(Turn, Vec<PushLine>), String> {
+async fn listen(directory: &Directory, primaries: &Primaries) -> Result<Listening, String> {
     let unknown = || "it is not known which servers there are".to_owned();
     let map = directory.map_now().ok_or_else(unknown)?;
     // One that comes up later changes whom is asked, and all of this would be in vain.
@@ -117,9 +132,14 @@ async fn listen(
     reached.into_iter().collect::<Result<(), String>>()?;
     let turn = directory.alarm.turn();
     let map = directory.map_now().ok_or_else(unknown)?;
+    let asked = Instant::now();
     let lines = map.nodes.iter().map(|node| line(primaries, node));
-    let lines: Result<Vec<PushLine>, String> = join_all(lines).await.into_iter().collect();
-    Ok((turn, lines?))
+    let lines = join_all(lines).await.into_iter();
+    Ok(Listening {
+        turn,
+        asked,
+        lines: lines.collect::<Result<_, String>>()?,
+    })
 }
 
 async fn reached(node: &Node) -> Result<(), String> {
@@ -134,10 +154,8 @@ async fn reached(node: &Node) -> Result<(), String> {
 async fn line(primaries: &Primaries, node: &Node) -> Result<PushLine, String> {
     let line = async {
         let mut line = primaries.listen(&node.address).await?;
-        let server = line.server().ok_or(UNKNOWN)?;
-        if !node.leads_to(server) {
-            return Err("its address leads to another server than before".to_owned());
-        }
+        let server = line.server().map_err(Unknown::words)?;
+        node.leads_to(server)?;
         let mut command = cmd("CLIENT");
         command.arg("TRACKING").arg("ON").arg("BCAST");
         for kind in KINDS {

@@ -5,7 +5,7 @@
 //! attempts go on in the background for ever.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -35,6 +35,11 @@ const BRIEF: Duration = Duration::from_millis(500);
 
 /// How old a connection has to be to be made anew because it leads to another server than its address does by now, or to
 /// one that has become a replica. Where a new one leads there again, this keeps the attempts few.
+///
+/// Of two that lead to different servers one is made anew at once, the first time: what is written over the one would be
+/// missed over the other for so long. Where they do not agree after that, there is an address that leads now here, now
+/// there, as that of a proxy before several servers may. It is put up with at this pace, since to refuse all reads would
+/// have whoever sits behind such a proxy never served at all.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// The link. Ends with whoever holds it.
@@ -54,9 +59,25 @@ struct Lane {
     /// Rings when a connection is lost, and when one is made.
     alarm: Arc<Alarm>,
     /// The other connection to the same address.
-    sibling: OnceLock<Weak<Lane>>,
+    sibling: OnceLock<Sibling>,
     /// Tells all links to the server that one of them has reached it.
     arrival: Arc<Notify>,
+    /// Whether what is read from the server may be kept, so that whoever does has to know of new connections.
+    is_listed: Arc<AtomicBool>,
+}
+
+struct Sibling {
+    lane: Weak<Lane>,
+    /// Whether one of the two was given up for the other since they led to one server last. Both share this.
+    is_spent: Arc<AtomicBool>,
+}
+
+/// What becomes of a connection beside the other one of its pair.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Stays,
+    /// The other one goes where the address leads by now.
+    Goes,
 }
 
 #[derive(Clone)]
@@ -74,6 +95,7 @@ pub(super) struct Up {
     pub(super) connection: MultiplexedConnection,
     /// Tells this connection from those before and after it.
     pub(super) number: u64,
+    /// When it was begun: who begins later goes where the address leads later.
     pub(super) since: Instant,
     /// Where it leads, if that is told.
     pub(super) server: Option<ServerId>,
@@ -100,6 +122,7 @@ impl Link {
         report: Arc<Report>,
         alarm: Arc<Alarm>,
         arrival: Arc<Notify>,
+        is_listed: Arc<AtomicBool>,
     ) -> Self {
         let lane = Arc::new(Lane {
             target,
@@ -109,6 +132,7 @@ impl Link {
             report,
             alarm,
             arrival,
+            is_listed,
             sibling: OnceLock::new(),
         });
         let kept = Arc::clone(&lane);
@@ -120,9 +144,13 @@ impl Link {
 
     /// Has these two, which lead to one address, lead to one server.
     pub(super) fn pair(one: &Self, other: &Self) {
+        let is_spent = Arc::new(AtomicBool::new(false));
         for (link, sibling) in [(one, other), (other, one)] {
             // Each link is in one pair.
-            let _ = link.lane.sibling.set(Arc::downgrade(&sibling.lane));
+            let _ = link.lane.sibling.set(Sibling {
+                lane: Arc::downgrade(&sibling.lane),
+                is_spent: Arc::clone(&is_spent),
+            });
         }
     }
 
@@ -150,23 +178,34 @@ impl Link {
     }
 
     /// Whether it leads to this server, as far as is known now.
-    pub(super) fn leads_to(&self, server: &ServerId) -> bool {
-        matches!(&*self.lane.state.borrow(), State::Up(up) if up.server.as_ref() == Some(server))
+    ///
+    /// # Errors
+    ///
+    /// What is known instead, for people.
+    pub(super) fn leads_to(&self, server: &ServerId) -> Result<(), &'static str> {
+        match &*self.lane.state.borrow() {
+            State::Up(up) => match &up.server {
+                Some(its) if its == server => Ok(()),
+                Some(_) => Err("its address leads to another server than before"),
+                None => Err("it is not known yet which server is read and written there"),
+            },
+            State::Connecting | State::Down(_) => Err("not all connections to it are there"),
+        }
     }
 
-    /// Gives up a connection that leads to another server than its address does by now.
+    /// Gives up a connection that may lead to another server than its address does by now.
     pub(super) fn leave_unless_to(&self, server: &ServerId) {
         self.lane.leave_unless_to(server);
     }
 
-    /// Gives up the connection, if it is of no more use. What comes next is not known.
-    pub(super) fn leave_if(&self, is_left: impl Fn(&Up) -> bool) {
-        self.lane.leave_if(&State::Connecting, is_left);
+    /// Gives up a connection that is of no more use. What comes next is not known. Tells whether nobody was sooner.
+    pub(super) fn leave(&self, number: u64) -> bool {
+        self.lane.leave(number, &State::Connecting)
     }
 
-    /// Gives up a connection that is of no more use. What comes next is not known.
-    pub(super) fn leave(&self, number: u64) {
-        self.lane.leave(number, &State::Connecting);
+    /// Gives up whatever connection there is.
+    pub(super) fn leave_any(&self) {
+        self.lane.leave_if(&State::Connecting, |_| true);
     }
 
     /// Gives up a connection over which no answer comes.
@@ -185,30 +224,52 @@ impl Link {
 
 impl Lane {
     /// Whoever finds first that a connection is lost says what holds from now on.
-    fn leave(&self, number: u64, next: &State) {
-        self.leave_if(next, |up| up.number == number);
+    fn leave(&self, number: u64, next: &State) -> bool {
+        self.leave_if(next, |up| up.number == number)
     }
 
-    /// A server that is not told of may be any.
+    /// Where it is not known which server it leads to, our user may not have been allowed to ask. By now it is.
     fn leave_unless_to(&self, server: &ServerId) {
         self.leave_if(&State::Connecting, |up| {
-            up.server.as_ref().is_some_and(|its| its != server) && up.is_settled()
+            up.server.as_ref() != Some(server) && up.is_settled()
         });
     }
 
-    /// Of two connections that lead to different servers, the younger one goes where the address leads: the older is given
-    /// up. What is written over one of them would be missed over the other.
-    fn leave_older(&self, up: &Up) {
-        let sibling = self.sibling.get().and_then(Weak::upgrade);
-        if let (Some(sibling), Some(server)) = (sibling, &up.server) {
-            sibling.leave_if(&State::Connecting, |its| {
-                let is_another = its.server.as_ref().is_some_and(|its| its != server);
-                is_another && its.since < up.since && its.is_settled()
-            });
+    /// Of two connections that lead to different servers, the younger one goes where the address leads: the older is to be
+    /// given up. What is written over one of them would be missed over the other.
+    fn beside_sibling(&self, up: &Up) -> Fit {
+        let Some(Sibling { lane, is_spent }) = self.sibling.get() else {
+            return Fit::Stays;
+        };
+        let Some(lane) = lane.upgrade() else {
+            return Fit::Stays;
+        };
+        let its = match &*lane.state.borrow() {
+            State::Up(its) => its.clone(),
+            State::Connecting | State::Down(_) => return Fit::Stays,
+        };
+        match (&up.server, &its.server) {
+            (Some(here), Some(there)) if here == there => {
+                is_spent.store(false, Ordering::SeqCst);
+                return Fit::Stays;
+            }
+            (Some(_), Some(_)) => {}
+            (None, _) | (_, None) => return Fit::Stays,
         }
+        let is_older = up.since < its.since;
+        let older = if is_older { up } else { &its };
+        if !older.is_settled() && is_spent.swap(true, Ordering::SeqCst) {
+            return Fit::Stays;
+        }
+        if is_older {
+            return Fit::Goes;
+        }
+        lane.leave(its.number, &State::Connecting);
+        Fit::Stays
     }
 
-    fn leave_if(&self, next: &State, is_left: impl Fn(&Up) -> bool) {
+    /// Tells whether anything was given up.
+    fn leave_if(&self, next: &State, is_left: impl Fn(&Up) -> bool) -> bool {
         let has_left = self.state.send_if_modified(|state| {
             let leaves = matches!(state, State::Up(up) if is_left(up));
             if leaves {
@@ -219,12 +280,15 @@ impl Lane {
         if has_left {
             self.alarm.ring();
         }
+        has_left
     }
 
-    /// From now on it is this one.
+    /// From now on it is this one, unless it leads to where the address led before.
     fn begin(&self, up: Up) {
-        self.leave_older(&up);
-        self.state.send_replace(State::Up(up));
+        self.state.send_replace(match self.beside_sibling(&up) {
+            Fit::Stays => State::Up(up),
+            Fit::Goes => State::Connecting,
+        });
     }
 
     fn down(&self, reason: &Arc<str>) {
@@ -237,9 +301,11 @@ impl Lane {
         let number = up.number;
         let mut state = self.state.subscribe();
         tokio::select! {
-            () = driver => self.leave(number, &State::Connecting),
-            reason = self.silence(up) => {
-                self.leave(number, &State::Down(reason.into()));
+            () = driver => {
+                self.leave(number, &State::Connecting);
+            }
+            next = self.silence(up) => {
+                self.leave(number, &next);
             }
             _ = state.wait_for(|state| !state.is_up(number)) => {}
         }
@@ -253,15 +319,19 @@ impl Lane {
         }
     }
 
-    /// Asks every second, and ends when there is no answer.
-    async fn silence(&self, mut up: Up) -> String {
+    /// Asks every second, and ends when there is no answer, or none that is to be gone by any more. Gives what holds then.
+    async fn silence(&self, mut up: Up) -> State {
         let limit = self.target.settings.timeout;
         loop {
             sleep(HEARTBEAT).await;
             match timeout(limit, probe(&mut up.connection, &self.target)).await {
-                Ok(Ok(())) => self.leave_older(&up),
-                Ok(Err(reason)) => return reason,
-                Err(_) => return format!("no answer within {limit:?}"),
+                Ok(Ok(())) => {
+                    if self.beside_sibling(&up) == Fit::Goes {
+                        return State::Connecting;
+                    }
+                }
+                Ok(Err(reason)) => return State::Down(reason.into()),
+                Err(_) => return State::Down(format!("no answer within {limit:?}").into()),
             }
         }
     }
@@ -275,25 +345,28 @@ async fn supervise(lane: Arc<Lane>) {
     loop {
         let mut another_arrives = pin!(lane.arrival.notified());
         another_arrives.as_mut().enable();
+        let since = Instant::now();
         match connect(&lane.target, None).await {
             Ok(Made {
                 connection,
                 driver,
                 server,
             }) => {
-                let (number, since) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
+                let (number, made) = (lane.count.fetch_add(1, Ordering::Relaxed), Instant::now());
                 lane.report.up(lane.access);
                 let up = Up {
                     connection,
                     number,
                     since,
-                    server,
+                    server: server.ok(),
                 };
-                lane.alarm.elsewhere(|| lane.begin(up.clone()));
+                let is_listed = || lane.is_listed.load(Ordering::SeqCst);
+                lane.alarm
+                    .elsewhere_if(is_listed, || lane.begin(up.clone()));
                 lane.arrival.notify_waiters();
                 lane.hold(up, driver).await;
                 pause = FIRST_PAUSE;
-                if since.elapsed() < BRIEF {
+                if made.elapsed() < BRIEF {
                     sleep(jittered(FIRST_PAUSE)).await;
                 }
             }

@@ -1,5 +1,6 @@
 //! One server that keeps records, and the two connections to it: a write that Redis holds back delays no read.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::alarm::Alarm;
@@ -17,6 +18,7 @@ pub(super) struct Node {
     reads: Link,
     writes: Link,
     pub(super) replication: Replication,
+    is_listed: Arc<AtomicBool>,
 }
 
 impl Node {
@@ -28,6 +30,7 @@ impl Node {
     ) -> Arc<Self> {
         let report = Arc::new(Report::new(address.clone()));
         let arrival = Arc::default();
+        let is_listed = Arc::default();
         let link = |purpose, access| {
             let target = Target {
                 settings: Arc::clone(settings),
@@ -40,6 +43,7 @@ impl Node {
                 Arc::clone(&report),
                 Arc::clone(alarm),
                 Arc::clone(&arrival),
+                Arc::clone(&is_listed),
             )
         };
         let reads = link(Purpose::Reads, Access::Reads);
@@ -50,7 +54,13 @@ impl Node {
             writes,
             replication: Replication::default(),
             address,
+            is_listed,
         })
+    }
+
+    /// It is in the map, once at least: from now on, [`Alarm`] tells when a connection to it is made.
+    pub(super) fn list(&self) {
+        self.is_listed.store(true, Ordering::SeqCst);
     }
 
     /// Waits until it is known whether both connections are there.
@@ -64,13 +74,20 @@ impl Node {
         Ok(())
     }
 
-    /// Whether both connections lead to this server. One that leads to another is given up, once it is old enough.
-    pub(super) fn leads_to(&self, server: &ServerId) -> bool {
+    /// Makes certain that both connections lead to this server. One of which that is not known is given up, once it is old
+    /// enough.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way, for people.
+    pub(super) fn leads_to(&self, server: &ServerId) -> Result<(), &'static str> {
         let links = [&self.reads, &self.writes];
+        // What holds now, before anything is given up because of it.
+        let found = links.map(|link| link.leads_to(server));
         for link in links {
             link.leave_unless_to(server);
         }
-        links.iter().all(|link| link.leads_to(server))
+        found.into_iter().collect()
     }
 
     pub(super) fn link(&self, access: Access) -> &Link {

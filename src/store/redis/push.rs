@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::connect::{Made, Target, connect};
-use super::server_id::ServerId;
+use super::server_id::{ServerId, Unknown};
 
 /// So much may have been told that nobody has taken note of yet. Whoever is slower than that has missed something, and
 /// the line is of no more use.
@@ -20,7 +20,7 @@ const MOST_WAITING: usize = 4096;
 pub struct PushLine {
     target: Target,
     connection: MultiplexedConnection,
-    server: Option<ServerId>,
+    server: Result<ServerId, Unknown>,
     pushes: mpsc::Receiver<PushInfo>,
     has_missed: Arc<AtomicBool>,
     driver: AbortHandle,
@@ -74,9 +74,13 @@ impl PushLine {
         (self.connection.clone(), self.target.clone())
     }
 
-    /// The server that tells; `None` where it does not say who it is.
-    pub(super) fn server(&self) -> Option<&ServerId> {
-        self.server.as_ref()
+    /// The server that tells.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known who that is.
+    pub(super) fn server(&self) -> Result<&ServerId, Unknown> {
+        self.server.as_ref().map_err(|unknown| *unknown)
     }
 
     /// Has what is published to a channel told.

@@ -12,25 +12,45 @@ use super::fault::{Access, Fault, fault};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerId(Arc<str>);
 
-/// What is said of a server that does not tell.
-pub(super) const UNKNOWN: &str =
-    "it does not tell which server it is: our Redis user needs +info|server";
+/// Why it is not known which server a connection leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// Nobody needs to know.
+    Unasked,
+    /// Our user may not ask.
+    Refused,
+    /// The answer does not say.
+    Untold,
+}
 
-/// Asks which server this is; `None` when it does not say, since our user may not ask, perhaps.
+impl Unknown {
+    /// For people.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Refused => {
+                "our Redis user may not ask which server it is (NOPERM): it needs +info|server"
+            }
+            Self::Unasked | Self::Untold => "it does not tell which server it is",
+        }
+    }
+}
+
+/// Asks which server this is, and says why that is not known where it is not.
 ///
 /// # Errors
 ///
 /// What became of the connection.
 pub(super) async fn ask(
     connection: &mut MultiplexedConnection,
-) -> Result<Option<ServerId>, RedisError> {
+) -> Result<Result<ServerId, Unknown>, RedisError> {
     let mut command = cmd("INFO");
     let asked = command.arg("server").query_async::<String>(connection);
     match asked.await {
-        Ok(facts) => Ok(run_id(&facts)),
+        Ok(facts) => Ok(run_id(&facts).ok_or(Unknown::Untold)),
+        Err(error) if error.code() == Some("NOPERM") => Ok(Err(Unknown::Refused)),
         Err(error) => match fault(&error, Access::Reads) {
             Fault::Lost(_) => Err(error),
-            _ => Ok(None),
+            _ => Ok(Err(Unknown::Untold)),
         },
     }
 }

@@ -14,7 +14,7 @@ use super::push::PushLine;
 use super::redo::Redo;
 use super::slots::{SLOTS, slot_of};
 use super::supervise::{Kept, keep};
-use super::{cluster, sentinel};
+use super::{PREFIX, cluster, sentinel};
 use crate::domain::redis_settings::{RedisAddress, RedisServers, RedisSettings};
 use crate::store::StoreError;
 
@@ -181,11 +181,20 @@ impl Directory {
         {
             self.redo.is_due_now();
         }
-        let addresses = nodes.iter().map(|node| node.address.clone()).collect();
+        let addresses: Vec<RedisAddress> = nodes.iter().map(|node| node.address.clone()).collect();
         let map = Arc::new(Map { nodes, ranges });
         self.alarm.elsewhere(|| {
+            for node in &map.nodes {
+                node.list();
+            }
             self.known.send_replace(Known::Found(map));
-            self.primaries.send_replace(addresses);
+            // Slots that move between the same servers are no news to whoever listens to all of these.
+            self.primaries.send_if_modified(|known| {
+                let is_same = known.len() == addresses.len()
+                    && known.iter().all(|address| addresses.contains(address));
+                *known = addresses;
+                !is_same
+            });
         });
         true
     }
@@ -205,8 +214,8 @@ impl Directory {
         )
     }
 
-    /// The node that a redirect names, which is kept for a while where the map does not have it.
-    pub(super) fn guest(&self, address: &RedisAddress) -> Arc<Node> {
+    /// The node that a redirect names for `key`. It is kept for a while where the map does not have it.
+    pub(super) fn guest(&self, address: &RedisAddress, key: &str) -> Arc<Node> {
         let node = self.node_at(address);
         let is_listed = self
             .map_now()
@@ -214,8 +223,8 @@ impl Directory {
         if is_listed {
             return node;
         }
-        // Nobody listens there.
-        self.alarm.elsewhere(|| ());
+        // Nobody listens there. Other keys are where they were.
+        self.alarm.unheard(key.strip_prefix(PREFIX).unwrap_or(key));
         let mut guests = self.guests();
         guests.retain(|guest| guest.since.elapsed() < GUEST_TIME);
         // Somebody else may have been sent there at the same moment.
@@ -285,8 +294,7 @@ impl Primaries {
         self.addresses.borrow_and_update().clone()
     }
 
-    /// Waits until they, or what each of them has, may be others than those that were seen; `false` when the store has
-    /// ended.
+    /// Waits until they are others than those that were seen, whatever each of them has; `false` when the store has ended.
     pub async fn changed(&mut self) -> bool {
         self.addresses.changed().await.is_ok()
     }

@@ -142,6 +142,11 @@ impl Pair {
         let (old, new) = (RedisServer::start(), RedisServer::start());
         old.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
         new.ask(&["REPLICAOF", "127.0.0.1", &old.port.to_string()]);
+        until("the replica is there", async || {
+            let said = new.ask(&["INFO", "replication"]);
+            said.contains("master_link_status:up")
+        })
+        .await;
         let address = Relay::start(old.port).await.expect("a port");
         Self { old, new, address }
     }
@@ -161,10 +166,10 @@ impl Pair {
         }
     }
 
-    /// Closes the connections over which the old one tells of changes, and no others.
-    fn close_lines(&self) {
+    /// Closes the connections of this name to the old one, and no others.
+    fn close(&self, name: &str) {
         for client in self.old.ask(&["CLIENT", "LIST"]).lines() {
-            if client.contains(LINE) {
+            if client.contains(name) {
                 let id = client.split([' ', '=']).nth(1).expect("an id");
                 self.old.ask(&["CLIENT", "KILL", "ID", id]);
             }
@@ -190,7 +195,7 @@ async fn an_address_that_leads_elsewhere() {
         }
         tokio::time::sleep(SETTLED).await;
         pair.fail_over(is_demoted);
-        pair.close_lines();
+        pair.close(LINE);
         let there = maker.instance(settings(pair.new.port));
         for instance in [&one, &other] {
             until("it is told by the new server", async || {
@@ -249,6 +254,29 @@ async fn an_old_primary_that_was_demoted_is_left_by_reads_as_well() {
     }
 }
 
+/// Whoever has signed out where the address leads by now is not let in by what is read where it led before, however young
+/// the connections are.
+#[tokio::test]
+async fn what_is_written_elsewhere_is_read_there() {
+    let pair = Pair::start().await;
+    let one = Maker::new().instance(pair.settings());
+    let id = one.sign_in().await;
+    let stays = one.sign_in().await;
+    one.keeps().await;
+    one.knows(&id).await;
+    pair.fail_over(false);
+    pair.close("portcullis-writes");
+    one.end(&id).await;
+    for _ in 0..100 {
+        assert!(!one.lets_in(&id).await, "it has ended here");
+        assert!(one.lets_in(&stays).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let clients = pair.old.ask(&["CLIENT", "LIST"]);
+    assert!(!clients.contains("portcullis-reads"), "{clients}");
+    one.keeps().await;
+}
+
 /// A connection that is made anew leads where the address leads by now: what is read over it is not kept before the line
 /// that tells of changes leads there too.
 #[tokio::test]
@@ -262,12 +290,7 @@ async fn a_connection_that_is_made_anew() {
     tokio::time::sleep(SETTLED).await;
     pair.fail_over(false);
     let there = maker.instance(settings(pair.new.port));
-    for client in pair.old.ask(&["CLIENT", "LIST"]).lines() {
-        if client.contains("portcullis-reads") {
-            let id = client.split([' ', '=']).nth(1).expect("an id");
-            pair.old.ask(&["CLIENT", "KILL", "ID", id]);
-        }
-    }
+    pair.close("portcullis-reads");
     until("it is read from the new server", async || {
         one.lets_in(&id).await;
         pair.new

@@ -11,6 +11,11 @@ use crate::store::session_records::{hash, session_key};
 
 const COUNT: usize = 60;
 
+/// In so long a change is obeyed by all, docs/redis.md says. It takes some milliseconds at most on a machine that has
+/// nothing else to do; one that runs all tests at once is given five times what is promised.
+const PROMISED: Duration = Duration::from_millis(100);
+const IN_TIME: Duration = PROMISED.saturating_mul(5);
+
 /// After `SENTINEL FAILOVER` there are two primaries for a while, each of which knows nothing of the other: so long one
 /// instance may go by the old one when the other has followed to the new one.
 const BOTH_FOR: Duration = Duration::from_secs(4);
@@ -117,8 +122,7 @@ async fn a_primary_with_sentinels_is_killed() {
         watched.servers[primary].kill();
     });
     assert_eq!(longest[0], Duration::ZERO);
-    // As long as it takes to tell it.
-    assert!(longest[1] < Duration::from_millis(500), "{longest:?}");
+    assert!(longest[1] < IN_TIME, "{longest:?}");
     all_stay_out(&instances, &newcomer, &ids).await;
     for instance in &instances {
         assert!(instance.lets_in(&stays).await);
@@ -164,7 +168,7 @@ async fn a_node_of_a_cluster_is_killed() {
         cluster.nodes[0].kill();
     });
     assert_eq!(longest[0], Duration::ZERO);
-    assert!(longest[1] < Duration::from_millis(500), "{longest:?}");
+    assert!(longest[1] < IN_TIME, "{longest:?}");
     all_stay_out(&instances, &newcomer, &ids).await;
     for instance in &instances {
         until("it is there", async || instance.lets_in(&stays).await).await;
@@ -188,7 +192,7 @@ async fn a_slot_of_a_cluster_is_moved() {
             instances[place % 2].end(id).await;
             let other = &instances[1 - place % 2];
             let obeyed = until("it is obeyed", async || !other.lets_in(id).await).await;
-            assert!(obeyed < Duration::from_secs(1), "{obeyed:?}");
+            assert!(obeyed < IN_TIME, "{obeyed:?}");
         };
         let amid = || {
             tokio::task::block_in_place(|| {
@@ -216,5 +220,56 @@ async fn a_slot_of_a_cluster_is_moved() {
         for instance in &instances {
             assert!(instance.lets_in(id).await);
         }
+    }
+}
+
+/// A slot is on its way to a node that has none yet, and that nobody listens to therefore: what lies in it is looked up
+/// there, and everything else is kept as before.
+#[tokio::test]
+async fn a_slot_moves_to_a_node_that_has_none() {
+    let mut cluster = Cluster::start();
+    cluster.grow();
+    let settings = || impatient(clusters::settings_of(&cluster));
+    let maker = Maker::new();
+    let instances = [maker.instance(settings()), maker.instance(settings())];
+    let slot = |id: &SessionId| slot_of(name_of(&session_key(&hash(id))).as_bytes());
+    let moves = instances[0].sign_in().await;
+    let stays = loop {
+        let stays = instances[0].sign_in().await;
+        if slot(&stays) != slot(&moves) {
+            break stays;
+        }
+    };
+    for instance in &instances {
+        instance.keeps().await;
+        instance.knows(&moves).await;
+        instance.knows(&stays).await;
+    }
+    let from = (0..3).rfind(|node| usize::from(slot(&moves)) >= 16_384 * node / 3);
+    cluster.begin_to_migrate(slot(&moves), from.expect("one of three"), 3);
+    for instance in &instances {
+        // The node from which it was taken tells so.
+        until("it is forgotten", async || {
+            let before = instance.cache.counts().hits;
+            assert!(instance.lets_in(&moves).await);
+            instance.cache.counts().hits == before
+        })
+        .await;
+        let mut kept = 0;
+        for _ in 0..100 {
+            let before = instance.cache.counts().hits;
+            assert!(instance.lets_in(&moves).await);
+            let between = instance.cache.counts().hits;
+            assert_eq!(between, before, "nobody would tell of its end");
+            assert!(instance.lets_in(&stays).await);
+            kept += instance.cache.counts().hits - between;
+        }
+        // Where the machine is so busy that nothing is heard for a second, it is looked up.
+        assert!(kept > 50, "{kept} of 100");
+    }
+    instances[0].end(&moves).await;
+    for instance in &instances {
+        assert!(!instance.lets_in(&moves).await);
+        assert!(instance.lets_in(&stays).await);
     }
 }

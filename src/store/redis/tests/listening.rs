@@ -2,7 +2,10 @@
 
 use ::redis::{PushInfo, PushKind, Value, cmd};
 
+use futures_util::FutureExt;
+
 use super::*;
+use crate::store::redis::slots::SLOTS;
 
 async fn line(primaries: &Primaries, address: &RedisAddress) -> PushLine {
     let mut line = primaries.listen(address).await.expect("a line");
@@ -68,6 +71,40 @@ async fn whoever_does_not_listen_misses_something_and_is_told() {
     let pong: String = line.ask(&cmd("PING")).await.expect("an answer");
     assert_eq!(pong, "PONG");
     assert!(told(&mut line).await.is_none());
+}
+
+/// Whoever listens to all of them need not know which of them has what.
+#[tokio::test]
+async fn other_servers_are_news_and_other_slots_are_not() {
+    let server = RedisServer::start();
+    let store = open(settings(server.port));
+    let mut primaries = store.primaries();
+    let directory = &store.servers.directory;
+    let [here, there] = ["127.0.0.1", "localhost"].map(|host| RedisAddress::Tcp {
+        host: host.into(),
+        port: server.port,
+    });
+    let (half, all) = (SLOTS / 2, SLOTS - 1);
+    #[rustfmt::skip] // the columns are the point
+    let cases = [
+        ("another server",         vec![(0, half, here.clone()), (half + 1, all, there.clone())], true),
+        ("other slots",            vec![(0, 9, here.clone()), (10, all, there.clone())],          false),
+        ("the other way round",    vec![(0, 9, there.clone()), (10, all, here.clone())],          false),
+        ("one server less",        vec![(0, all, there)],                                         true),
+        ("another one instead",    vec![(0, all, here)],                                          true),
+    ];
+    let _ = primaries.now();
+    for (what, owners, is_news) in cases {
+        let turn = directory.alarm.turn();
+        assert!(directory.publish(&owners), "{what}");
+        assert_ne!(
+            directory.alarm.turn(),
+            turn,
+            "{what}: another server is asked"
+        );
+        let changed = primaries.changed().now_or_never();
+        assert_eq!(changed, is_news.then_some(true), "{what}");
+    }
 }
 
 #[tokio::test]

@@ -399,6 +399,13 @@ async fn the_documented_users_are_enough() {
         let log = sentinel.ask(&["ACL", "LOG"]);
         assert!(!log.contains("subscribe"), "{log}");
     }
+    // Without this one nobody is known to be the primary.
+    for server in &watched.servers {
+        make_user(server, &["portcullis".into(), "-role".into()]);
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+    let (error, _) = lost(&store).await;
+    assert!(error.to_string().contains("+role"), "{error}");
 }
 
 #[tokio::test]

@@ -95,40 +95,99 @@ async fn every_primary_of_a_cluster_is_heard() {
     }
 }
 
-/// Whether it is told what happens, as far as is known within a moment in which that would come about.
-async fn is_told(store: &RedisStore) -> bool {
-    let mut told = listen(store);
-    let back = async { while told.recv().await.as_deref() != Some("Back") {} };
-    tokio::time::timeout(Duration::from_secs(1), back)
-        .await
-        .is_ok()
+/// What is logged by this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
-/// Without one of them nothing is told, and all the rest goes on.
+impl Logged {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("nobody panics").clone()).expect("text")
+    }
+
+    /// Writes down what is logged until what is given back is dropped.
+    fn begin(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// Waits until it is said that nothing is told, and why. Gives the reason.
+    async fn until_untold(&self) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            let mut lines = text.lines();
+            if let Some(line) = lines.find(|line| line.contains("does not tell of changes")) {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < PATIENT, "{text}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A store whose user may do what the page says, but for this.
+fn as_user(server: &RedisServer, left_out: Option<&str>) -> RedisStore {
+    let mut words = documented_user();
+    words.retain(|word| Some(word.as_str()) != left_out);
+    make_user(server, &[words[0].clone(), "reset".into()]);
+    make_user(server, &words);
+    open(RedisSettings {
+        user: Some("portcullis".into()),
+        credentials: Shown::password(password_in(&words)),
+        ..settings(server.port)
+    })
+}
+
+/// Without one of them nothing is told, and the log says which it is. What else is not there then, the page says.
 #[tokio::test]
 async fn what_the_user_has_to_be_allowed_to_be_told() {
     let server = RedisServer::start();
-    let words = documented_user();
-    let as_user = |left_out: Option<&str>| {
-        let words: Vec<String> = words
-            .iter()
-            .filter(|word| Some(word.as_str()) != left_out)
-            .cloned()
-            .collect();
-        make_user(&server, &[words[0].clone(), "reset".into()]);
-        make_user(&server, &words);
-        open(RedisSettings {
-            user: Some("portcullis".into()),
-            credentials: Shown::password(password_in(&words)),
-            ..settings(server.port)
-        })
-    };
-    let store = as_user(None);
-    assert!(is_told(&store).await);
+    {
+        let store = as_user(&server, None);
+        until(&mut listen(&store), "Back", &["Lost"]).await;
+    }
     for left_out in FOR_TELLING {
-        let store = as_user(Some(left_out));
-        assert!(!is_told(&store).await, "{left_out}");
+        let logged = Logged::default();
+        let _logging = logged.begin();
+        let store = as_user(&server, Some(left_out));
+        let mut told = listen(&store);
+        let reason = logged.until_untold().await;
+        assert!(reason.contains(left_out), "{left_out}: {reason}");
         assert_eq!(has(&store, "any").await, Ok(false), "{left_out}");
+        while let Ok(word) = told.try_recv() {
+            assert_eq!(word, "Lost", "{left_out}");
+        }
+    }
+}
+
+/// What was not allowed when the connections were made, and is now, needs no restart.
+#[tokio::test]
+async fn what_the_user_is_allowed_later() {
+    for left_out in FOR_TELLING {
+        let logged = Logged::default();
+        let _logging = logged.begin();
+        let server = RedisServer::start();
+        let store = as_user(&server, Some(left_out));
+        let mut told = listen(&store);
+        logged.until_untold().await;
+        make_user(&server, &["portcullis".into(), left_out.into()]);
+        until(&mut told, "Back", &["Lost"]).await;
+        assert!(!logged.text().contains("another server"), "{left_out}");
     }
 }
 
