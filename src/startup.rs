@@ -271,8 +271,15 @@ impl Application {
                     ended.map(drop)
                 } else {
                     let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
-                    let (ended, _) = tokio::join!(servers, draining);
-                    ended.map(drop)
+                    let drained = async { tokio::join!(servers, draining).0 };
+                    let left = drain::LISTENERS.saturating_sub(asked.elapsed());
+                    timeout(left, drained).await.map_or_else(
+                        |_| {
+                            tracing::warn!("stopped while a thread that serves was busy");
+                            Ok(())
+                        },
+                        |ended| ended.map(drop),
+                    )
                 }
             }
         };
