@@ -497,6 +497,106 @@ async fn a_grace_does_not_go_by_what_was_seen_to_be_over() {
     assert_eq!(outlasting.identity, identity("users"));
 }
 
+/// Whoever sees that a session has ended, whatever it was read for: no grace brings it back.
+#[tokio::test]
+async fn an_end_that_was_seen_by_whatever_reading_is_final() {
+    type Reader = fn(&Scene) -> futures_util::future::BoxFuture<'_, ()>;
+    let readers: [(&str, Reader); 4] = [
+        ("peek", |scene| {
+            Box::pin(async {
+                let peeked = scene.here.peek(&scene.id).await;
+                assert!(peeked.expect("an answer").is_none());
+            })
+        }),
+        ("open a renewal", |scene| {
+            Box::pin(async {
+                let opened = scene.here.open_renewal(&scene.id).await;
+                assert!(matches!(opened, Ok(crate::store::renewals::Found::Nothing)));
+            })
+        }),
+        ("note a failure", |scene| {
+            Box::pin(async {
+                let noted = scene.here.note_failed_renewal(&scene.id, 0, Clone::clone);
+                assert!(noted.await.expect("an answer").is_none());
+            })
+        }),
+        ("end everywhere", |scene| {
+            Box::pin(async {
+                let ended = scene.here.end_everywhere(&scene.id).await;
+                assert!(ended.expect("an answer").is_none());
+            })
+        }),
+    ];
+    for (what, reads) in readers {
+        let scene = Scene::set(HOUR).await;
+        assert!(scene.load().await.is_some());
+        // It is not told here.
+        scene.cache.told(Event::Lost);
+        scene.elsewhere.end(&scene.id).await.expect("it ends");
+        reads(&scene).await;
+        scene.store.is_away.store(true, Ordering::SeqCst);
+        assert!(scene.here.load(&scene.id).await.is_err(), "{what}");
+        assert!(scene.here.peek(&scene.id).await.is_err(), "{what}");
+    }
+}
+
+/// Whoever is let in by a grace is so as well where the session is looked at once more.
+#[tokio::test]
+async fn a_second_look_goes_by_the_grace_too() {
+    for (grace, is_outlasted) in [(Duration::ZERO, false), (HOUR, true)] {
+        let scene = Scene::set(grace).await;
+        assert!(scene.load().await.is_some());
+        scene.store.is_away.store(true, Ordering::SeqCst);
+        scene.cache.told(Event::Lost);
+        for _ in 0..2 {
+            assert_eq!(scene.here.load(&scene.id).await.is_ok(), is_outlasted);
+            let peeked = scene.here.peek(&scene.id).await;
+            assert_eq!(peeked.is_ok_and(|known| known.is_some()), is_outlasted);
+        }
+        scene.clock.advance(HOUR * 10);
+        assert!(scene.here.peek(&scene.id).await.is_err(), "it is too old");
+    }
+}
+
+/// The wish alone is enough here, even though nobody can write it down.
+#[tokio::test]
+async fn whoever_signs_out_everywhere_while_the_store_is_away_is_signed_out_here() {
+    let scene = Scene::set(HOUR).await;
+    assert!(scene.load().await.is_some());
+    scene.store.is_away.store(true, Ordering::SeqCst);
+    assert!(scene.here.load(&scene.id).await.is_ok());
+    assert!(scene.here.end_everywhere(&scene.id).await.is_err());
+    assert!(scene.here.load(&scene.id).await.is_err());
+}
+
+/// As with a store that takes its time.
+#[test]
+fn sessions_that_are_read_at_once_are_kept_all_the_same() {
+    for grace in [Duration::ZERO, HOUR] {
+        let cache = SessionCache::new(grace);
+        cache.told(Event::Back);
+        cache.heard(None);
+        let all = (0..).map(|number| known(number, 1));
+        let of_one_shard: Vec<_> = all
+            .filter(|known| known.name.bits() % SHARDS as u64 == 0)
+            .take(20)
+            .collect();
+        let nobody = (1_000..).map(|number| known(number, 1).name);
+        let mut nobody = nobody.filter(|name| name.bits() % SHARDS as u64 == 0);
+        let readings: Vec<_> = of_one_shard
+            .iter()
+            .map(|known| cache.begin(&known.name))
+            .collect();
+        for (reading, known) in readings.into_iter().zip(&of_one_shard) {
+            // Meanwhile others ask who are signed out.
+            cache.forget(&nobody.next().expect("there is no end of them"));
+            cache.fill(reading, known);
+        }
+        // Few may be taken for one another.
+        assert!(cache.size().0 >= 16, "{grace:?}: {}", cache.size().0);
+    }
+}
+
 #[tokio::test]
 async fn a_source_that_is_silent_for_too_long_counts_as_lost() {
     let scene = Scene::set(Duration::ZERO).await;
