@@ -766,11 +766,74 @@ fn an_ordinary_session_takes_less_than_one_kib() {
     for number in 0..1_000 {
         let known = known(number, 3);
         put(&cache, &known);
-        cache.keep(&known, 0, Arc::new(Prepared::of(&[], 0)));
+        cache.keep(&known, 0, told());
     }
     let (sessions, bytes) = cache.size();
     assert_eq!(sessions, 1_000);
     assert!(bytes / sessions < 1_024, "{}", bytes / sessions);
+}
+
+/// What an app with a plan of six headers is told of Ada.
+fn told() -> Arc<Prepared> {
+    use crate::domain::telling::{Told, Value};
+    let told = [
+        ("Remote-User", "ada"),
+        ("Remote-Groups", "group-000,group-001,group-002"),
+        ("Remote-Email", "ada@example.net"),
+        ("Remote-Name", "Ada"),
+        ("Remote-Subject", "248289761001"),
+        ("X-Api-Key", "0123456789abcdef0123456789abcdef"),
+    ]
+    .map(|(name, text)| Told {
+        name,
+        value: Value::Text(text.to_owned()),
+    });
+    Arc::new(Prepared::of(&told, 0))
+}
+
+/// Eight of them, whichever were used last; and nothing with a credential that counts no more.
+#[test]
+fn apps_that_are_used_keep_what_they_are_told() {
+    let known = known(1, 1);
+    known.keep(0, told());
+    for place in 1..50 {
+        known.keep(place, told());
+        assert!(known.prepared(0, 0).is_some(), "{place}");
+    }
+    assert!(known.prepared(42, 0).is_none());
+    let before = known.bytes();
+    assert!(known.prepared(0, 1).is_none(), "a secret was replaced");
+    assert!(known.bytes() < before, "it is gone");
+    assert!(known.prepared(0, 0).is_none());
+}
+
+/// Each text that a session may hold counts.
+#[test]
+fn all_that_a_session_says_is_weighed() {
+    let long = "a".repeat(1_000);
+    let plain = known(1, 1);
+    let changes: [fn(&mut Session, String); 9] = [
+        |session, text| session.identity.issuer = text,
+        |session, text| session.identity.subject = text,
+        |session, text| session.identity.username = Some(text),
+        |session, text| session.identity.name = Some(text),
+        |session, text| session.identity.email = Some(text),
+        |session, text| session.identity.groups = vec![text],
+        |session, text| session.amr = vec![text],
+        |session, text| session.sid = Some(text),
+        |session, text| {
+            session.in_vain = Some(crate::domain::authentication::InVain {
+                policies: vec![text],
+                at: Timestamp::from_seconds(0),
+            });
+        },
+    ];
+    for (place, change) in changes.iter().enumerate() {
+        let mut session = (**plain).clone();
+        change(&mut session, long.clone());
+        let long = Known::new(plain.name, session, Version(1), Instant::now());
+        assert!(long.bytes() > plain.bytes() + 900, "{place}");
+    }
 }
 
 #[test]
