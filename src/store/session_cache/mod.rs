@@ -27,7 +27,7 @@ use crate::telemetry::metrics::CacheCounts;
 /// How many parts there are, each with a lock of its own.
 const SHARDS: usize = 32;
 
-/// How many sessions are kept at most, and how many bytes they take: an ordinary session about one KiB.
+/// How many sessions are kept at most, and how many bytes they take: an ordinary session about 1.1 KiB.
 const MOST_SESSIONS: usize = 32 * 1024;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 
