@@ -359,7 +359,7 @@ async fn a_grace_outlasts_redis_for_those_whose_tokens_lapse() {
     let mut shared = Shared::start();
     let app = spawn_app_with(|raw| {
         shared.configure(raw);
-        raw.session.store_grace = Some(Duration::from_secs(3_600));
+        raw.session.store_grace = Some(Duration::from_secs(600));
     })
     .await;
     app.issuer.behave(|issuer| {
