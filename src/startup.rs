@@ -31,6 +31,7 @@ use tokio::time::timeout;
 
 pub use self::drain::WHOLE as WHOLE_DRAIN;
 pub use self::open_files::OPEN_FILES;
+use self::open_files::Threads;
 use self::room::make_room;
 use self::socket::unix_listener;
 use crate::clock::Clock;
@@ -283,8 +284,15 @@ impl Application {
                     ended.map(drop)
                 } else {
                     let draining = join_all(handles.iter().map(|handle| handle.stop(true)));
-                    let (ended, _) = tokio::join!(servers, draining);
-                    ended.map(drop)
+                    let drained = async { tokio::join!(servers, draining).0 };
+                    let left = drain::LISTENERS.saturating_sub(asked.elapsed());
+                    timeout(left, drained).await.map_or_else(
+                        |_| {
+                            tracing::warn!("stopped while a thread that serves was busy");
+                            Ok(())
+                        },
+                        |ended| ended.map(drop),
+                    )
                 }
             }
         };
@@ -307,11 +315,16 @@ impl Application {
 /// How many threads and connections each kind of listener has: that of the proxies, of the portal, and of administrators.
 fn rooms() -> [(usize, usize); 3] {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let connections = open_files::connections(cores);
+    let threads = Threads {
+        verify: cores,
+        portal: PORTAL_WORKERS,
+        admin: ADMIN_WORKERS,
+    };
+    let connections = open_files::connections(threads);
     [
-        (cores, connections.verify),
-        (PORTAL_WORKERS, connections.portal),
-        (ADMIN_WORKERS, connections.admin),
+        (threads.verify, connections.verify),
+        (threads.portal, connections.portal),
+        (threads.admin, connections.admin),
     ]
 }
 
@@ -386,7 +399,7 @@ fn serve(
     let server = HttpServer::new(app)
         .on_connect(note_connection)
         .workers(workers)
-        .max_connections((connections / workers).max(1))
+        .max_connections(connections / workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(drain::REQUESTS_SECONDS)

@@ -32,7 +32,12 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     };
     log_panics();
     install_crypto_provider();
-    match actix_web::rt::System::new().block_on(serve(config, &log)) {
+    let system = actix_web::rt::System::new();
+    let ended = system.block_on(serve(config, &log));
+    // Dropped, it would wait for each call that blocks a thread: a name that is looked up, a secret file on a file system that went away. All
+    // that has to end has ended, in the time that there is for that, and the process takes the rest with it.
+    std::mem::forget(system);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");

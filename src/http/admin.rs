@@ -31,30 +31,40 @@ pub(super) async fn ready(
     http: web::Data<Http>,
     stopping: Option<web::Data<Stopping>>,
 ) -> HttpResponse {
+    let provider = up(http.gate.relying_party.is_ready());
+    if stopping.is_some_and(|stopping| stopping.has_begun()) {
+        // Whoever is to send requests elsewhere learns it at once, also while the store hangs.
+        return readiness(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "status": "stopping", "provider": provider }),
+        );
+    }
     let store = http.gate.sessions.ping().await;
-    let is_stopping = stopping.is_some_and(|stopping| stopping.has_begun());
-    let is_ready = store.is_ok() && !is_stopping;
     if let Err(error) = &store {
         tracing::warn!(%error, "not ready");
     }
-    let up = |up: bool| if up { "up" } else { "down" };
-    let status = if is_ready {
-        StatusCode::OK
+    let (status, word) = if store.is_ok() {
+        (StatusCode::OK, "ready")
     } else {
-        StatusCode::SERVICE_UNAVAILABLE
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
+    let told = json!({ "status": word, "store": up(store.is_ok()), "provider": provider });
+    readiness(status, &told)
+}
+
+fn up(is_up: bool) -> &'static str {
+    if is_up { "up" } else { "down" }
+}
+
+fn readiness(status: StatusCode, told: &serde_json::Value) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header(pages::NO_SNIFFING);
-    if !is_ready {
+    if status != StatusCode::OK {
         response.insert_header((RETRY_AFTER, pages::RETRY_AFTER));
     }
-    response.json(json!({
-        "status": if is_ready { "ready" } else if is_stopping { "stopping" } else { "not ready" },
-        "store": up(store.is_ok()),
-        "provider": up(http.gate.relying_party.is_ready()),
-    }))
+    response.json(told)
 }
 
 /// `GET /metrics`.

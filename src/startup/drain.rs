@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 s | 1 s | not ready any more; everything is answered, each answer the last of its connection |
 //! | 1 s | 6 s | no connection is taken; requests under way end, and where they do not are cut off |
+//! | 6 s | 7 s | the threads that served end, and where they hang are left behind |
 //! | 0 s | 9 s | renewals under way end |
 //! | after all that | 10 s | the store writes what waits |
 //!
@@ -18,6 +19,9 @@ pub(super) const NOTICE: Duration = Duration::from_secs(1);
 /// How long requests may take to end after that, in seconds.
 pub(super) const REQUESTS_SECONDS: u64 = 5;
 
+/// When the listeners and their threads are waited for no more, from the signal on: one that hangs cuts nothing off.
+pub(super) const LISTENERS: Duration = Duration::from_secs(7);
+
 /// How long renewals may take, from the signal on. A provider that takes longer may leave their people to sign in again.
 pub(super) const RENEWALS: Duration = Duration::from_secs(9);
 
@@ -26,7 +30,9 @@ pub const WHOLE: Duration = Duration::from_secs(10);
 
 const _: () = {
     let requests = NOTICE.as_secs() + REQUESTS_SECONDS;
-    assert!(requests < RENEWALS.as_secs(), "renewals outlast requests");
+    let listeners = LISTENERS.as_secs();
+    assert!(requests < listeners, "requests are cut off first");
+    assert!(listeners < RENEWALS.as_secs(), "renewals outlast requests");
     assert!(
         RENEWALS.as_secs() < WHOLE.as_secs(),
         "there is time left for the store"

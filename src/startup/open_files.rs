@@ -33,11 +33,19 @@ const OWN: u64 = 512;
 /// How many files may have to be open at once.
 pub const OPEN_FILES: u64 = (MOST.verify + MOST.portal + 2 * MOST.admin) as u64 + OWN;
 
+/// How many threads share the connections of each kind of listener.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Threads {
+    pub(super) verify: usize,
+    pub(super) portal: usize,
+    pub(super) admin: usize,
+}
+
 /// Raises the limit as far as it is needed and may be, and says how many connections there is room for.
-pub(super) fn connections(cores: usize) -> Connections {
+pub(super) fn connections(threads: Threads) -> Connections {
     let limit = raised(OPEN_FILES);
-    let connections = Connections::within(limit, cores);
-    if connections != MOST {
+    let connections = Connections::within(limit, threads);
+    if limit < OPEN_FILES {
         tracing::warn!(
             limit,
             needed = OPEN_FILES,
@@ -52,22 +60,20 @@ pub(super) fn connections(cores: usize) -> Connections {
 }
 
 impl Connections {
-    /// As many as there is room for where `limit` files may be open, and `cores` threads serve the proxies.
-    fn within(limit: u64, cores: usize) -> Self {
-        if limit >= OPEN_FILES {
-            return MOST;
-        }
+    /// As many as there is room for where `limit` files may be open: as many for each of the `threads` that share them.
+    fn within(limit: u64, threads: Threads) -> Self {
         // The service itself needs few at the start, some four a thread, and more with what it has to do.
-        let own = (48 + 4 * cores as u64 + limit / 8).min(OWN);
-        let room = limit.saturating_sub(own);
-        let share = |most: usize| {
+        let own = (48 + 4 * threads.verify as u64 + limit / 8).min(OWN);
+        let room = limit.saturating_sub(own).min(OPEN_FILES - OWN);
+        let share = |most: usize, threads: usize| {
             let share = most as u64 * room / (OPEN_FILES - OWN);
-            usize::try_from(share).map_or(most, |share| share.max(LEAST))
+            let share = usize::try_from(share).map_or(most, |share| share.max(LEAST));
+            (share / threads).max(1) * threads
         };
         Self {
-            verify: share(MOST.verify),
-            portal: share(MOST.portal),
-            admin: share(MOST.admin),
+            verify: share(MOST.verify, threads.verify),
+            portal: share(MOST.portal, threads.portal),
+            admin: share(MOST.admin, threads.admin),
         }
     }
 }
@@ -102,17 +108,17 @@ mod tests {
                 verify,
                 portal,
                 admin,
-            } = Connections::within(limit, 2);
+            } = Connections::within(limit, threads(2));
             (verify, portal, admin)
         };
         #[rustfmt::skip] // the columns are the point
         let cases = [
             (u64::MAX,       (16_384, 8_192, 256)),
             (OPEN_FILES,     (16_384, 8_192, 256)),
-            (OPEN_FILES - 1, (16_383, 8_191, 255)),
-            (20_000,         (12_726, 6_363, 198)),
+            (OPEN_FILES - 1, (16_382, 8_190, 255)),
+            (20_000,         (12_726, 6_362, 198)),
             (1_024,          (   548,   274,   8)),
-            (256,            (   109,    54,   4)),
+            (256,            (   108,    54,   4)),
             (64,             (     4,     4,   4)),
             (0,              (     4,     4,   4)),
         ];
@@ -121,11 +127,19 @@ mod tests {
         }
     }
 
+    fn threads(cores: usize) -> Threads {
+        Threads {
+            verify: cores,
+            portal: 2,
+            admin: 1,
+        }
+    }
+
     /// Below the smallest nothing helps.
     #[test]
     fn room_is_left_for_the_service_itself() {
         for limit in 128..OPEN_FILES {
-            let connections = Connections::within(limit, 8);
+            let connections = Connections::within(limit, threads(8));
             let Connections {
                 verify,
                 portal,
@@ -133,6 +147,20 @@ mod tests {
             } = connections;
             let all = verify + portal + 2 * admin;
             assert!(all as u64 + 32 < limit, "{limit}: {connections:?}");
+        }
+    }
+
+    /// Whoever shares them has as many each, and one at least, so what is told is what is taken.
+    #[test]
+    fn each_thread_has_as_many() {
+        for cores in [1, 2, 3, 6, 96] {
+            for limit in [0, 64, 1_024, 20_000, u64::MAX] {
+                let connections = Connections::within(limit, threads(cores));
+                let shared = connections.verify / cores * cores;
+                assert!(shared >= cores, "{limit} {cores}");
+                assert_eq!(connections.verify, shared, "{limit} {cores}");
+                assert_eq!(connections.portal % 2, 0, "{limit} {cores}");
+            }
         }
     }
 

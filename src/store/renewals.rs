@@ -6,19 +6,16 @@
 //! session's record could not be written any more, the next one to look finds there what it should say, and asks the
 //! provider nothing. Neither write brings a session back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Instant;
 use crate::domain::identity::Identity;
 use crate::domain::renewal::Renewal;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::upstream_key::Tokens;
 use crate::store::lease::Lease;
 use crate::store::sealing::Purpose;
-use crate::store::session_cache::Known;
 use crate::store::session_records::{
-    Renewed, SessionName, TokenRecord, encode, hash, lease_key, session_key, tokens_key,
+    Renewed, TokenRecord, encode, hash, lease_key, session_key, tokens_key,
 };
 use crate::store::sessions::Sessions;
 use crate::store::{StoreError, Version};
@@ -103,15 +100,6 @@ impl Sessions {
     /// [`StoreError`]: then nobody may have it for the next seconds.
     pub async fn lease_renewal(&self, id: &SessionId) -> Result<Option<Lease<'_>>, StoreError> {
         Lease::take(&*self.store, lease_key(&hash(id)), LEASE).await
-    }
-
-    /// The live session, without noting a use of it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], when the store cannot tell.
-    pub async fn peek(&self, id: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
-        self.look_up(SessionName::of(id), Instant::now()).await
     }
 
     /// Reads a session and its tokens, to renew them. The lease has to be taken before.

@@ -20,7 +20,7 @@ use crate::domain::telling::Prepared;
 use crate::domain::time::Timestamp;
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::{Keyring, Purpose, random};
-use crate::store::session_cache::{Known, Look, SessionCache};
+use crate::store::session_cache::{Known, Look, Reading, SessionCache};
 use crate::store::session_records::{
     SessionName, TokenRecord, decode, encode, hash, session_key, tokens_key, user_index,
 };
@@ -250,22 +250,57 @@ impl Sessions {
             }
             Look::Unknown(reading) => reading,
         };
-        match self.look_up(name, reading.begun).await {
-            Ok(found) => {
-                match &found {
-                    Some(known) => cache.fill(reading, known),
-                    None => cache.forget(&name),
-                }
-                self.noted(found).await
-            }
-            Err(error @ StoreError::Unreachable(_)) => {
-                let known = cache.outlasting(&name);
-                let lives = |known: &Arc<Known>| self.lifetime.is_live(known, self.clock.now());
-                // Nothing can be noted now.
-                known.filter(lives).map(Some).ok_or(error)
-            }
-            Err(error) => Err(error),
+        match self.look_up_to_keep(cache, name, reading).await {
+            Ok(found) => self.noted(found).await,
+            // Nothing can be noted now.
+            Err(error) => self.outlasting(cache, &name, error).map(Some),
         }
+    }
+
+    /// The live session, as the store has it, without noting a use of it. While that does not answer, and for as long as a
+    /// grace goes on, the session as it was known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], when the store cannot tell.
+    pub async fn peek(&self, id: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
+        let name = SessionName::of(id);
+        let Some(cache) = &self.cache else {
+            return self.look_up(name, Instant::now()).await;
+        };
+        let reading = cache.begin(&name);
+        match self.look_up_to_keep(cache, name, reading).await {
+            Ok(found) => Ok(found),
+            Err(error) => self.outlasting(cache, &name, error).map(Some),
+        }
+    }
+
+    /// The session, from the store, and kept where it may be.
+    async fn look_up_to_keep(
+        &self,
+        cache: &SessionCache,
+        name: SessionName,
+        reading: Reading,
+    ) -> Result<Option<Arc<Known>>, StoreError> {
+        let found = self.look_up(name, reading.begun).await?;
+        if let Some(known) = &found {
+            cache.fill(reading, known);
+        }
+        Ok(found)
+    }
+
+    /// The session as it was known, where `error` says that the store does not answer and a grace goes on.
+    fn outlasting(
+        &self,
+        cache: &SessionCache,
+        name: &SessionName,
+        error: StoreError,
+    ) -> Result<Arc<Known>, StoreError> {
+        if !matches!(error, StoreError::Unreachable(_)) {
+            return Err(error);
+        }
+        let lives = |known: &Arc<Known>| self.lifetime.is_live(known, self.clock.now());
+        cache.outlasting(name).filter(lives).ok_or(error)
     }
 
     /// The session, from the store.
@@ -301,20 +336,35 @@ impl Sessions {
         }
     }
 
+    /// Reads a session's record. Whoever asks, and for whatever: what is found to be over counts as over here from now on.
     pub(super) async fn read(
         &self,
         key: &RecordKey,
     ) -> Result<Option<(Session, Version)>, StoreError> {
-        let Some(record) = self.fetch(key).await? else {
-            return Ok(None);
-        };
-        let session = self
-            .keyring
-            .open(Purpose::Session, key.as_str().as_bytes(), &record.value)
-            .ok()
-            .and_then(|plain| decode::<Session>(&plain))
-            .filter(|session| self.lifetime.is_live(session, self.clock.now()));
-        Ok(session.map(|session| (session, record.version)))
+        let record = self.fetch(key).await?;
+        let session = record.and_then(|record| {
+            let plain = self
+                .keyring
+                .open(Purpose::Session, key.as_str().as_bytes(), &record.value)
+                .ok()?;
+            let session = decode::<Session>(&plain)?;
+            Some((session, record.version))
+        });
+        let session =
+            session.filter(|(session, _)| self.lifetime.is_live(session, self.clock.now()));
+        if session.is_none()
+            && let Some(name) = SessionName::of_record(key.as_str())
+        {
+            self.forget(&name);
+        }
+        Ok(session)
+    }
+
+    /// Has nobody here be answered by what is known of a session.
+    pub(super) fn forget(&self, name: &SessionName) {
+        if let Some(cache) = &self.cache {
+            cache.forget(name);
+        }
     }
 
     /// Reads a record. One line when the store begins to be unable to tell, and one when it can again: there may be

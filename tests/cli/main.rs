@@ -11,6 +11,7 @@ mod schema;
 mod sessions;
 mod snippet;
 mod sockets;
+mod stopping;
 mod support;
 
 use support::Run;

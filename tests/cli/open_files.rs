@@ -55,13 +55,19 @@ fn processor_time(process: u32) -> u64 {
         .sum()
 }
 
-#[test]
-fn more_connections_than_files_neither_stop_it_nor_keep_it_busy() {
-    let folder = Folder::new();
-    let socket = |name: &str| folder.path().join(name);
-    let [verify, portal, admin] = ["verify", "portal", "admin"].map(socket);
-    let text = format!(
-        "[server]
+/// A service with listeners at sockets of its own, where at most `files` may be open.
+struct Scene {
+    service: Service,
+    folder: Folder,
+}
+
+impl Scene {
+    fn start(files: &str) -> Self {
+        let folder = Folder::new();
+        let socket = |name: &str| folder.path().join(name);
+        let [verify, portal, admin] = ["verify", "portal", "admin"].map(socket);
+        let text = format!(
+            "[server]
 listen = \"unix:{}\"
 portal_listen = \"unix:{}\"
 admin_listen = \"unix:{}\"
@@ -73,42 +79,83 @@ client_id = \"portcullis\"
 [session]
 store = \"memory:\"
 ",
-        verify.display(),
-        portal.display(),
-        admin.display(),
-    );
-    let file = folder.write("portcullis.toml", &text);
-    let log = std::fs::File::create(socket("log")).expect("a file");
-    let service = Command::new("sh")
-        .args(["-c", "ulimit -n \"$0\" && exec \"$@\"", FEW])
-        .arg(env!("CARGO_BIN_EXE_portcullis"))
-        .args(["serve", "--config"])
-        .arg(&file)
-        .stdout(log)
-        .stderr(Stdio::null())
-        .spawn();
-    let service = Service(service.expect("a shell"));
-    until_live(&admin);
-    let said = std::fs::read_to_string(socket("log")).expect("the log");
-    assert!(said.contains("RLIMIT_NOFILE"), "{said}");
-    let crowd: Vec<UnixStream> = [&verify, &portal]
-        .into_iter()
-        .flat_map(|door| (0..MANY).map(move |_| UnixStream::connect(door).expect("it listens")))
-        .collect();
-    let (before, since) = (processor_time(service.0.id()), Instant::now());
-    while since.elapsed() < Duration::from_secs(2) {
-        // Whoever looks after it gets through.
+            verify.display(),
+            portal.display(),
+            admin.display(),
+        );
+        let file = folder.write("portcullis.toml", &text);
+        let log = std::fs::File::create(socket("log")).expect("a file");
+        let service = Command::new("sh")
+            .args(["-c", "ulimit -n \"$0\" && exec \"$@\"", files])
+            .arg(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn();
+        let service = Service(service.expect("a shell"));
         until_live(&admin);
-        std::thread::sleep(Duration::from_millis(50));
+        Self { service, folder }
     }
-    let spent = Duration::from_millis(10 * (processor_time(service.0.id()) - before));
-    assert!(spent < since.elapsed() / 2, "{spent:?}");
-    drop(crowd);
-    for door in [&verify, &portal] {
-        let begun = Instant::now();
-        // There is nothing of that name there, which is an answer.
-        while live(door).as_deref() != Some("404") {
-            assert!(begun.elapsed() < PATIENCE, "{}", door.display());
+
+    fn socket(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// More connections come than there may be. Meanwhile whoever looks after it gets through where `is_open`; afterwards
+    /// everybody does.
+    fn meets_a_crowd(&self, is_open: bool) {
+        let [verify, portal, admin] = ["verify", "portal", "admin"].map(|name| self.socket(name));
+        let crowd: Vec<UnixStream> = [&verify, &portal]
+            .into_iter()
+            .flat_map(|door| (0..MANY).map(move |_| UnixStream::connect(door).expect("it listens")))
+            .collect();
+        let (before, since) = (processor_time(self.service.0.id()), Instant::now());
+        while since.elapsed() < Duration::from_secs(2) {
+            if is_open {
+                until_live(&admin);
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
+        let spent = Duration::from_millis(10 * (processor_time(self.service.0.id()) - before));
+        if !is_open {
+            assert_eq!(open_files(self.service.0.id()), FEW, "there are none left");
+        }
+        assert!(spent < since.elapsed() / 10, "{spent:?}");
+        drop(crowd);
+        for door in [&verify, &portal] {
+            let begun = Instant::now();
+            // There is nothing of that name there, which is an answer.
+            while live(door).as_deref() != Some("404") {
+                assert!(begun.elapsed() < PATIENCE, "{}", door.display());
+            }
+        }
+        until_live(&admin);
     }
+}
+
+fn open_files(process: u32) -> String {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it runs");
+    files.count().to_string()
+}
+
+#[test]
+fn more_connections_than_files_neither_stop_it_nor_keep_it_busy() {
+    let scene = Scene::start(FEW);
+    let said = std::fs::read_to_string(scene.socket("log")).expect("the log");
+    assert!(said.contains("RLIMIT_NOFILE"), "{said}");
+    scene.meets_a_crowd(true);
+}
+
+/// The limit falls while it runs, so that it takes more connections than there may be files.
+#[test]
+fn no_file_left_neither_stops_it_nor_keeps_it_busy() {
+    let scene = Scene::start("4096");
+    let process = scene.service.0.id();
+    let set = Command::new("prlimit")
+        .arg(format!("--pid={process}"))
+        .arg(format!("--nofile={FEW}:{FEW}"))
+        .status();
+    assert!(set.expect("prlimit, of util-linux").success());
+    scene.meets_a_crowd(false);
 }

@@ -353,6 +353,35 @@ async fn a_grace_outlasts_redis_for_those_who_were_here() {
     }
 }
 
+/// Nor is anybody turned away between, whose tokens are to be renewed meanwhile: that cannot be done, and is tried again.
+#[actix_web::test]
+async fn a_grace_outlasts_redis_for_those_whose_tokens_lapse() {
+    let mut shared = Shared::start();
+    let app = spawn_app_with(|raw| {
+        shared.configure(raw);
+        raw.session.store_grace = Some(Duration::from_secs(600));
+    })
+    .await;
+    app.issuer.behave(|issuer| {
+        issuer.gives_refresh = true;
+        issuer.expires_in = serde_json::json!(60);
+    });
+    until("it is told", async || listeners(&shared) == 1).await;
+    let mut browser = Browser::new(&app);
+    browser.navigate(FILMS).await;
+    let cookie = browser.cookie_header(HOST);
+    assert_eq!(status(&app, &cookie).await, 200);
+    shared.redis.kill();
+    app.clock.advance(Duration::from_secs(61));
+    // Longer than it is until a renewal is tried again.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(7) {
+        let told = status(&app, &cookie).await;
+        assert_eq!(told, 200, "{:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// What is put together once is put together anew when a file with a credential says something else.
 #[actix_web::test]
 async fn a_changed_credential_is_told_to_those_who_are_known() {

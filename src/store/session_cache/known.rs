@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Instant;
+use crate::domain::identity::Identity;
 use crate::domain::session::Session;
 use crate::domain::telling::Prepared;
 use crate::store::Version;
@@ -14,7 +15,8 @@ use crate::store::session_records::SessionName;
 /// What a place on the heap costs beyond what is in it.
 const ALLOCATION: usize = 16;
 
-/// For how many apps it is kept what they are told. Somebody who uses more of them at once has it put together anew.
+/// For how many apps it is kept what they are told: those that were used last. Somebody who uses more of them at once has
+/// it put together anew.
 const MOST_APPS: usize = 8;
 
 /// A session, whichever way it was come by. What it says does not change; another one takes its place.
@@ -27,7 +29,7 @@ pub struct Known {
     pub(super) read: Instant,
     /// Whether somebody is noting its use.
     is_touched: AtomicBool,
-    /// What apps are told of it, by their places in the table of services.
+    /// What apps are told of it, by their places in the table of services: the one that was used last at the end.
     prepared: Mutex<Vec<(usize, Arc<Prepared>)>>,
 }
 
@@ -40,6 +42,7 @@ impl Deref for Known {
 }
 
 /// By what they say, whenever it was read.
+#[cfg(test)]
 impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
         self.session == other.session
@@ -84,9 +87,15 @@ impl Known {
     /// What the app at `place` is told, if that was put together already, with its secrets as they are at `generation`.
     #[must_use]
     pub fn prepared(&self, place: usize, generation: u64) -> Option<Arc<Prepared>> {
-        let prepared = self.all_prepared();
-        let (_, found) = prepared.iter().find(|(of, _)| *of == place)?;
-        (found.generation() == generation).then(|| Arc::clone(found))
+        let mut prepared = self.all_prepared();
+        let at = prepared.iter().position(|(of, _)| *of == place)?;
+        if prepared[at].1.generation() != generation {
+            // There is a credential in it that counts no more.
+            prepared.remove(at);
+            return None;
+        }
+        prepared[at..].rotate_left(1);
+        prepared.last().map(|(_, found)| Arc::clone(found))
     }
 
     /// Keeps what the app at `place` is told, for the next time.
@@ -111,19 +120,38 @@ impl Known {
             let texts = list.iter().map(|text| heap(text.capacity()));
             heap(list.capacity() * size_of::<String>()) + texts.sum::<usize>()
         };
+        // All of them, so that whoever adds one has to say here what it takes.
         let Session {
-            identity, amr, sid, ..
+            identity,
+            created: _,
+            seen: _,
+            auth_time: _,
+            amr,
+            in_vain,
+            sid,
+            renewal: _,
         } = &self.session;
+        let Identity {
+            issuer,
+            subject,
+            username,
+            name,
+            email,
+            groups,
+        } = identity;
         let prepared = self.all_prepared();
         size_of::<Self>()
             + ALLOCATION
-            + heap(identity.issuer.capacity())
-            + heap(identity.subject.capacity())
-            + text(&identity.username)
-            + text(&identity.name)
-            + text(&identity.email)
-            + list(&identity.groups)
+            + heap(issuer.capacity())
+            + heap(subject.capacity())
+            + text(username)
+            + text(name)
+            + text(email)
+            + list(groups)
             + list(amr)
+            + in_vain
+                .as_ref()
+                .map_or(0, |in_vain| list(&in_vain.policies))
             + text(sid)
             + heap(prepared.capacity() * size_of::<(usize, Arc<Prepared>)>())
             + prepared

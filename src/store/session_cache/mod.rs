@@ -3,7 +3,7 @@
 //!
 //! What is kept is never used beyond the moment at which the store may have come to say something else. It tells
 //! ([`Listener`]) when a session changes, and what it tells goes before what was read: a reading is kept only if nothing
-//! was told of its shard since it began. Where it may go untold what happens, all is read from the store; and before that
+//! was told of its session since it began. Where it may go untold what happens, all is read from the store; and before that
 //! counts as over, all that was kept goes. Only while the store does not answer, and for as long as
 //! `session.store_grace` says, does what was known go on counting.
 //!
@@ -27,7 +27,7 @@ use crate::telemetry::metrics::CacheCounts;
 /// How many parts there are, each with a lock of its own.
 const SHARDS: usize = 32;
 
-/// How many sessions are kept at most, and how many bytes they take: an ordinary session about one KiB.
+/// How many sessions are kept at most, and how many bytes they take: an ordinary session about 1.1 KiB.
 const MOST_SESSIONS: usize = 32 * 1024;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 
@@ -110,10 +110,15 @@ impl SessionCache {
             return Look::Known(known);
         }
         shard.counts.misses += 1;
-        Look::Unknown(Reading {
-            begun,
-            changes: shard.changes,
-        })
+        let changes = shard.changes(name);
+        Look::Unknown(Reading { begun, changes })
+    }
+
+    /// Begins to read a session whatever is known of it.
+    pub(super) fn begin(&self, name: &SessionName) -> Reading {
+        let begun = Instant::now();
+        let changes = self.shard(name).changes(name);
+        Reading { begun, changes }
     }
 
     /// Keeps what was read, unless something was told since that may be about it.
@@ -121,11 +126,11 @@ impl SessionCache {
         let mut shard = self.shard(&known.name);
         let has_grace = !self.grace.is_zero();
         let may_serve = self.is_told.load(Ordering::SeqCst) || has_grace;
-        let is_current = shard.changes == reading.changes;
+        let is_current = shard.changes(&known.name) == reading.changes;
         if has_grace {
             // What is told of a change takes away what is older, unless it is lost, and then a grace goes by what is kept.
             // So of readings that go on at once, the one that is answered first counts.
-            shard.changes += 1;
+            shard.note_change(&known.name);
         }
         if is_current && may_serve {
             shard.put(Arc::clone(known));
@@ -144,11 +149,11 @@ impl SessionCache {
         shard.weigh(known);
     }
 
-    /// Forgets a session that the store does not have. Readings that are still under way count no more: what they found
+    /// Forgets a session that the store does not have, or that counts no more. Readings that are still under way count no more: what they found
     /// may be from before.
     pub(super) fn forget(&self, name: &SessionName) {
         let mut shard = self.shard(name);
-        shard.changes += 1;
+        shard.note_change(name);
         shard.remove(name);
     }
 
@@ -169,9 +174,7 @@ impl SessionCache {
     /// told is kept by the place of its service in the table.
     pub fn clear(&self) {
         for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.changes += 1;
-            shard.clear();
+            lock(shard).clear();
         }
     }
 
@@ -243,7 +246,7 @@ impl Listener for SessionCache {
                     return;
                 };
                 let mut shard = self.shard(&name);
-                shard.changes += 1;
+                shard.note_change(&name);
                 shard.counts.invalidations += 1;
                 shard.remove(&name);
             }

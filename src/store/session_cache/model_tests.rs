@@ -16,6 +16,8 @@ use crate::store::session_records::session_key;
 enum Step {
     /// A request comes: it finds the session, or begins to read.
     Ask(usize),
+    /// Somebody begins to read whatever is known.
+    Peek(usize),
     /// The store is read for it.
     Read(usize),
     /// It has its answer.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     const SOME: std::ops::Range<usize> = 0..3;
     prop_oneof![
         8 => SOME.prop_map(Step::Ask),
+        3 => SOME.prop_map(Step::Peek),
         6 => SOME.prop_map(Step::Read),
         6 => SOME.prop_map(Step::Answer),
         3 => SOME.prop_map(Step::AskInVain),
@@ -118,6 +121,10 @@ impl Model {
                 }
                 Look::Unknown(reading) => self.readings.push((session, reading, None)),
             },
+            Step::Peek(session) => {
+                let reading = self.cache.begin(&self.names[session]);
+                self.readings.push((session, reading, None));
+            }
             Step::Read(place) => {
                 if let Some((session, _, read)) = self.readings.get_mut(place) {
                     read.get_or_insert(self.stored[*session]);

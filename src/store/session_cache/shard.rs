@@ -12,6 +12,10 @@ use crate::telemetry::metrics::CacheCounts;
 /// What an entry takes beside the session: its slot, and its place in the index, of which up to half is free.
 const ENTRY: usize = size_of::<Slot>() + 2 * size_of::<(SessionName, usize)>();
 
+/// How many kinds of names changes are counted by. Most of the sessions that are read at once, a hundred perhaps, are of
+/// different kinds, so that no word of one has another read again.
+const STRIPES: usize = 256;
+
 /// Names are hashes already.
 #[derive(Default)]
 pub(super) struct AsItIs(u64);
@@ -45,9 +49,10 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     hand: usize,
     bytes: usize,
-    /// How often something here may have come to be another than what was read before. A reading that began at another
-    /// number is kept by nobody.
-    pub(super) changes: u64,
+    /// How often everything here may have come to be another than what was read before; and how often that of some
+    /// sessions, by their names.
+    clears: u64,
+    changes: Box<[u64; STRIPES]>,
     pub(super) counts: CacheCounts,
 }
 
@@ -65,9 +70,22 @@ impl Shard {
             slots: Vec::new(),
             hand: 0,
             bytes: 0,
-            changes: 0,
+            clears: 0,
+            changes: Box::new([0; STRIPES]),
             counts: CacheCounts::default(),
         }
+    }
+
+    /// How often what is read of a session may have come to be another. A reading that began at another number is kept by
+    /// nobody.
+    pub(super) fn changes(&self, name: &SessionName) -> u64 {
+        // Neither ever falls, so their sum stays as it is only where both do.
+        self.clears + self.changes[stripe(name)]
+    }
+
+    /// What was read of a session until now may be over.
+    pub(super) fn note_change(&mut self, name: &SessionName) {
+        self.changes[stripe(name)] += 1;
     }
 
     pub(super) fn get(&mut self, name: &SessionName) -> Option<&Arc<Known>> {
@@ -114,7 +132,9 @@ impl Shard {
         Some(self.take(place))
     }
 
+    /// Forgets everything. What was read until now may be over.
     pub(super) fn clear(&mut self) {
+        self.clears += 1;
         // What was room for many stays room for few.
         self.index = HashMap::default();
         self.slots = Vec::new();
@@ -157,4 +177,10 @@ impl Shard {
         self.bytes -= slot.bytes;
         slot.known
     }
+}
+
+/// By other bits than those that choose the shard and the place in its index.
+fn stripe(name: &SessionName) -> usize {
+    let kind = (name.bits() >> 16) % STRIPES as u64;
+    usize::try_from(kind).expect("there are few of them")
 }

@@ -497,6 +497,106 @@ async fn a_grace_does_not_go_by_what_was_seen_to_be_over() {
     assert_eq!(outlasting.identity, identity("users"));
 }
 
+/// Whoever sees that a session has ended, whatever it was read for: no grace brings it back.
+#[tokio::test]
+async fn an_end_that_was_seen_by_whatever_reading_is_final() {
+    type Reader = fn(&Scene) -> futures_util::future::BoxFuture<'_, ()>;
+    let readers: [(&str, Reader); 4] = [
+        ("peek", |scene| {
+            Box::pin(async {
+                let peeked = scene.here.peek(&scene.id).await;
+                assert!(peeked.expect("an answer").is_none());
+            })
+        }),
+        ("open a renewal", |scene| {
+            Box::pin(async {
+                let opened = scene.here.open_renewal(&scene.id).await;
+                assert!(matches!(opened, Ok(crate::store::renewals::Found::Nothing)));
+            })
+        }),
+        ("note a failure", |scene| {
+            Box::pin(async {
+                let noted = scene.here.note_failed_renewal(&scene.id, 0, Clone::clone);
+                assert!(noted.await.expect("an answer").is_none());
+            })
+        }),
+        ("end everywhere", |scene| {
+            Box::pin(async {
+                let ended = scene.here.end_everywhere(&scene.id).await;
+                assert!(ended.expect("an answer").is_none());
+            })
+        }),
+    ];
+    for (what, reads) in readers {
+        let scene = Scene::set(HOUR).await;
+        assert!(scene.load().await.is_some());
+        // It is not told here.
+        scene.cache.told(Event::Lost);
+        scene.elsewhere.end(&scene.id).await.expect("it ends");
+        reads(&scene).await;
+        scene.store.is_away.store(true, Ordering::SeqCst);
+        assert!(scene.here.load(&scene.id).await.is_err(), "{what}");
+        assert!(scene.here.peek(&scene.id).await.is_err(), "{what}");
+    }
+}
+
+/// Whoever is let in by a grace is so as well where the session is looked at once more.
+#[tokio::test]
+async fn a_second_look_goes_by_the_grace_too() {
+    for (grace, is_outlasted) in [(Duration::ZERO, false), (HOUR, true)] {
+        let scene = Scene::set(grace).await;
+        assert!(scene.load().await.is_some());
+        scene.store.is_away.store(true, Ordering::SeqCst);
+        scene.cache.told(Event::Lost);
+        for _ in 0..2 {
+            assert_eq!(scene.here.load(&scene.id).await.is_ok(), is_outlasted);
+            let peeked = scene.here.peek(&scene.id).await;
+            assert_eq!(peeked.is_ok_and(|known| known.is_some()), is_outlasted);
+        }
+        scene.clock.advance(HOUR * 10);
+        assert!(scene.here.peek(&scene.id).await.is_err(), "it is too old");
+    }
+}
+
+/// The wish alone is enough here, even though nobody can write it down.
+#[tokio::test]
+async fn whoever_signs_out_everywhere_while_the_store_is_away_is_signed_out_here() {
+    let scene = Scene::set(HOUR).await;
+    assert!(scene.load().await.is_some());
+    scene.store.is_away.store(true, Ordering::SeqCst);
+    assert!(scene.here.load(&scene.id).await.is_ok());
+    assert!(scene.here.end_everywhere(&scene.id).await.is_err());
+    assert!(scene.here.load(&scene.id).await.is_err());
+}
+
+/// As with a store that takes its time.
+#[test]
+fn sessions_that_are_read_at_once_are_kept_all_the_same() {
+    for grace in [Duration::ZERO, HOUR] {
+        let cache = SessionCache::new(grace);
+        cache.told(Event::Back);
+        cache.heard(None);
+        let all = (0..).map(|number| known(number, 1));
+        let of_one_shard: Vec<_> = all
+            .filter(|known| known.name.bits() % SHARDS as u64 == 0)
+            .take(20)
+            .collect();
+        let nobody = (1_000..).map(|number| known(number, 1).name);
+        let mut nobody = nobody.filter(|name| name.bits() % SHARDS as u64 == 0);
+        let readings: Vec<_> = of_one_shard
+            .iter()
+            .map(|known| cache.begin(&known.name))
+            .collect();
+        for (reading, known) in readings.into_iter().zip(&of_one_shard) {
+            // Meanwhile others ask who are signed out.
+            cache.forget(&nobody.next().expect("there is no end of them"));
+            cache.fill(reading, known);
+        }
+        // Few may be taken for one another.
+        assert!(cache.size().0 >= 16, "{grace:?}: {}", cache.size().0);
+    }
+}
+
 #[tokio::test]
 async fn a_source_that_is_silent_for_too_long_counts_as_lost() {
     let scene = Scene::set(Duration::ZERO).await;
@@ -659,18 +759,81 @@ fn room_is_bounded_and_goes_to_those_who_are_here() {
 }
 
 #[test]
-fn an_ordinary_session_takes_less_than_one_kib() {
+fn an_ordinary_session_takes_about_one_kib() {
     let cache = SessionCache::new(Duration::ZERO);
     cache.told(Event::Back);
     cache.heard(None);
     for number in 0..1_000 {
         let known = known(number, 3);
         put(&cache, &known);
-        cache.keep(&known, 0, Arc::new(Prepared::of(&[], 0)));
+        cache.keep(&known, 0, told());
     }
     let (sessions, bytes) = cache.size();
     assert_eq!(sessions, 1_000);
-    assert!(bytes / sessions < 1_024, "{}", bytes / sessions);
+    assert!(bytes / sessions < 1_152, "{}", bytes / sessions);
+}
+
+/// What an app with a plan of six headers is told of Ada.
+fn told() -> Arc<Prepared> {
+    use crate::domain::telling::{Told, Value};
+    let told = [
+        ("Remote-User", "ada"),
+        ("Remote-Groups", "group-000,group-001,group-002"),
+        ("Remote-Email", "ada@example.net"),
+        ("Remote-Name", "Ada"),
+        ("Remote-Subject", "248289761001"),
+        ("X-Api-Key", "0123456789abcdef0123456789abcdef"),
+    ]
+    .map(|(name, text)| Told {
+        name,
+        value: Value::Text(text.to_owned()),
+    });
+    Arc::new(Prepared::of(&told, 0))
+}
+
+/// Eight of them, whichever were used last; and nothing with a credential that counts no more.
+#[test]
+fn apps_that_are_used_keep_what_they_are_told() {
+    let known = known(1, 1);
+    known.keep(0, told());
+    for place in 1..50 {
+        known.keep(place, told());
+        assert!(known.prepared(0, 0).is_some(), "{place}");
+    }
+    assert!(known.prepared(42, 0).is_none());
+    let before = known.bytes();
+    assert!(known.prepared(0, 1).is_none(), "a secret was replaced");
+    assert!(known.bytes() < before, "it is gone");
+    assert!(known.prepared(0, 0).is_none());
+}
+
+/// Each text that a session may hold counts.
+#[test]
+fn all_that_a_session_says_is_weighed() {
+    let long = "a".repeat(1_000);
+    let plain = known(1, 1);
+    let changes: [fn(&mut Session, String); 9] = [
+        |session, text| session.identity.issuer = text,
+        |session, text| session.identity.subject = text,
+        |session, text| session.identity.username = Some(text),
+        |session, text| session.identity.name = Some(text),
+        |session, text| session.identity.email = Some(text),
+        |session, text| session.identity.groups = vec![text],
+        |session, text| session.amr = vec![text],
+        |session, text| session.sid = Some(text),
+        |session, text| {
+            session.in_vain = Some(crate::domain::authentication::InVain {
+                policies: vec![text],
+                at: Timestamp::from_seconds(0),
+            });
+        },
+    ];
+    for (place, change) in changes.iter().enumerate() {
+        let mut session = (**plain).clone();
+        change(&mut session, long.clone());
+        let long = Known::new(plain.name, session, Version(1), Instant::now());
+        assert!(long.bytes() > plain.bytes() + 900, "{place}");
+    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ use crate::domain::session::{Session, SessionId};
 use crate::domain::upstream_key::Tokens;
 use crate::store::sealing::Purpose;
 use crate::store::session_records::{
-    TokenRecord, encode, endings_count, hash, index_of, is_name, mark_of, session_key, sid_index,
-    tokens_key, user_index,
+    SessionName, TokenRecord, encode, endings_count, hash, index_of, is_name, mark_of, session_key,
+    sid_index, tokens_key, user_index,
 };
 use crate::store::sessions::{Ended, Sessions};
 use crate::store::{Record, RecordKey, StoreError};
@@ -128,6 +128,8 @@ impl Sessions {
         id: &SessionId,
     ) -> Result<Option<EndedEverywhere>, Partly<Option<EndedEverywhere>>> {
         let own = hash(id);
+        // Where the store does not answer, it is over here at least.
+        self.forget(&SessionName::of(id));
         let found = self.read(&session_key(&own)).await;
         let Some((session, _)) = found.map_err(|error| Partly { ended: None, error })? else {
             return Ok(None);
