@@ -55,10 +55,13 @@ impl Value {
 pub struct Prepared {
     /// One behind the other.
     values: Bytes,
-    /// Where each ends, in the order of the plan; `None` for what the client itself sent.
-    ends: Box<[Option<u32>]>,
+    /// Where each ends, in the order of the plan; [`CLIENTS_OWN`] for what the client itself sent.
+    ends: Box<[u32]>,
     generation: u64,
 }
+
+/// Stands in the place of an end. No value is that long.
+const CLIENTS_OWN: u32 = u32::MAX;
 
 /// Values are nobody's business.
 impl fmt::Debug for Prepared {
@@ -76,8 +79,11 @@ impl Prepared {
         let length = texts.map(str::len).sum();
         let mut values = Zeroizing::new(Vec::with_capacity(length));
         let ends = told.iter().map(|told| {
-            values.extend_from_slice(told.value.text()?.as_bytes());
-            Some(u32::try_from(values.len()).expect("values are of some KiB at most"))
+            let Some(text) = told.value.text() else {
+                return CLIENTS_OWN;
+            };
+            values.extend_from_slice(text.as_bytes());
+            u32::try_from(values.len()).expect("values are of some KiB at most")
         });
         let ends = ends.collect();
         Self {
@@ -91,7 +97,10 @@ impl Prepared {
     pub fn values(&self) -> impl Iterator<Item = Option<Bytes>> {
         let mut begin = 0;
         self.ends.iter().map(move |end| {
-            let end = (*end)? as usize;
+            if *end == CLIENTS_OWN {
+                return None;
+            }
+            let end = *end as usize;
             let value = self.values.slice(begin..end);
             begin = end;
             Some(value)
@@ -109,7 +118,7 @@ impl Prepared {
     pub fn bytes(&self) -> usize {
         /// What the pieces that are handed out count themselves by.
         const SHARED: usize = 64;
-        size_of::<Self>() + self.values.len() + SHARED + self.ends.len() * size_of::<Option<u32>>()
+        size_of::<Self>() + self.values.len() + SHARED + self.ends.len() * size_of::<u32>()
     }
 }
 

@@ -194,12 +194,6 @@ impl SessionName {
     }
 }
 
-impl std::hash::Hash for SessionName {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u64(self.bits());
-    }
-}
-
 /// The name of a session, as it stands in keys and indexes.
 pub(super) fn hash(id: &SessionId) -> String {
     SessionName::of(id).member()

@@ -63,10 +63,13 @@ impl Known {
     /// A session that was read as `version`, in a reading that began at `read`.
     pub(in crate::store) fn new(
         name: SessionName,
-        session: Session,
+        mut session: Session,
         version: Version,
         read: Instant,
     ) -> Self {
+        // Lists are read with room for more, and most are short.
+        session.identity.groups.shrink_to_fit();
+        session.amr.shrink_to_fit();
         Self {
             name,
             session,

@@ -1,39 +1,20 @@
 //! One part of the cache: bounded by number and by bytes, and behind a lock of its own.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::size_of;
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use super::known::Known;
 use crate::store::session_records::SessionName;
 use crate::telemetry::metrics::CacheCounts;
 
 /// What an entry takes beside the session: its slot, and its place in the index, of which up to half is free.
-const ENTRY: usize = size_of::<Slot>() + 2 * size_of::<(SessionName, usize)>();
+const ENTRY: usize = size_of::<Slot>() + 2 * (size_of::<u32>() + 1);
 
 /// How many kinds of names changes are counted by. Most of the sessions that are read at once, a hundred perhaps, are of
 /// different kinds, so that no word of one has another read again.
 const STRIPES: usize = 256;
-
-/// Names are hashes already.
-#[derive(Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {
-        // A name hashes itself by `write_u64` alone.
-    }
-
-    fn write_u64(&mut self, bits: u64) {
-        // The lowest choose the shard.
-        self.0 = bits.rotate_left(32);
-    }
-}
 
 /// How much a shard may hold.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +26,8 @@ pub(super) struct Bounds {
 /// Sessions by name. Where there is no room for another, those go that were not used since the hand came by last.
 pub(super) struct Shard {
     bounds: Bounds,
-    index: HashMap<SessionName, usize, BuildHasherDefault<AsItIs>>,
+    /// Places in `slots`, by the names of what is there, which are not repeated here: a session is small.
+    index: HashTable<u32>,
     slots: Vec<Slot>,
     hand: usize,
     bytes: usize,
@@ -66,7 +48,7 @@ impl Shard {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            index: HashMap::default(),
+            index: HashTable::new(),
             slots: Vec::new(),
             hand: 0,
             bytes: 0,
@@ -89,7 +71,8 @@ impl Shard {
     }
 
     pub(super) fn get(&mut self, name: &SessionName) -> Option<&Arc<Known>> {
-        let slot = &mut self.slots[*self.index.get(name)?];
+        let place = self.place_of(name)?;
+        let slot = &mut self.slots[place];
         slot.was_used = true;
         Some(&slot.known)
     }
@@ -103,7 +86,11 @@ impl Shard {
         }
         self.make_room(1, bytes);
         self.bytes += bytes;
-        self.index.insert(known.name, self.slots.len());
+        let slots = &self.slots;
+        let place = in_index(slots.len());
+        self.index.insert_unique(hash(&known.name), place, |place| {
+            hash(name_at(slots, *place))
+        });
         self.slots.push(Slot {
             known,
             bytes,
@@ -113,7 +100,7 @@ impl Shard {
 
     /// Weighs a session again, to which something was added.
     pub(super) fn weigh(&mut self, known: &Arc<Known>) {
-        let Some(place) = self.index.get(&known.name).copied() else {
+        let Some(place) = self.place_of(&known.name) else {
             return;
         };
         let slot = &mut self.slots[place];
@@ -128,7 +115,7 @@ impl Shard {
     }
 
     pub(super) fn remove(&mut self, name: &SessionName) -> Option<Arc<Known>> {
-        let place = self.index.get(name).copied()?;
+        let place = self.place_of(name)?;
         Some(self.take(place))
     }
 
@@ -136,7 +123,7 @@ impl Shard {
     pub(super) fn clear(&mut self) {
         self.clears += 1;
         // What was room for many stays room for few.
-        self.index = HashMap::default();
+        self.index = HashTable::new();
         self.slots = Vec::new();
         (self.hand, self.bytes) = (0, 0);
     }
@@ -168,15 +155,40 @@ impl Shard {
         }
     }
 
+    fn place_of(&self, name: &SessionName) -> Option<usize> {
+        let is_there = |place: &u32| name_at(&self.slots, *place) == name;
+        let place = self.index.find(hash(name), is_there)?;
+        Some(*place as usize)
+    }
+
     fn take(&mut self, place: usize) -> Arc<Known> {
-        let slot = self.slots.swap_remove(place);
-        self.index.remove(&slot.known.name);
-        if let Some(moved) = self.slots.get(place) {
-            self.index.insert(moved.known.name, place);
+        let (here, last) = (in_index(place), in_index(self.slots.len() - 1));
+        let left = hash(name_at(&self.slots, here));
+        if let Ok(entry) = self.index.find_entry(left, |place| *place == here) {
+            entry.remove();
         }
+        // The last one comes into its place.
+        let moved = hash(name_at(&self.slots, last));
+        if let Some(place) = self.index.find_mut(moved, |place| *place == last) {
+            *place = here;
+        }
+        let slot = self.slots.swap_remove(place);
         self.bytes -= slot.bytes;
         slot.known
     }
+}
+
+fn name_at(slots: &[Slot], place: u32) -> &SessionName {
+    &slots[place as usize].known.name
+}
+
+fn in_index(place: usize) -> u32 {
+    u32::try_from(place).expect("a shard holds few")
+}
+
+/// Names are hashes already. The lowest bits choose the shard.
+fn hash(name: &SessionName) -> u64 {
+    name.bits().rotate_left(32)
 }
 
 /// By other bits than those that choose the shard and the place in its index.
