@@ -217,7 +217,8 @@ fn fit(rule: &Rule, fit: Fit<'_>, request: &ForwardedRequest) -> (bool, String) 
             "the app might take the request for another method, as a header asks"
         }
         Fit::OtherReading
-            if !rule.methods.is_empty() && !rule.methods.contains(&request.method) =>
+            if !rule.methods.is_empty()
+                && !rule.methods.iter().any(|method| *method == request.method) =>
         {
             "only if the app takes the method in any letter case"
         }

@@ -1,5 +1,7 @@
 //! The original request, as a proxy describes it.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::domain::host::{Authority, HostError, Scheme};
@@ -12,7 +14,7 @@ use crate::domain::target::{RequestTarget, TargetError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardedRequest {
     /// The method, as sent: case is significant (RFC 9110 §9.1).
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// Over which scheme.
     pub scheme: Scheme,
     /// To which host and port.
@@ -99,7 +101,7 @@ impl ForwardedRequest {
         }
         let scheme = Scheme::parse(scheme).ok_or(ForwardedError::Scheme)?;
         Ok(Self {
-            method: method.to_owned(),
+            method: usual(method).map_or_else(|| method.to_owned().into(), Cow::Borrowed),
             scheme,
             authority: Authority::parse(host, scheme)?,
             target: RequestTarget::parse(target)?,
@@ -161,6 +163,12 @@ impl ForwardedRequest {
             self.target.as_str()
         )
     }
+}
+
+/// The methods that nearly all requests have: such a one takes no memory of its own.
+fn usual(method: &str) -> Option<&'static str> {
+    const USUAL: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH"];
+    USUAL.into_iter().find(|usual| *usual == method)
 }
 
 #[cfg(test)]

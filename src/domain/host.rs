@@ -18,10 +18,13 @@ impl Scheme {
     /// Reads a scheme as proxies send it. Traefik says `ws` and `wss` for WebSocket handshakes.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
-        match raw.to_ascii_lowercase().as_str() {
-            "http" | "ws" => Some(Self::Http),
-            "https" | "wss" => Some(Self::Https),
-            _ => None,
+        let is = |known: &str| raw.eq_ignore_ascii_case(known);
+        if is("https") || is("wss") {
+            Some(Self::Https)
+        } else if is("http") || is("ws") {
+            Some(Self::Http)
+        } else {
+            None
         }
     }
 

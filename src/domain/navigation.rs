@@ -1,6 +1,8 @@
 //! What a browser was doing when it sent a request: opening a page, which may lead to a login, or
 //! loading something for a page, which may not.
 
+use std::borrow::Cow;
+
 /// The request headers that tell (Fetch Metadata, and what older clients send).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
@@ -9,11 +11,11 @@
 )]
 pub struct Initiator {
     /// `Sec-Fetch-Mode`.
-    pub fetch_mode: Option<String>,
+    pub fetch_mode: Option<Cow<'static, str>>,
     /// `Sec-Fetch-Dest`.
-    pub fetch_dest: Option<String>,
+    pub fetch_dest: Option<Cow<'static, str>>,
     /// `Sec-Fetch-Site`.
-    pub fetch_site: Option<String>,
+    pub fetch_site: Option<Cow<'static, str>>,
     /// Whether `Sec-Purpose` or one of its forerunners is there: the browser only guesses that the page
     /// will be wanted.
     pub speculative: bool,
@@ -27,6 +29,32 @@ pub struct Initiator {
     pub origin: Option<String>,
     /// Whether `Access-Control-Request-Method` is there.
     pub asks_for_method: bool,
+}
+
+/// What browsers say most in the headers of Fetch Metadata.
+const FETCH_WORDS: [&str; 12] = [
+    "same-origin",
+    "navigate",
+    "document",
+    "cors",
+    "empty",
+    "none",
+    "no-cors",
+    "image",
+    "script",
+    "style",
+    "same-site",
+    "cross-site",
+];
+
+/// A value of a header of Fetch Metadata: one of the usual takes no memory of its own.
+#[must_use]
+pub fn fetch_word(value: &str) -> Cow<'static, str> {
+    let mut known = FETCH_WORDS.into_iter();
+    match known.find(|known| *known == value) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(value.to_owned()),
+    }
 }
 
 /// How to tell somebody to sign in.
@@ -103,7 +131,7 @@ impl Initiator {
 mod tests {
     use super::*;
 
-    fn fetch(mode: &str, dest: &str, site: &str) -> Initiator {
+    fn fetch(mode: &'static str, dest: &'static str, site: &'static str) -> Initiator {
         Initiator {
             fetch_mode: Some(mode.into()),
             fetch_dest: Some(dest.into()),

@@ -143,7 +143,7 @@ impl Rule {
         if request.overrides_method {
             return Fit::OtherReading;
         }
-        if self.methods.contains(&request.method) {
+        if self.methods.iter().any(|method| *method == request.method) {
             return Fit::Exact;
         }
         // Some apps take `delete` for DELETE. That opens nothing, and does not get round what closes.

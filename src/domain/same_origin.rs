@@ -32,7 +32,7 @@ impl SameOriginGuard {
             return Verdict::AllowedOrigin;
         }
         match (&request.initiator.fetch_site, &request.initiator.origin) {
-            (Some(site), _) if matches!(site.as_str(), "same-origin" | "none") => Verdict::OwnSite,
+            (Some(site), _) if matches!(&**site, "same-origin" | "none") => Verdict::OwnSite,
             (None, None) => Verdict::NoBrowser,
             (None, Some(origin)) if *origin == own_origin(request) => Verdict::OwnSite,
             _ => Verdict::Foreign,
@@ -86,10 +86,7 @@ impl std::fmt::Display for Verdict {
 
 /// Everything but the safe methods (RFC 9110 §9.2.1), and handshakes, after which anything may be sent.
 fn changes_something(request: &ForwardedRequest) -> bool {
-    let safe = matches!(
-        request.method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE"
-    );
+    let safe = matches!(&*request.method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
     !safe || request.initiator.upgrade || request.overrides_method
 }
 
@@ -100,7 +97,7 @@ fn own_origin(request: &ForwardedRequest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::navigation::Initiator;
+    use crate::domain::navigation::{Initiator, fetch_word};
     use crate::domain::proxies::ClientAddress;
 
     fn request(
@@ -110,7 +107,7 @@ mod tests {
         upgrade: bool,
     ) -> ForwardedRequest {
         let initiator = Initiator {
-            fetch_site: site.map(str::to_owned),
+            fetch_site: site.map(fetch_word),
             origin: origin.map(str::to_owned),
             upgrade,
             ..Initiator::default()

@@ -1,11 +1,14 @@
 //! The check of one request: whose is it, may it pass, and what is the proxy told?
 
+use std::sync::Arc;
+
 use crate::domain::authentication::Caller;
 use crate::domain::decision::{Decision, Demand, Reason, demand, no_service};
 use crate::domain::forwarded::ForwardedRequest;
 use crate::domain::navigation::ChallengeForm;
 use crate::domain::paths::{RESERVED_PREFIX, is_reserved};
 use crate::domain::service::Service;
+use crate::domain::service_table::NoService;
 use crate::flows::answer::{Answer, Credentials, Refusal};
 use crate::flows::challenge::{app_login_url, challenge, is_insecure};
 use crate::flows::step_up::For;
@@ -23,17 +26,18 @@ pub enum OwnPaths {
     Alone,
 }
 
-/// Checks `request`. `named` is the policy in the path that the proxy asked (`/verify/policy/{name}`).
-/// Whatever cannot be decided does not pass.
+/// Checks `request`. `found` is what the table of services says of its host; `named` is the policy in the path that the
+/// proxy asked (`/verify/policy/{name}`). Whatever cannot be decided does not pass.
 pub async fn verify<'g>(
     gate: &'g Gate,
     request: &ForwardedRequest,
+    found: Result<&'g Arc<Service>, NoService>,
     named: Option<&str>,
     own_paths: OwnPaths,
     credentials: &Credentials,
 ) -> Answer<'g> {
     let refuse = |decision| Answer::Refuse(Refusal::new(request, decision));
-    let service = match gate.services.find(&request.authority) {
+    let service = match found {
         Ok(service) => service,
         Err(none) => return refuse(no_service(none, request, is_insecure(gate, request))),
     };

@@ -2,7 +2,6 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
-use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
@@ -75,8 +74,7 @@ pub(super) fn pass(
         }
     }
     if let Some(cookie) = without_ours(sent) {
-        let cookie = HeaderValue::from_maybe_shared(Bytes::from(cookie));
-        headers.append(header::COOKIE, line(cookie));
+        headers.append(header::COOKIE, line(HeaderValue::from_bytes(&cookie)));
     }
     response
 }

@@ -1,7 +1,11 @@
 //! What a session's records are called in the store, and what is sealed in them.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -159,14 +163,19 @@ pub(super) fn is_name(text: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionName([u8; 32]);
 
+/// What names are derived for.
+const NAME_CONTEXT: &str = "portcullis v1 session id";
+
+/// The half of [`blake3::derive_key`] that is the same for every name: each request derives one.
+static NAME_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(NAME_CONTEXT));
+
 impl SessionName {
     /// The name of the session `id`.
     #[must_use]
     pub fn of(id: &SessionId) -> Self {
-        Self(blake3::derive_key(
-            "portcullis v1 session id",
-            id.as_bytes(),
-        ))
+        let mut name = Hasher::new_from_context_key(&NAME_KEY);
+        name.update(id.as_bytes());
+        Self(*name.finalize().as_bytes())
     }
 
     /// The session that a record is about, by the record's key; `None` for what is about none.
@@ -202,6 +211,14 @@ pub(super) fn hash(id: &SessionId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Records of earlier versions go on being found.
+    #[test]
+    fn a_name_is_what_blake3_derives() {
+        let id = SessionId::from_bytes([7; 32]);
+        let derived = blake3::derive_key(NAME_CONTEXT, id.as_bytes());
+        assert_eq!(SessionName::of(&id), SessionName(derived));
+    }
 
     #[test]
     fn a_record_names_its_session() {

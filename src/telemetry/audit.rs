@@ -138,7 +138,7 @@ pub fn refused(
         detail = %decision.reason(),
         service,
         host = %request.authority,
-        method = request.method,
+        method = &*request.method,
         path = request.target.path(),
         client = %request.client,
         subject = identity.map(|identity| identity.subject.as_str()),

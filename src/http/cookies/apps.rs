@@ -8,8 +8,8 @@ use super::is_our_name;
 
 /// What is left of the request's cookies for the app: all but ours, as they came. `None` when that is
 /// nothing.
-pub(in crate::http) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let mut kept: Vec<u8> = Vec::new();
+pub(in crate::http) fn without_ours(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
+    let mut kept: Cow<'_, [u8]> = Cow::default();
     for line in headers.get_all(COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
             let pair = without_ours_within(pair);
@@ -17,10 +17,11 @@ pub(in crate::http) fn without_ours(headers: &HeaderMap) -> Option<Vec<u8>> {
                 continue;
             }
             if kept.is_empty() {
-                kept.reserve(line.len());
-            } else {
-                kept.extend_from_slice(b"; ");
+                kept = pair;
+                continue;
             }
+            let kept = kept.to_mut();
+            kept.extend_from_slice(b"; ");
             kept.extend_from_slice(&pair);
         }
     }

@@ -91,7 +91,7 @@ async fn decide<D: Dialect>(request: &HttpRequest, http: &Http, policy: Option<&
             if http.gate.denials.admit(ClientAddress::Unknown) {
                 tracing::warn!(decision = id.as_str(), %error, "refused: the request's description is malformed");
             }
-            let page = client::initiator(headers).is_navigation();
+            let page = client::read(headers, None).initiator.is_navigation();
             let response = D::fit(
                 answers::malformed(&id, error, page),
                 Some("malformed_request"),
@@ -100,7 +100,8 @@ async fn decide<D: Dialect>(request: &HttpRequest, http: &Http, policy: Option<&
         }
     };
     let (gate, host) = (&http.gate, &forwarded.authority.host);
-    let service = gate.services.find(&forwarded.authority).ok();
+    let found = gate.services.find(&forwarded.authority);
+    let service = found.ok();
     let scope = gate.cookie_scope_of(host, service);
     let cookies = Cookies::read(headers);
     let credentials = Credentials {
@@ -111,7 +112,7 @@ async fn decide<D: Dialect>(request: &HttpRequest, http: &Http, policy: Option<&
         hops: http.cookies.hops(&cookies),
     };
     let (response, verdict) =
-        match verify(gate, &forwarded, policy, D::OWN_PATHS, &credentials).await {
+        match verify(gate, &forwarded, found, policy, D::OWN_PATHS, &credentials).await {
             Answer::Pass {
                 reason,
                 service,

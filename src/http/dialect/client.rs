@@ -1,12 +1,9 @@
 //! What the client's own headers say, which every proxy hands on: the same in each dialect.
 
-use actix_web::http::header::{
-    ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use actix_web::http::header::{HeaderMap, HeaderValue};
 
-use crate::domain::navigation::Initiator;
-use crate::http::{sole_text, sole_value};
+use crate::domain::navigation::{Initiator, fetch_word};
+use crate::http::sole_value;
 
 /// Headers by which some apps let a client choose another method than it used.
 const METHOD_OVERRIDES: [&str; 3] = [
@@ -18,22 +15,86 @@ const METHOD_OVERRIDES: [&str; 3] = [
 /// Headers by which some apps let a client choose another path than it asked for.
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
-/// Whether one of the first is there, in any spelling that an app may take for it.
-pub(super) fn overrides_method(headers: &HeaderMap) -> bool {
-    any_of(&METHOD_OVERRIDES, headers, None)
+/// Stands for the value of a header that came twice or is not text: nothing that a page could be started by.
+const REPEATED: &str = "repeated";
+
+/// What the client's headers say, but for those that some rule asks for.
+#[derive(Default)]
+pub(super) struct Said {
+    /// What the client was doing.
+    pub(super) initiator: Initiator,
+    /// Whether a header is there by which an app might let a client choose another method, in any spelling that an app
+    /// may take for it.
+    pub(super) overrides_method: bool,
+    /// The same for another path.
+    pub(super) overrides_path: bool,
+    /// `Portcullis-Copy`, which the proxy may set. One that came twice says nothing, so it covers nothing.
+    pub(super) copy_list: Option<String>,
 }
 
-/// Whether one of the second is. `own` is the name of what the proxy itself has set.
-pub(super) fn overrides_path(headers: &HeaderMap, own: Option<&str>) -> bool {
-    any_of(&PATH_OVERRIDES, headers, own)
+/// Reads them. `own` is the name of what the proxy itself has set in the place of a header that chooses the path.
+///
+/// One look at each header: most requests lack most of what is looked for, and looking each up takes longer.
+pub(super) fn read(headers: &HeaderMap, own: Option<&str>) -> Said {
+    let mut said = Said::default();
+    let Initiator {
+        fetch_mode,
+        fetch_dest,
+        fetch_site,
+        speculative,
+        accepts_html,
+        scripted,
+        upgrade,
+        origin,
+        asks_for_method,
+    } = &mut said.initiator;
+    let mut sole_copy_list = None;
+    for (name, value) in headers {
+        let name = name.as_str();
+        match name {
+            "accept" => *accepts_html |= value.to_str().is_ok_and(names_html),
+            "origin" => *origin = Some(once(origin.is_some(), value).to_owned()),
+            "sec-fetch-mode" => *fetch_mode = Some(fetch_word(once(fetch_mode.is_some(), value))),
+            "sec-fetch-dest" => *fetch_dest = Some(fetch_word(once(fetch_dest.is_some(), value))),
+            "sec-fetch-site" => *fetch_site = Some(fetch_word(once(fetch_site.is_some(), value))),
+            "access-control-request-method" => *asks_for_method = true,
+            "x-requested-with" => *scripted = true,
+            // These say that nobody waits for a page yet.
+            "sec-purpose" | "purpose" | "x-moz" => *speculative = true,
+            // These come with a handshake. Traefik and nginx drop Upgrade themselves, and leave the others.
+            "upgrade" | "sec-websocket-key" | "sec-websocket-version" => *upgrade = true,
+            "portcullis-copy" => {
+                let list = std::str::from_utf8(value.as_bytes()).ok();
+                let list = list.filter(|_| sole_copy_list.is_none());
+                sole_copy_list = Some(list.unwrap_or_default());
+            }
+            _ => {
+                said.overrides_method |= is_one_of(&METHOD_OVERRIDES, name);
+                said.overrides_path |= is_one_of(&PATH_OVERRIDES, name) && Some(name) != own;
+            }
+        }
+    }
+    said.copy_list = sole_copy_list.map(str::to_owned);
+    said
 }
 
-fn any_of(known: &[&str], headers: &HeaderMap, own: Option<&str>) -> bool {
-    let mut names = headers.keys().map(HeaderName::as_str);
-    names.any(|name| {
-        let mut known = known.iter();
-        known.any(|known| is_spelling_of(name, known)) && Some(name) != own
+/// The text of a header that has to come once.
+fn once(came_before: bool, value: &HeaderValue) -> &str {
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    text.filter(|_| !came_before).unwrap_or(REPEATED)
+}
+
+/// Whether one line of `Accept` names HTML.
+fn names_html(accept: &str) -> bool {
+    let mut types = accept.split(',');
+    types.any(|one| {
+        let kind = one.split(';').next();
+        kind.is_some_and(|kind| kind.trim() == "text/html")
     })
+}
+
+fn is_one_of(known: &[&str], name: &str) -> bool {
+    known.iter().any(|known| is_spelling_of(name, known))
 }
 
 /// Whether some apps take the header `name` for `known`: they read `_` and `.` as `-`. Both in lower case.
@@ -46,14 +107,6 @@ fn is_spelling_of(name: &str, known: &str) -> bool {
         }
     };
     name.len() == known.len() && name.bytes().map(dashed).eq(known.bytes().map(dashed))
-}
-
-static COPY: HeaderName = HeaderName::from_static("portcullis-copy");
-
-/// `Portcullis-Copy`, which the proxy may set. One that came twice says nothing, so it covers nothing.
-pub(super) fn copy_list(headers: &HeaderMap) -> Option<String> {
-    let list = || sole_text(headers, &COPY).unwrap_or_default();
-    headers.contains_key(&COPY).then(|| list().to_owned())
 }
 
 /// The headers that some rule asks for, as far as they came.
@@ -70,53 +123,4 @@ pub(super) fn asked_headers(
         (spelt > 0).then(|| (name.clone(), value.map(<[u8]>::to_vec)))
     };
     asked.iter().filter_map(found).collect()
-}
-
-static FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-static FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// What says that nobody waits for a page yet.
-static SPECULATIVE: [HeaderName; 3] = [
-    HeaderName::from_static("sec-purpose"),
-    HeaderName::from_static("purpose"),
-    HeaderName::from_static("x-moz"),
-];
-static REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
-
-/// What comes with a handshake. Traefik and nginx drop Upgrade themselves, and leave the others.
-static UPGRADES: [HeaderName; 3] = [UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION];
-
-/// What the client was doing. A header that came twice says nothing a page could be started by.
-pub(super) fn initiator(headers: &HeaderMap) -> Initiator {
-    let text = |name: &HeaderName| {
-        let mut values = headers.get_all(name);
-        let value = values.next()?;
-        let text = std::str::from_utf8(value.as_bytes()).ok();
-        let text = text.filter(|_| values.next().is_none());
-        Some(text.unwrap_or("repeated").to_owned())
-    };
-    let html = |accept: &str| {
-        let mut types = accept.split(',');
-        types.any(|one| {
-            one.split(';')
-                .next()
-                .is_some_and(|kind| kind.trim() == "text/html")
-        })
-    };
-    let has_any = |names: &[HeaderName]| names.iter().any(|name| headers.contains_key(name));
-    Initiator {
-        origin: text(&ORIGIN),
-        asks_for_method: headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
-        fetch_mode: text(&FETCH_MODE),
-        fetch_dest: text(&FETCH_DEST),
-        fetch_site: text(&FETCH_SITE),
-        speculative: has_any(&SPECULATIVE),
-        accepts_html: headers
-            .get_all(ACCEPT)
-            .filter_map(|line| line.to_str().ok())
-            .any(html),
-        scripted: headers.contains_key(&REQUESTED_WITH),
-        upgrade: has_any(&UPGRADES),
-    }
 }

@@ -3,7 +3,9 @@
 //! A dialect turns a proxy's request into a description, and an answer into what its proxy takes. What lies between
 //! is [`check`]'s, and the same for all.
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use std::slice::Iter;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::forwarded::{ForwardedError, ForwardedRequest};
@@ -44,8 +46,8 @@ pub(super) struct Description<'r> {
     scheme: &'r str,
     host: &'r str,
     target: &'r str,
-    /// The lines of `X-Forwarded-For` in the order received; never none.
-    clients: Vec<&'r str>,
+    /// The lines of `X-Forwarded-For` in the order received; never none, and all of them text.
+    clients: Iter<'r, HeaderValue>,
     /// A header of the proxy's own, in lower case, by which an app might let a client choose the path.
     own_override: Option<&'static str>,
 }
@@ -71,17 +73,21 @@ fn read(
     trusted_proxies: &TrustedProxies,
     services: &ServiceTable,
 ) -> Result<ForwardedRequest, ForwardedError> {
+    let said = client::read(headers, description.own_override);
+    // Each line was found to be text; one that were not would be no address.
+    let clients = description.clients.clone();
+    let clients = clients.map(|line| line.to_str().unwrap_or_default());
     let mut request = ForwardedRequest::parse(
         description.method,
         description.scheme,
         description.host,
         description.target,
-        trusted_proxies.client_address(description.clients.iter().copied()),
-        client::initiator(headers),
-        client::overrides_method(headers),
+        trusted_proxies.client_address(clients),
+        said.initiator,
+        said.overrides_method,
     )?;
-    request.overrides_path = client::overrides_path(headers, description.own_override);
-    request.copy_list = client::copy_list(headers);
+    request.overrides_path = said.overrides_path;
+    request.copy_list = said.copy_list;
     request.asked_headers = client::asked_headers(headers, services.asked_headers());
     Ok(request)
 }
@@ -112,12 +118,13 @@ fn one<'a>(
 /// # Errors
 ///
 /// [`ForwardedError`], when there is none, or one is not text.
-fn forwarded_for(headers: &HeaderMap) -> Result<Vec<&str>, ForwardedError> {
+fn forwarded_for(headers: &HeaderMap) -> Result<Iter<'_, HeaderValue>, ForwardedError> {
     const SHOWN: &str = "X-Forwarded-For";
-    let lines = headers.get_all(&FORWARDED_FOR).map(|line| line.to_str());
-    let lines = lines.collect::<Result<Vec<_>, _>>();
-    let lines = lines.map_err(|_| ForwardedError::NotText(SHOWN))?;
-    if lines.is_empty() {
+    let lines = headers.get_all(&FORWARDED_FOR);
+    if lines.clone().any(|line| line.to_str().is_err()) {
+        return Err(ForwardedError::NotText(SHOWN));
+    }
+    if lines.as_slice().is_empty() {
         return Err(ForwardedError::Missing(SHOWN));
     }
     Ok(lines)
